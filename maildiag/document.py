@@ -185,8 +185,8 @@ def _ids(keys: Iterable[str]) -> list[str]:
 
 
 def _subject(key: str) -> SubjectDocument:
-    id, _, subject = key.partition("@")
-    return {"id": id, "subject": subject}
+    name, _, subject = key.partition("@")
+    return {"id": name, "subject": subject}
 
 
 def _evidence(finding: Finding) -> list[EvidenceDocument]:

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -327,8 +326,18 @@ def _clean(value: JsonValue) -> JsonValue:
 
 
 def _clean_info(info: HostInfo) -> HostInfo:
-    values = {each.name: getattr(info, each.name) for each in dataclass_fields(info)}
-    return HostInfo(**{name: safe(each) if isinstance(each, str) else each for name, each in values.items()})
+    return HostInfo(
+        name=safe(info.name),
+        role=safe(info.role),
+        role_reason=safe(info.role_reason),
+        os=safe(info.os),
+        postfix=safe(info.postfix),
+        dovecot=safe(info.dovecot),
+        firewall=safe(info.firewall),
+        log_source=safe(info.log_source),
+        privileged=info.privileged,
+        source=safe(info.source),
+    )
 
 
 def _no_info(host: Host) -> HostInfo:
