@@ -105,6 +105,7 @@ def split_level(family: Family, text: str) -> tuple[Level, str]:
         word, separator, rest = body.partition(": ")
         if separator and (word in _DOVECOT_LEVELS or word in ("Debug", "Info")):
             return _DOVECOT_LEVELS.get(word, "info"), rest
+        return "info", body
     return "info", text
 
 

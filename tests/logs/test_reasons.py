@@ -41,7 +41,7 @@ REASONS = [
     ("452 4.3.1 Insufficient system storage", "disk.full"),
     ("local data error while talking to relay.test[10.0.1.10]", "local.data-error"),
     ("451 4.3.0 <root@v.test>: Temporary lookup failure", "lookup.temporary"),
-    ("550 5.7.25 [192.0.2.1] The IP address sending this message does not have a PTR record setup", "policy.unauthenticated"),
+    ("550 5.7.25 [192.0.2.1] The IP address sending this message does not have a PTR record setup", "client.no-ptr"),
     ("lost connection with relay.test[10.0.1.10] while sending end of data -- message may be sent more than once", "connect.lost-data"),
     ("conversation with relay.test[10.0.1.10] timed out while sending message body", "connect.timeout-data"),
     ("530 5.7.0 Must issue a STARTTLS command first", "tls.required"),
