@@ -18,7 +18,14 @@ _SLOW_DELIVERY = re.compile(
 )
 _CONNECT = re.compile(r": (?:[0-9A-Za-z]+: )?(connect to [^\[]*)\[[^\]]*\](?::\d+)?: (.*)")
 _LEVELS = ("warning", "error", "fatal", "panic")
-_REFUSED_HOUR = {"reject": "rejected", "milter-reject": "rejected", "reject_warning": "reject warnings", "warning": "reject warnings", "hold": "held", "discard": "discarded"}
+_REFUSED_HOUR = {
+    "reject": "rejected",
+    "milter-reject": "rejected",
+    "reject_warning": "reject warnings",
+    "warning": "reject warnings",
+    "hold": "held",
+    "discard": "discarded",
+}
 
 
 def _hours(tally: Tally, kind: str, lines: list[str], start: int) -> None:
@@ -36,7 +43,22 @@ def smtpd(tally: Tally, lines: list[str], start: int, name: str) -> None:
                 connections += 1
             case "dis":
                 disconnections += 1
-            case "Ano" | "Tru" | "Unt" | "Ver" | "NOQ" | "war" | "los" | "tim" | "fat" | "err" | "pan" | "imp" | "too" | "SSL":
+            case (
+                "Ano"
+                | "Tru"
+                | "Unt"
+                | "Ver"
+                | "NOQ"
+                | "war"
+                | "los"
+                | "tim"
+                | "fat"
+                | "err"
+                | "pan"
+                | "imp"
+                | "too"
+                | "SSL"
+            ):
                 special.append(line)
             case _:
                 plain.append(line)
@@ -210,9 +232,7 @@ def removed(tally: Tally, lines: list[str], start: int) -> None:
     sizes, deferred = tally.sizes, tally.deferred
     for line in lines:
         qid = line[line.find(": ", start) + 2 : -9]
-        if sizes.pop(qid, None) is None:
-            tally.foreign_removed.add(qid)
-        elif qid in tally.foreign_from:
+        if sizes.pop(qid, None) is None or qid in tally.foreign_from:
             tally.foreign_removed.add(qid)
         deferred.discard(qid)
     tally.totals["removed"] += len(lines)
@@ -231,7 +251,12 @@ def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
         except ValueError:
             rest.append(line)
             continue
-        if status[:8] != "status=s" or to[:4] != "to=<" or delay[:6] != "delay=" or status[:24] == "status=sent (forwarded a":
+        if (
+            status[:8] != "status=s"
+            or to[:4] != "to=<"
+            or delay[:6] != "delay="
+            or status[:24] == "status=sent (forwarded a"
+        ):
             rest.append(line)
             continue
         sent.append(line)
@@ -262,7 +287,9 @@ def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
     _unsent(tally, others, start, name)
 
 
-def _count_sent(tally: Tally, name: str, lines: list[str], relays: Iterable[str], delays: list[str], phases: list[str], start: int) -> None:
+def _count_sent(
+    tally: Tally, name: str, lines: list[str], relays: Iterable[str], delays: list[str], phases: list[str], start: int
+) -> None:
     _hours(tally, "delivered", lines, start)
     tally.relays.update([(relay, "sent") for relay in relays])
     tally.delays.update(delays)

@@ -16,7 +16,9 @@ Handler = Callable[[Tally, list[str], int, str], None]
 # How many characters of "host program[pid]: text" tell the program: "postfix/cleanup[" is the longest common one.
 _KEY_BEYOND_HOST = 17
 _MAX_KEYS = 100_000
-_STAMP = re.compile(r"(?:<\d{1,3}>1? ?)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) ")
+_STAMP = re.compile(
+    r"(?:<\d{1,3}>1? ?)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) "
+)
 _TAG = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+)(?:\[\d*\])?(?=: |:$)")
 _KEY = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+)(?:\[|: )")
 
@@ -30,7 +32,9 @@ _POSTFIX_HANDLERS: dict[str, Handler] = {
     "pickup": count_postfix.pickup,
     "master": count_postfix.master,
     "anvil": count_postfix.other,
-    **dict.fromkeys(("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard", "bounce"), count_postfix.deliveries),
+    **dict.fromkeys(
+        ("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard", "bounce"), count_postfix.deliveries
+    ),
 }
 
 
@@ -136,7 +140,9 @@ class Scanner:
     def _layout_again(self, lines: list[str], start: int) -> None:
         """Count lines whose timestamps were found to be `start` long (0: none was found)."""
         tagged = [line for line in lines if start and _TAG.match(line, start)]
-        self._unparsed([line for line in lines if not (start and _TAG.match(line, start))] if len(tagged) < len(lines) else [])
+        self._unparsed(
+            [line for line in lines if not (start and _TAG.match(line, start))] if len(tagged) < len(lines) else []
+        )
         if self._keep is not None and tagged:
             tagged = self._keep(tagged, start)
         buckets = _Buckets()
