@@ -18,7 +18,7 @@ from maildiag.probes import Probe
 
 A = TypeVar("A")
 SCHEMA = "maildiag.bundle/1"
-EVIDENCE = "evidence.jsonl"
+EVIDENCE = ("evidence.jsonl", "evidence.jsonl.gz")
 
 
 class BundleError(ValueError):
@@ -37,7 +37,7 @@ class BundleHost:
     """A host as it was when it was recorded."""
 
     def __init__(self, path: Path) -> None:
-        """Read the bundle (a file, gzipped or not, or a directory with `evidence.jsonl`).
+        """Read the bundle (a file, gzipped or not, or a directory with `evidence.jsonl` or `evidence.jsonl.gz`).
 
         Raises BundleError, or OSError where the file cannot be read.
         """
@@ -86,7 +86,10 @@ def write(path: Path, kept: dict[Probe[Any], Reading[Any] | Gap], recorded: date
 
 
 def _open(path: Path) -> IO[str]:
-    file = path / EVIDENCE if path.is_dir() else path
+    found = [path / name for name in EVIDENCE if (path / name).is_file()] if path.is_dir() else [path]
+    if not found:
+        raise BundleError(f"{path} holds no {EVIDENCE[0]}")
+    file = found[0]
     with file.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
     return gzip.open(file, "rt", encoding="utf-8") if packed else file.open(encoding="utf-8")
