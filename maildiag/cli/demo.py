@@ -45,9 +45,8 @@ def _chosen(name: str | None, recorded: dict[str, Path]) -> Path:
     if not recorded:
         raise UsageError("no recorded incident is installed")
     if name is None:
-        return next(
-            (path for each, path in recorded.items() if not each.startswith("healthy")), [*recorded.values()][0]
-        )
+        broken = [path for each, path in recorded.items() if not each.startswith("healthy")]
+        return next(iter([*broken, *recorded.values()]))
     if name not in recorded:
         raise UsageError(f"there is no incident {name!r}{hint(name, recorded)} (one of {', '.join(recorded)})")
     return recorded[name]

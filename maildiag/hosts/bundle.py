@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,13 +78,20 @@ class Recorder:
 
 
 def write(path: Path, kept: dict[Probe[Any], Reading[Any] | Gap], recorded: datetime | None = None) -> None:
-    """Write a bundle, gzipped where the name ends in .gz, readable by its owner only."""
-    path.touch(mode=0o600)
+    """Write a bundle, gzipped where the name ends in .gz, readable by its owner only; it appears whole or not at all."""
     header = {"schema": SCHEMA, "version": __version__, "recorded": (recorded or datetime.now(UTC)).isoformat()}
-    with gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(header) + "\n")
-        for line in sorted(json.dumps({"ask": encode(probe), "got": encode(got)}) for probe, got in kept.items()):
-            file.write(line + "\n")
+    lines = sorted(json.dumps({"ask": encode(probe), "got": encode(got)}) for probe, got in kept.items())
+    data = "".join(f"{line}\n" for line in (json.dumps(header), *lines)).encode("ascii")
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _open(path: Path) -> IO[str]:
