@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maildiag.cli import options
+from maildiag.cli.errors import UsageError
+
 if TYPE_CHECKING:
     from maildiag.probing.journey import Hop, Route
     from maildiag.probing.submit import Credentials, Way
@@ -38,8 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--imap", default="", metavar="HOST", help="look for the message over IMAP on this host (with --user)"
     )
+    parser.add_argument("--config", type=Path, metavar="FILE", help="read this configuration file as well")
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="S", help="seconds to wait for the message (default 60)"
+        "--wait", type=float, default=60.0, metavar="S", help="seconds to wait for the message (default 60)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
@@ -47,22 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Send, follow, tell; exit 0 when the message was seen, 2 when a hop failed, 3 when it could not be watched to the end."""
     from maildiag import engine, registry
-    from maildiag.config import settings_for
     from maildiag.hosts.local import LocalHost
     from maildiag.probing import message as messages
     from maildiag.probing.journey import Outcome, travel
 
-    settings = settings_for(args)
+    settings = options.settings(args)
     found = registry.load()
     host = engine.report(LocalHost(), found, settings, [])
     try:
         credentials = _credentials(args)
         sent = messages.make(*_addresses(args, settings.probe_mailbox, host.host.name), host.started.astimezone())
     except (OSError, ValueError) as error:
-        print(f"maildiag probe: {error}", file=sys.stderr)
-        return 64
+        raise UsageError(str(error)) from error
     hops: list[Hop] = []
-    for hop in travel(sent, _route(args, host, sent.recipient, credentials), args.timeout):
+    for hop in travel(sent, _route(args, host, sent.recipient, credentials), args.wait):
         hops.append(hop)
         if not args.json:
             _print(hop)
