@@ -23,6 +23,7 @@ from maildiag.tui.paths import state_directory
 from maildiag.tui.rows import caption, lines, row
 from maildiag.tui.screens.base import Place
 from maildiag.tui.screens.finding import FindingScreen
+from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.reader import Reader
 from maildiag.tui.screens.walk import WalkScreen
@@ -34,8 +35,8 @@ class MaildiagApp(App[int]):
 
     TITLE = "maildiag"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal"), (120, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-medium"), (40, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal"), (120, "-wide")]  # noqa: RUF012 (declared so by Textual)
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-medium"), (40, "-tall")]  # noqa: RUF012 (declared so by Textual)
     CSS_PATH = "maildiag.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Re-run", id="run.again"),
@@ -46,6 +47,7 @@ class MaildiagApp(App[int]):
         ),
         Binding("W", "walk('')", "Walk", id="view.walk"),
         Binding("O", "home", "Overview", show=False, id="view.overview"),
+        Binding("L", "logs", "Logs", id="view.logs"),
         Binding("B", "runbook", "Runbook", id="view.runbook", show=False),
         Binding("U", "unlock", "Unlock", show=False, id="fix.unlock"),
         Binding("question_mark,f1", "help", "Help", id="view.help"),
@@ -81,15 +83,15 @@ class MaildiagApp(App[int]):
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
-    def start_run(self) -> None:
-        """Run everything, unless a run is under way."""
+    def start_run(self, step: Step | None = None) -> None:
+        """Run everything or one step, unless a run is under way."""
         if not self.board.running:
-            self._run()
+            self._run(step)
 
     @work(thread=True, exclusive=True, group="run", exit_on_error=False)
-    def _run(self) -> None:
+    def _run(self, step: Step | None) -> None:
         worker = get_current_worker()
-        for event in self.session.run():
+        for event in self.session.run(step):
             if worker.is_cancelled:
                 self.session.cancel()
                 return
@@ -133,6 +135,15 @@ class MaildiagApp(App[int]):
     def open_fix(self, finding: Finding, *, apply: bool) -> None:
         """Preview a fix, or ask and apply it."""
         self.say("no fix to apply here" if not finding.fixes else "copy the commands with y")
+
+    def action_logs(self) -> None:
+        """The mail log."""
+        report = self.board.report or self.board.before
+        self.push_screen(LogsScreen(report.host.log_source if report else ""))
+
+    def open_trace(self, line: str) -> None:
+        """What the log says of the message that a line is about."""
+        self.say("trace is not there yet")
 
     def action_unlock(self) -> None:
         """Leave read-only mode; a recording has nothing that could be unlocked."""

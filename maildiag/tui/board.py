@@ -38,14 +38,15 @@ class Board:
     report: Report | None = None
     before: Report | None = None
     running: bool = False
-    _folded: Diagnosis | None = None
+    kept: tuple[Finding, ...] = ()
 
     def after(self, event: Event) -> Board:
         """The board once this has happened too."""
         match event:
             case RunStarted(_, checks):
                 totals = {step: sum(each.step is step for each in checks) for step in Step}
-                return Board(totals=totals, before=self.report or self.before, running=True)
+                kept = self._untouched({each.id for each in checks})
+                return Board(kept, totals, before=self.report or self.before, running=True, kept=kept)
             case FactStarted(name):
                 return replace(self, underway=(*self.underway, name))
             case FactFinished(name):
@@ -54,7 +55,22 @@ class Board:
                 counts = {**self.answered, check.step: self.answered.get(check.step, 0) + 1}
                 return replace(self, findings=(*self.findings, *findings), answered=counts)
             case RunFinished(report):
-                return replace(self, findings=report.findings, report=report, running=False, underway=())
+                whole = self._completed(report)
+                return replace(self, findings=whole.findings, report=whole, running=False, underway=())
+
+    def _untouched(self, asked: set[str]) -> tuple[Finding, ...]:
+        """The findings of the checks that a run of one step does not ask again."""
+        found = self.report.findings if self.report else ()
+        return tuple(each for each in found if each.check not in asked and each.check != "services.plugin")
+
+    def _completed(self, report: Report) -> Report:
+        """The report of a partial run together with what it left out, explained anew."""
+        if not self.kept:
+            return report
+        keys = {each.key for each in report.findings}
+        both = [*report.findings, *(each for each in self.kept if each.key not in keys)]
+        findings = tuple(sorted(both, key=lambda each: each.step.number))
+        return replace(report, findings=findings, diagnosis=diagnose(findings))
 
     @property
     def diagnosis(self) -> Diagnosis:

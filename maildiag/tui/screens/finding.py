@@ -72,9 +72,9 @@ class FindingScreen(Place):
             self.update_board()
 
     def action_verify(self) -> None:
-        """Run again: the finding is judged anew."""
+        """Run this step again: the finding is judged anew."""
         if self.finding:
-            self.maildiag.start_run()
+            self.maildiag.start_run(self.finding.step)
 
     def action_copy(self) -> None:
         """Copy the commands of the first fix, or the whole text where there is none."""
