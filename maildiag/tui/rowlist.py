@@ -79,6 +79,8 @@ class RowList(ScrollView, can_focus=True):
         """`marked` draws the cursor; a text to read has none and scrolls instead."""
         super().__init__(id=id)
         self._rows: Sequence[Row] = ()
+        self._every: Sequence[Row] = ()
+        self._words = ""
         self._offset = 0
         self._marked = marked
 
@@ -94,6 +96,16 @@ class RowList(ScrollView, can_focus=True):
 
     def show(self, rows: Sequence[Row]) -> None:
         """Show other rows; the cursor stays with the row of the same key, or else at its place."""
+        self._every = rows
+        words = self._words.lower()
+        self._draw([each for each in rows if words in each.text.lower()] if words else rows)
+
+    def narrow(self, words: str) -> None:
+        """Show only the rows that contain `words`, whatever the case; all of them for an empty text."""
+        self._words = words
+        self.show(self._every)
+
+    def _draw(self, rows: Sequence[Row]) -> None:
         key = self.current.key if self.current else ""
         self._rows = rows
         self.virtual_size = Size(self.size.width, len(rows))

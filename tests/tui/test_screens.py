@@ -10,6 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from maildiag.tui.app import MaildiagApp
+from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.finding import FindingScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.reader import Reader
@@ -110,13 +111,25 @@ def test_a_re_run_keeps_the_place_of_the_eye(app: MaildiagApp) -> None:
         await pilot.press("down")
         screen = app.screen
         assert isinstance(screen, Overview)
-        from maildiag.tui.rowlist import RowList
-
         before = screen.query_one("#causes", RowList).current
         await pilot.press("r")
         await finished(app, pilot)
         after = screen.query_one("#causes", RowList).current
         assert before is not None and after is not None and before.key == after.key
+
+    play(app, scenario)
+
+
+def test_a_filter_narrows_the_list_and_escape_takes_it_away_before_the_screen(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("slash", *"answer", "enter")
+        await pilot.pause()
+        causes = app.screen.query_one("#causes", RowList)
+        assert [row.key for row in causes.rows] == ["group:unknown", "group:notice", "group:fine"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(app.screen, Overview)
+        assert "CRIT Postfix is stopped" in screen_text(app)
 
     play(app, scenario)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Footer, Input, Static
 
 from maildiag.tui import views
 from maildiag.tui.board import Board
-from maildiag.tui.rows import Row, Tone
+from maildiag.tui.rowlist import RowList
+from maildiag.tui.rows import Row, Tone, plain
 
 if TYPE_CHECKING:
     from maildiag.tui.app import MaildiagApp
@@ -40,14 +42,18 @@ class Place(Screen[None]):
     """A screen of maildiag; `place` is its name in the title line."""
 
     place: ClassVar[str] = ""
+    main: ClassVar[str] = "#lines"
+    words = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", id="screen.back"),
+        Binding("slash", "filter", "Filter", id="screen.filter"),
     ]
 
     def compose(self) -> ComposeResult:
-        """Title, body, footer."""
+        """Title, body, the line for a filter, footer."""
         yield Static(id="title", markup=False)
         yield from self.body()
+        yield Input(id="filter", placeholder="only rows with these words; enter keeps, esc leaves")
         yield Footer(compact=True, show_command_palette=False)
 
     def body(self) -> ComposeResult:
@@ -70,6 +76,7 @@ class Place(Screen[None]):
         return self.app.size.width
 
     def on_mount(self) -> None:
+        self.query_one("#filter", Input).display = False
         self.update_board()
 
     def on_screen_resume(self) -> None:
@@ -94,15 +101,43 @@ class Place(Screen[None]):
     def refresh_rows(self) -> None:
         """Fill the body anew."""
 
+    def action_filter(self) -> None:
+        """Ask for words to filter the main list by."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Submitted, "#filter")
+    def keep_filter(self, event: Input.Submitted) -> None:
+        """Show only the rows with these words; an empty line shows all."""
+        self.filter_by(event.value.strip())
+        self._leave_filter()
+
+    def filter_by(self, words: str) -> None:
+        """Narrow the main list."""
+        self.words = words
+        self.query_one(self.main, RowList).narrow(words)
+
+    def _leave_filter(self) -> None:
+        self.query_one("#filter", Input).display = False
+        self.focus_on(self.main)
+
     def action_back(self) -> None:
+        """Leave the filter line, then the filter, then the screen."""
+        if self.query_one("#filter", Input).display:
+            self._leave_filter()
+        elif self.words:
+            self.query_one("#filter", Input).value = ""
+            self.filter_by("")
+        else:
+            self.leave()
+
+    def leave(self) -> None:
         """Back to the screen beneath."""
         self.app.pop_screen()
 
     def text(self) -> str:
         """What the screen says, as plain text in reading order: for copying and screen readers."""
-        from maildiag.tui.rowlist import RowList
-        from maildiag.tui.rows import plain
-
         return "\n".join(plain(each.rows) for each in self.query(RowList))
 
     def focus_on(self, selector: str) -> None:

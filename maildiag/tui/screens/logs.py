@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from textual import on, work
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Input, Static
+from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from maildiag.tui.logfile import LogFile, Selected
@@ -22,7 +22,6 @@ class LogsScreen(Place):
     """A log of any size; it is read in a thread, and drawn as far as it is seen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", id="logs.filter"),
         Binding("f", "follow", "Follow", id="logs.follow"),
         Binding("e", "problem(1)", "Next problem", id="logs.next-problem"),
         Binding("E", "problem(-1)", "Previous problem", id="logs.previous-problem", show=False),
@@ -35,7 +34,6 @@ class LogsScreen(Place):
         super().__init__()
         self.source = source
         self.following = True
-        self._words = ""
         self._file: LogFile | None = None
 
     def name_of_place(self) -> str:
@@ -43,13 +41,11 @@ class LogsScreen(Place):
         return f"Logs  {self.source or 'no log source'}"
 
     def body(self) -> ComposeResult:
-        """The state line, the log, and the line for a filter."""
+        """The state line and the log."""
         yield Static(id="state", markup=False)
         yield RowList(id="lines")
-        yield Input(id="filter", placeholder="show only lines with these words; enter keeps, esc leaves")
 
     def on_mount(self) -> None:
-        self.query_one("#filter", Input).display = False
         super().on_mount()
         self.focus_on("#lines")
         self._open()
@@ -91,33 +87,24 @@ class LogsScreen(Place):
         if self._file is None:
             return
         shown = self.query_one("#lines", RowList)
-        if not self._words:
+        if not self.words:
             shown.show(self._file)
-        if self.following and not self._words:
+        if self.following and not self.words:
             shown.action_edge(1)
         self._tell()
 
     def _tell(self) -> None:
         total = len(self._file) if self._file else 0
         shown = len(self.query_one("#lines", RowList).rows)
-        words = f"   filter: {self._words} ({shown:,})" if self._words else ""
+        words = f"   filter: {self.words} ({shown:,})" if self.words else ""
         state = f" {total:,} lines   f follow: {'on' if self.following else 'off'}{words}"
         self.query_one("#state", Static).update(content(row("state", Part(state, Tone.DIM))))
 
-    def action_filter(self) -> None:
-        """Ask for words to filter by."""
-        field = self.query_one("#filter", Input)
-        field.display = True
-        field.focus()
-
-    @on(Input.Submitted, "#filter")
-    def keep_filter(self, event: Input.Submitted) -> None:
-        """Show only the lines with these words."""
-        self._words = event.value.strip()
-        self.query_one("#filter", Input).display = False
-        self.focus_on("#lines")
-        if self._words:
-            self._select(self._words)
+    def filter_by(self, words: str) -> None:
+        """Show only the lines with these words; they are searched for in a thread."""
+        self.words = words
+        if words:
+            self._select(words)
         else:
             self._show()
 
@@ -146,7 +133,7 @@ class LogsScreen(Place):
     def action_problem(self, by: int) -> None:
         """The next line that tells of trouble."""
         shown = self.query_one("#lines", RowList)
-        if self._file is None or self._words or shown.current is None:
+        if self._file is None or self.words or shown.current is None:
             return
         self.following = False
         found = self._file.next_problem(shown.cursor, by, datetime.now(UTC).astimezone())
@@ -169,15 +156,3 @@ class LogsScreen(Place):
         """Copy the line under the cursor."""
         if self._line is not None:
             self.maildiag.copy(self._line.text)
-
-    def action_back(self) -> None:
-        """Leave the filter, then the screen."""
-        field = self.query_one("#filter", Input)
-        if field.display:
-            field.display = False
-            self.focus_on("#lines")
-        elif self._words:
-            self._words = ""
-            self._show()
-        else:
-            super().action_back()

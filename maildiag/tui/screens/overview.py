@@ -21,8 +21,8 @@ class Overview(Place):
     """Is mail working, and if not, why."""
 
     place = "Overview"
+    main = "#causes"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "app.leave", "Quit", id="overview.quit", show=False),
         Binding("space", "fold", "Fold", id="overview.fold"),
         Binding("tab", "app.focus_next", "Pane", show=False, id="overview.pane"),
     ]
@@ -69,6 +69,10 @@ class Overview(Place):
     def open_step(self, event: RowList.Chosen) -> None:
         """Walk the step."""
         self.maildiag.open_walk(Step(event.row.key.removeprefix("step:")))
+
+    def leave(self) -> None:
+        """Quit: there is nothing beneath the home screen."""
+        self.maildiag.action_leave()
 
     def action_fold(self) -> None:
         """Show or hide what hangs beneath the row."""

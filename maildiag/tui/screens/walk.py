@@ -97,7 +97,7 @@ class WalkScreen(Place):
         self.update_board()
 
     def action_back(self) -> None:
-        """Leave the note, or else the walk."""
+        """Leave the note, or else what any screen leaves."""
         if self.query_one("#note", Input).display:
             self._leave_note()
         else:
