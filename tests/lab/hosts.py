@@ -32,7 +32,7 @@ ALL_HOSTS = (MAIL, APP01, APP02)
 
 # $0 the network namespace, $1 the host, $2 the layers, $3 a directory, $4 the layer to keep or nothing (then a tmpfs is it).
 # All of it is mounted in the mount namespace of this one process, so that nothing is left to unmount when it ends.
-_BOOT = """\
+BOOT_SCRIPT = """\
 mkdir -p "$3"
 if [ -z "$4" ]; then mount -t tmpfs -o size=1g,mode=755 lab "$3"; mkdir "$3/upper"; set -- "$1" "$2" "$3" "$3/upper"; fi
 mkdir -p "$3/work" "$3/root"
@@ -79,7 +79,7 @@ class Host:
         script = [
             "sh",
             "-euc",
-            _BOOT,
+            BOOT_SCRIPT,
             str(namespace),
             self.name,
             ":".join(map(str, self._layers)),

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import threading
+import time
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.lab.store import cached, digest, lab_dir, locked
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VENV = "/opt/maildiag"
-_KEPT_LAYERS = 6
+_UNUSED_AFTER_S = 2 * 24 * 3600
 
 _MAKE_VENV = f"""\
 python3 -m venv {VENV}
@@ -127,6 +128,7 @@ def _python_version(root: Path) -> str:
 
 
 def _forget_old_layers(prefix: str) -> None:
-    layers = sorted((lab_dir() / "cache").glob(f"{prefix}*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for layer in layers[_KEPT_LAYERS:]:
-        shutil.rmtree(layer, ignore_errors=True)
+    """Every change to the source makes a layer; by age, because a lab that runs still needs the one that it booted from."""
+    for layer in (lab_dir() / "cache").glob(f"{prefix}*"):
+        if time.time() - layer.stat().st_mtime > _UNUSED_AFTER_S:
+            shutil.rmtree(layer, ignore_errors=True)
