@@ -8,7 +8,6 @@ import re
 import shutil
 import sys
 import threading
-import time
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,6 @@ from tests.lab.store import cached, digest, lab_dir, locked
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VENV = "/opt/maildiag"
-_UNUSED_AFTER_S = 2 * 24 * 3600
 
 _MAKE_VENV = f"""\
 python3 -m venv {VENV}
@@ -61,13 +59,10 @@ def maildiag_layer(release: Release) -> Path:
     wheel = built_wheel()
     dependencies, root = dependencies_layer(release), root_image(release)
     key = digest(wheel.read_bytes().hex(), dependencies.name)
-    layer = cached(
+    return cached(
         f"maildiag-{release.name}-{key}",
         lambda target: build_layer([dependencies, root], target, _INSTALL_WHEEL, bind=wheel.parent),
     )
-    os.utime(layer)
-    _forget_old_layers(f"maildiag-{release.name}-")
-    return layer
 
 
 def built_wheel() -> Path:
@@ -125,10 +120,3 @@ def _python_version(root: Path) -> str:
     if not found:
         raise LabError(f"cannot tell the Python of {root}")
     return found[1]
-
-
-def _forget_old_layers(prefix: str) -> None:
-    """Every change to the source makes a layer; by age, because a lab that runs still needs the one that it booted from."""
-    for layer in (lab_dir() / "cache").glob(f"{prefix}*"):
-        if time.time() - layer.stat().st_mtime > _UNUSED_AFTER_S:
-            shutil.rmtree(layer, ignore_errors=True)

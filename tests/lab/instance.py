@@ -8,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ class Instance:
     """The processes and files of one lab; all of them end with `destroy`, or with the process that made it."""
 
     def __init__(self, release: str, *, purpose: str = "lab") -> None:
+        self._lock = threading.Lock()
         self.id = secrets.token_hex(3)
         self.directory = instances_dir() / self.id
         self.directory.mkdir(parents=True)
@@ -57,7 +59,8 @@ class Instance:
         """Start `argv` in the background in the control group `name`; what it prints goes to NAME.console."""
         with self.console(name).open("ab") as console:
             process = _popen(control_groups.inside(self.group(name), argv), console)
-        self._started.append(process)
+        with self._lock:
+            self._started.append(process)
         return process
 
     def console(self, name: str) -> Path:
@@ -71,8 +74,9 @@ class Instance:
 
     def set_leader(self, host: str, pid: int) -> None:
         """Make the pid of `host`'s init known to other processes."""
-        self._state = replace(self._state, leaders={**self._state.leaders, host: pid})
-        self._save()
+        with self._lock:
+            self._state = replace(self._state, leaders={**self._state.leaders, host: pid})
+            self._save()
 
     def destroy(self) -> None:
         """End all processes of this lab and remove its files. Safe to call again."""
@@ -83,7 +87,8 @@ class Instance:
         self._keeper.wait(30)
 
     def _reap(self) -> None:
-        self._started = [process for process in self._started if process.poll() is None]
+        with self._lock:
+            self._started = [process for process in self._started if process.poll() is None]
 
     def _save(self) -> None:
         path = self.directory / "state.json"
