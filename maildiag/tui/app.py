@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import termios
+import threading
 from typing import ClassVar
 
 from textual import work
@@ -16,13 +17,15 @@ from textual.worker import get_current_worker
 
 from maildiag.events import Event
 from maildiag.model import Finding, Step
+from maildiag.repair import events, words
 from maildiag.report import exit_status
-from maildiag.tui import clipboard
+from maildiag.tui import clipboard, repairing
 from maildiag.tui.board import Board
 from maildiag.tui.paths import state_directory
 from maildiag.tui.rows import caption, lines, row
 from maildiag.tui.screens.base import Place
 from maildiag.tui.screens.finding import FindingScreen
+from maildiag.tui.screens.fix import FixScreen
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.reader import Reader
@@ -61,6 +64,7 @@ class MaildiagApp(App[int]):
         self.session = session
         self.board = Board()
         self.notes: dict[Step, list[str]] = {}
+        self.fixing: threading.Event | None = None
         self._pending: list[Event] = []
 
     def on_mount(self) -> None:
@@ -133,8 +137,65 @@ class MaildiagApp(App[int]):
         self.push_screen(FindingScreen(key))
 
     def open_fix(self, finding: Finding, *, apply: bool) -> None:
-        """Preview a fix, or ask and apply it."""
-        self.say("no fix to apply here" if not finding.fixes else "copy the commands with y")
+        """Preview the fixes of a finding, or ask and apply one."""
+        if not finding.fixes:
+            self.say("there is no fix for this finding")
+            return
+        causes = self.board.diagnosis.causes
+        explains = next((each.explains for each in causes if each.finding.key == finding.key), ())
+        report = self.board.report or self.board.before
+        self.push_screen(FixScreen(finding, explains, report.host.name if report else "", apply))
+
+    def apply_fix(self, screen: FixScreen) -> None:
+        """Apply the screen's fix in a thread of the application: leaving the screen does not end it half done."""
+        self._apply(screen)
+
+    @work(thread=True, group="fix", exit_on_error=False)
+    def _apply(self, screen: FixScreen) -> None:
+        self.fixing = screen.cancelled
+        try:
+            steps = repairing.steps(self.session, screen.finding, screen.fix, screen.explains, screen.cancelled)
+            for event in steps:
+                if isinstance(event, events.Done):
+                    self.call_from_thread(self._fix_ended, screen, event.outcome)
+                elif words.told(event):
+                    self.call_from_thread(self._fix_happened, screen, words.told(event))
+        except PermissionError as error:
+            self.call_from_thread(self._fix_ended, screen, events.Refused(str(error)))
+        finally:
+            self.fixing = None
+
+    def _fix_happened(self, screen: FixScreen, text: str) -> None:
+        if screen.is_attached:
+            screen.happened(text)
+
+    def _fix_ended(self, screen: FixScreen, outcome: events.Outcome) -> None:
+        text = words.concluded(outcome)
+        if screen.is_attached:
+            screen.ended(isinstance(outcome, events.Cured), text, getattr(outcome, "transaction", ""))
+        self.say(text)
+        self.start_run()
+
+    def undo_fix(self, screen: FixScreen, transaction: str) -> None:
+        """Put back what a fix changed, in a thread."""
+        self._undo(screen, transaction)
+
+    @work(thread=True, group="fix", exit_on_error=False)
+    def _undo(self, screen: FixScreen, transaction: str) -> None:
+        try:
+            for event in repairing.undo_steps(self.session, transaction):
+                if words.told(event):
+                    self.call_from_thread(self._fix_happened, screen, words.told(event))
+            text = f"{transaction} is undone"
+        except (PermissionError, LookupError, OSError) as error:
+            text = f"not undone: {error}"
+        self.call_from_thread(self._undone, screen, text)
+
+    def _undone(self, screen: FixScreen, text: str) -> None:
+        if screen.is_attached:
+            screen.ended(False, text, "")
+        self.say(text)
+        self.start_run()
 
     def action_logs(self) -> None:
         """The mail log."""
@@ -180,7 +241,11 @@ class MaildiagApp(App[int]):
             input("-- enter goes back --")
 
     def action_leave(self) -> None:
-        """Quit from the home screen."""
+        """Quit from the home screen; a fix under way is stopped between two steps and undone first."""
+        if self.fixing is not None:
+            self.fixing.set()
+            self.say("a fix is under way: it is stopped and undone first; quit again then")
+            return
         self.session.cancel()
         self.exit(exit_status(self.board.report.status) if self.board.report else 0)
 

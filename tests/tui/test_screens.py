@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
+from maildiag.tui import repairing
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.finding import FindingScreen
+from maildiag.tui.screens.fix import FixScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.reader import Reader
 from maildiag.tui.screens.walk import WalkScreen
@@ -130,6 +133,33 @@ def test_a_filter_narrows_the_list_and_escape_takes_it_away_before_the_screen(ap
         await pilot.pause()
         assert isinstance(app.screen, Overview)
         assert "CRIT Postfix is stopped" in screen_text(app)
+
+    play(app, scenario)
+
+
+def test_read_only_applies_nothing_and_says_how_to_unlock(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("enter", "a")
+        await pilot.pause(0.3)
+        screen = app.screen
+        assert isinstance(screen, FixScreen)
+        assert "systemctl start postfix" in screen.text()
+        await pilot.press("a")
+        assert not screen.query_one("#answer", Input).display
+        with pytest.raises(PermissionError):
+            repairing.steps(app.session, screen.finding, screen.fix, (), screen.cancelled)
+
+    play(app, scenario)
+
+
+def test_a_host_that_is_not_this_machine_cannot_be_changed_even_unlocked(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("U", "enter", "a")
+        await pilot.pause(0.3)
+        screen = app.screen
+        assert isinstance(screen, FixScreen)
+        with pytest.raises(PermissionError):
+            repairing.steps(app.session, screen.finding, screen.fix, (), screen.cancelled)
 
     play(app, scenario)
 
