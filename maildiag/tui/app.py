@@ -28,6 +28,7 @@ from maildiag.tui.screens.finding import FindingScreen
 from maildiag.tui.screens.fix import FixScreen
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.overview import Overview
+from maildiag.tui.screens.probe import ProbeScreen
 from maildiag.tui.screens.reader import Reader
 from maildiag.tui.screens.walk import WalkScreen
 from maildiag.tui.session import Session
@@ -51,6 +52,7 @@ class MaildiagApp(App[int]):
         Binding("W", "walk('')", "Walk", id="view.walk"),
         Binding("O", "home", "Overview", show=False, id="view.overview"),
         Binding("L", "logs", "Logs", id="view.logs"),
+        Binding("P", "probe", "Probe", id="view.probe", show=False),
         Binding("B", "runbook", "Runbook", id="view.runbook", show=False),
         Binding("U", "unlock", "Unlock", show=False, id="fix.unlock"),
         Binding("question_mark,f1", "help", "Help", id="view.help"),
@@ -201,6 +203,10 @@ class MaildiagApp(App[int]):
         """The mail log."""
         report = self.board.report or self.board.before
         self.push_screen(LogsScreen(report.host.log_source if report else ""))
+
+    def action_probe(self) -> None:
+        """A test message, watched hop by hop."""
+        self.push_screen(ProbeScreen())
 
     def open_trace(self, line: str) -> None:
         """What the log says of the message that a line is about."""
