@@ -72,8 +72,8 @@ class MaildiagApp(App[int]):
     def on_mount(self) -> None:
         self.push_screen(Overview())
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, lambda number=number: self.exit(return_code=128 + number))  # type: ignore[misc]
+        loop.add_signal_handler(signal.SIGTERM, lambda: self.exit(return_code=128 + signal.SIGTERM))
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         self.set_interval(2.0, self._end_without_terminal)
         self.set_interval(0.1, self._show_pending)
         self.call_after_refresh(self.start_run)
@@ -85,7 +85,15 @@ class MaildiagApp(App[int]):
         try:
             termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)
         except termios.error:
-            os._exit(129)
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """End without drawing once more; a fix under way is stopped between two steps and undone first."""
+        self.session.cancel()
+        if self.fixing is None:
+            os._exit(128 + signal.SIGHUP)
+        self.fixing.set()
+        self.set_timer(0.2, self._hang_up)
 
     # -- the run ---------------------------------------------------------------------------------------------------
 
