@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -38,7 +39,9 @@ def parsed(text: str) -> Report:
     document = json.loads(text)
     try:
         causes = tuple(_blamed(cause) for cause in document["diagnosis"]["causes"])
-        crashed = tuple(str(finding["id"]) for finding in document["findings"] if finding.get("outcome") == "crashed")
+        crashed = tuple(
+            f"{finding['id']}: {finding['detail']}" for finding in document["findings"] if _is_our_bug(finding)
+        )
         return Report(str(document["status"]), causes, crashed)
     except (KeyError, TypeError) as problem:
         raise ValueError(f"no report of maildiag: {type(problem).__name__} {problem}") from problem
@@ -55,7 +58,7 @@ def judge(report: Report, fault: Fault) -> list[str]:
         complaints += [
             f"blames {cause}: {cause.title}" for pattern in fault.not_blamed if fnmatchcase(cause.id, pattern)
         ]
-    return complaints + [f"{check} crashed" for check in report.crashed]
+    return complaints + [f"crashed: {check}" for check in report.crashed]
 
 
 def still_blamed(report: Report, fault: Fault) -> list[str]:
@@ -82,6 +85,13 @@ def _of_first(causes: Sequence[Blamed], fault: Fault) -> list[str]:
 
 def _is_one_of(cause: Blamed, ids: Sequence[str], subject: str) -> bool:
     return any(fnmatchcase(cause.id, pattern) for pattern in ids) and fnmatchcase(cause.subject, subject or "*")
+
+
+def _is_our_bug(finding: dict[str, Any]) -> bool:
+    """A check or a gatherer that crashed is an unknown finding that calls itself a bug."""
+    return (
+        finding["status"] == "unknown" and re.search(r"\bbug\b", f"{finding['title']} {finding['detail']}") is not None
+    )
 
 
 def _blamed(cause: dict[str, Any]) -> Blamed:

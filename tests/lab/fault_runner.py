@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -134,9 +135,7 @@ class Runner:
         if fault.path != "none":
             complaints += self._works_again(fault)
         complaints += still_blamed(_Look().at(host), fault)
-        undone = host.maildiag("undo", timeout=RUN_LIMIT)
-        if undone.returncode == 64 or undone.returncode == 70:
-            complaints.append(f"undo: exit {undone.returncode}: {_told(undone.stderr or undone.stdout)}")
+        complaints += _undo_all(host)
         changed = _difference(before, host.sh(_SNAPSHOT))
         return complaints + ([f"undo left other files: {changed}"] if changed else [])
 
@@ -207,6 +206,21 @@ def summary(results: Sequence[Result]) -> str:
         f"{right} of {len(results)} right; maildiag run: median {statistics.median(runs):.1f} s, worst {max(runs):.1f} s; "
         f"a fault with all around it: median {statistics.median(totals):.1f} s, worst {max(totals):.1f} s"
     )
+
+
+def _undo_all(host: Host) -> list[str]:
+    """Undo every fix, the latest first, as its own list of them says."""
+    listed = host.maildiag("undo", "--json")
+    try:
+        transactions = json.loads(listed.stdout)["transactions"]
+    except (ValueError, KeyError):
+        return [f"undo --json: exit {listed.returncode}: {_told(listed.stderr or listed.stdout)}"]
+    names = sorted((each["id"] for each in transactions if each["state"] == "applied"), reverse=True)
+    undone = [host.maildiag("undo", name, timeout=RUN_LIMIT) for name in names]
+    failed = [
+        f"undo: exit {done.returncode}: {_told(done.stdout + done.stderr)}" for done in undone if done.returncode != 0
+    ]
+    return failed if names else ["fix --yes applied nothing that could be undone"]
 
 
 def _change_dns(lab: Lab, step: ChangeDns) -> None:
