@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 CAP = 200_000  # distinct values kept per counter; beyond it the rarest go to OTHERS, and the report says so
 LIVE_CAP = 1_000_000  # messages in the queue at one time
@@ -41,16 +42,15 @@ class Tally:
     sender_domains: dict[str, SenderRow] = field(default_factory=dict)
     recipient_domains: dict[str, RecipientRow] = field(default_factory=dict)
 
-    relays: Counter[tuple[str, str]] = field(default_factory=Counter)
+    relays: dict[str, Counter[str]] = field(default_factory=dict)  # by status
     delays: Counter[str] = field(default_factory=Counter)
     phases: tuple[Counter[str], ...] = field(default_factory=lambda: tuple(Counter() for _ in range(4)))
-    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)  # "dsn=… status=… (…)"
     refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refused_clients: Counter[str] = field(default_factory=Counter)
     problems: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     problem_samples: dict[tuple[str, str, str], str] = field(default_factory=dict)
     connect_failures: Counter[str] = field(default_factory=Counter)
-    clients: Counter[str] = field(default_factory=Counter)
     tls: Counter[str] = field(default_factory=Counter)
     hosts: Counter[str] = field(default_factory=Counter)
     master: Counter[str] = field(default_factory=Counter)
@@ -73,6 +73,7 @@ class Tally:
     foreign_deferred: set[str] = field(default_factory=set)
     foreign_removed: set[str] = field(default_factory=set)
     capped: set[str] = field(default_factory=set)
+    scratch: dict[str, object] = field(default_factory=dict)  # belongs to the pass, is never merged
 
     def hour(self, kind: str) -> Counter[str]:
         """The counter by hour of one kind of event."""
@@ -84,6 +85,9 @@ class Tally:
             table = getattr(self, name)
             if len(table) > CAP:
                 self._shrink_counter(name, table)
+        for counter in self.relays.values():
+            if len(counter) > CAP:
+                self._shrink_counter("relays", counter)
         if len(self.senders) > CAP:
             self._evict("senders", self.senders, self.sender_domains, _add_rows)
         if len(self.recipients) > CAP:
@@ -91,15 +95,14 @@ class Tally:
         for name in _LIVE:
             self._shrink_live(name, getattr(self, name))
 
-    def _shrink_counter(self, name: str, table: Counter[object]) -> None:
+    def _shrink_counter(self, name: str, table: Counter[Any]) -> None:
         self.capped.add(name)
         for key, count in table.most_common()[CAP // 2 :]:
             del table[key]
             if isinstance(key, str):
                 table[OTHERS] += count
             else:
-                assert isinstance(key, tuple)
-                table[(*(OTHERS for _ in key[:-1]), key[-1]) if name == "relays" else (*key[:-1], OTHERS)] += count
+                table[*key[:-1], OTHERS] += count
 
     def _evict(
         self, name: str, table: dict[str, list[float]] | dict[str, list[int]], into: dict[str, list[float]] | dict[str, list[int]],
@@ -177,12 +180,9 @@ class Tally:
 
     def add_sender(self, sender: str, size: int, client: str) -> None:
         """Count a received message; `sender` is `from=<…>`, `client` the `client=…` text or `pickup`."""
-        row = self.senders.get(sender)
-        if row is None:
-            self.senders[sender] = [1, size]
-        else:
-            row[0] += 1
-            row[1] += size
+        row = self.senders.setdefault(sender, [0, 0])
+        row[0] += 1
+        row[1] += size
         if "@" not in sender:  # then the domain is that of the client
             domain = sender if client == "pickup" else client_domain(client)
             _add_rows(self.sender_domains.setdefault(domain if len(self.sender_domains) < CAP else OTHERS, [0, 0]), [1, size])
@@ -249,7 +249,7 @@ def _merge_table(name: str, mine: dict[str, object], items: Iterable[tuple[str, 
 
 _LIVE = ("received", "sizes", "deferred", "foreign_from", "foreign_sent", "foreign_deferred", "foreign_removed")
 _COUNTERS = (
-    "relays", "delays", "reasons", "refusals", "refused_clients", "problems", "connect_failures", "clients", "tls",
+    "delays", "reasons", "refusals", "refused_clients", "problems", "connect_failures", "tls",
     "hosts", "master", "auth_users", "auth_addresses", "sasl_users", "logins", "login_users",
 )  # fmt: skip
-_JOINED = frozenset((*_LIVE, "first_stamp", "last_stamp", "unparsed_samples"))
+_JOINED = frozenset((*_LIVE, "first_stamp", "last_stamp", "unparsed_samples", "scratch"))
