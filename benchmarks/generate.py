@@ -85,7 +85,7 @@ class Traffic:
 
 
 def inbound(t: Traffic) -> None:
-    """Mail from the Internet, delivered by Dovecot's LMTP."""
+    """Mail from the Internet, delivered by local(8) into a Maildir as the guide sets it up, a third by Dovecot's LMTP."""
     pick, qid, pid = t.random, t.queue_id(), t.pid(2000)
     sender, to, address = pick.choice(t.remote), pick.choice(t.local), t.address()
     client = f"mx{pick.randrange(9)}.{sender.partition('@')[2]}[{address}]"
@@ -98,6 +98,10 @@ def inbound(t: Traffic) -> None:
     t.emit(0.3, f"postfix/cleanup[{t.pid(2100)}]", f"{qid}: message-id={msgid}")
     t.emit(0.35, "postfix/qmgr[911]", f"{qid}: from=<{sender}>, size={size}, nrcpt=1 (queue active)")
     t.emit(0.4, smtpd, f"disconnect from {client} ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7")
+    if pick.random() < 0.67:
+        t.emit(0.35 + total, f"postfix/local[{t.pid(2250)}]", f"{qid}: to=<{to}>, relay=local, delay={total:.2g}, delays={t.delays(total)}, dsn=2.0.0, status=sent (delivered to maildir)")
+        t.emit(0.37 + total, "postfix/qmgr[911]", f"{qid}: removed")
+        return
     session, lmtp = f"{pick.randrange(1 << 60):x}", f"{t.pid(3000)}"
     t.emit(0.4, "dovecot", f"lmtp({lmtp}): Connect from local")
     t.emit(0.45, "dovecot", f"lmtp({to})<{lmtp}><{session}>: msgid={msgid}: saved mail to INBOX")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from operator import itemgetter
 
 from maildiag.logs.tally import Tally, client_domain
@@ -19,6 +20,7 @@ _SLOW_DELIVERY = re.compile(
 )
 _CONNECT = re.compile(r": (?:[0-9A-Za-z]+: )?(connect to [^\[]*)\[[^\]]*\](?::\d+)?: (.*)")
 _LEVELS = ("warning", "error", "fatal", "panic")
+_TRUST = (": Anonymous TLS ", ": Trusted TLS ", ": Untrusted TLS ", ": Verified TLS ")
 _REFUSED = frozenset(("reject", "reject_warning", "milter-reject", "hold", "discard"))
 
 
@@ -104,10 +106,10 @@ def _odd_clients(lines: list[str]) -> tuple[list[str], tuple[str, ...], tuple[st
 
 def _tls(tally: Tally, lines: list[str], direction: str) -> None:
     """Count `Trusted TLS connection established from host[address]: TLSv1.3 with cipher …` by all but the peer."""
-    head, middle = f"{direction} ", " TLS connection "
-    for line in lines:
-        before, _, after = line.partition(middle)
-        tally.tls[head + before.rpartition(" ")[2] + " " + after.rpartition(": ")[2]] += 1
+    for trust in _TRUST:
+        some = [line for line in lines if trust in line]
+        for cipher, count in Counter([line.rpartition(": ")[2] for line in some]).items():
+            tally.tls[f"{direction}{trust}{cipher}"] += count
 
 
 def _refusals(tally: Tally, lines: list[str], start: int, name: str) -> None:
@@ -126,7 +128,7 @@ def _refusals(tally: Tally, lines: list[str], start: int, name: str) -> None:
             reason = reason[:10] + reason[reason.find(">: ") + 3 :]
         elif reason[4:5] == "<":
             reason = reason[:4] + reason[reason.find(">: ") + 3 :]
-        keys.append((parts[2], stage[: stage.find(" ")], reason.replace(address, "")[:200] if address else reason[:200]))
+        keys.append((parts[2], stage[: stage.find(" ")], reason.replace(address, "ip")[:200] if address else reason[:200]))
         addresses.append(address)
         kept.append(line)
     tally.refusals.update(keys)
@@ -148,7 +150,7 @@ def _refused(tally: Tally, line: str, kind: str, what: str, start: int) -> None:
     client, _, reason = rest.partition(": ")
     address = client.partition("[")[2].partition("]")[0]
     reason = (reason or what).partition("; from=<")[0].partition("; proto=")[0]
-    tally.refusals[kind, stage.partition(" ")[0][:40], reason.replace(address, "")[:200] if address else reason[:200]] += 1
+    tally.refusals[kind, stage.partition(" ")[0][:40], reason.replace(address, "ip")[:200] if address else reason[:200]] += 1
     tally.refused_clients[address] += 1
     _hours(tally, "rejected", [line], start)
 
@@ -245,7 +247,7 @@ def _active(tally: Tally, lines: list[str], rest: list[str]) -> None:
             tally.foreign_from[qid] = (sender, size)
             continue
         row = senders.get(sender)
-        if row is None or "@" not in sender:
+        if row is None:  # new, or without domain (then it is never in this table)
             tally.add_sender(sender, size, client)
             continue
         row[0] += 1
@@ -276,18 +278,24 @@ def removed(tally: Tally, lines: list[str], start: int) -> None:
     tally.totals["removed"] += len(lines)
 
 
+@dataclass(slots=True)
+class _Deliveries:
+    """Columns of one block of deliveries with one outcome, counted at once when the block is through."""
+
+    lines: list[str] = field(default_factory=list)
+    relays: list[str] = field(default_factory=list)
+    delays: list[str] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+
 def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
     """Count deliveries: sent, bounced, deferred, with delays, relays and reasons."""
     rows = [line for line in lines if ": to=<" in line]
     if len(rows) < len(lines):
         _delivery_specials(tally, [line for line in lines if ": to=<" not in line], start, name)
-    sent: list[str] = []
-    relays: list[str] = []
-    delays: list[str] = []
-    phases: list[str] = []
-    unsent: list[tuple[str, str, str, str, str, str]] = []
-    odd: list[str] = []
-    recipients, sizes = tally.recipients, tally.sizes
+    sent, deferred, bounced, odd = _Deliveries(), _Deliveries(), _Deliveries(), []
+    recipients, sizes, known = tally.recipients, tally.sizes, tally.deferred
     delivered = 0
     for line in rows:
         try:
@@ -297,86 +305,69 @@ def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
         except ValueError:
             odd.append(line)
             continue
-        if status[:12] != "status=sent ":
-            unsent.append((line, qid, to, relay, dsn, status))
+        kind = status[:12]
+        if kind == "status=sent ":
+            if name == "local" and status.startswith("forwarded as ", 13):
+                tally.totals["forwarded"] += 1
+                continue
+            row = recipients.get(to)
+            if row is None:
+                row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
+            row[0] += 1
+            row[2] += seconds
+            size = sizes.get(qid)
+            if size is None:
+                tally.foreign_sent.setdefault(qid, []).append(to)
+            else:
+                row[1] += size
+                delivered += size
+            columns = sent
+            sent.delays.append(delay)
+            sent.phases.append(phase)
+        elif kind == "status=defer" or kind == "status=bounc":
+            row = recipients.get(to)
+            if row is None:
+                row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
+            # what varies is taken out by hand, so that equal reasons meet in the counter, not in a regular expression
+            if to != "to=<>":
+                status = status.replace(to[4:-1], "")
+            if relay != "relay=none":
+                status = status.replace(relay[6:], "relay")
+            if kind == "status=defer":
+                columns = deferred
+                row[4] += 1
+                if qid not in known:
+                    _first_deferral(tally, qid)
+            else:
+                columns = bounced
+                row[5] += 1
+                seconds = 0.0
+            columns.reasons.append(dsn + " " + status)
+        else:
+            odd.append(line)
             continue
-        if name == "local" and status.startswith("forwarded as ", 13):
-            tally.totals["forwarded"] += 1
-            continue
-        row = recipients.get(to)
-        if row is None:
-            row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
-        row[0] += 1
-        row[2] += seconds
         if seconds > row[3]:
             row[3] = seconds
-        size = sizes.get(qid)
-        if size is None:
-            tally.foreign_sent.setdefault(qid, []).append(to)
-        else:
-            row[1] += size
-            delivered += size
-        sent.append(line)
-        relays.append(relay)
-        delays.append(delay)
-        phases.append(phase)
+        columns.lines.append(line)
+        columns.relays.append(relay)
     tally.totals["bytes delivered"] += delivered
-    _count_sent(tally, name, sent, relays, delays, phases, start)
-    if unsent:
-        odd += _unsent(tally, unsent, start)
+    tally.totals[f"sent by {name}"] += len(sent.lines)
+    for kind, columns in (("sent", sent), ("deferred", deferred), ("bounced", bounced)):
+        if columns.lines:
+            _count_columns(tally, kind, columns, start)
     for line in odd:
         _slow_delivery(tally, line, start, name)
 
 
-def _count_sent(tally: Tally, name: str, lines: list[str], relays: list[str], delays: list[str], phases: list[str], start: int) -> None:
-    _hours(tally, "delivered", lines, start)
-    tally.relays.setdefault("sent", Counter()).update(relays)
-    tally.delays.update(delays)
-    flat = "/".join(phases).split("/") if phases else []
-    if len(flat) == 4 * len(phases):
+def _count_columns(tally: Tally, kind: str, columns: _Deliveries, start: int) -> None:
+    _hours(tally, "delivered" if kind == "sent" else kind, columns.lines, start)
+    tally.relays.setdefault(kind, Counter()).update(columns.relays)
+    tally.reasons.update(columns.reasons)
+    tally.delays.update(columns.delays)
+    flat = "/".join(columns.phases).split("/") if columns.phases else []
+    if len(flat) == 4 * len(columns.phases):
         for index, counter in enumerate(tally.phases):
             counter.update(flat[index::4])
-    tally.totals[f"sent by {name}"] += len(lines)
-
-
-def _unsent(tally: Tally, rows: list[tuple[str, str, str, str, str, str]], start: int) -> list[str]:
-    """Count deferrals and bounces; return the lines with any other status."""
-    by_kind: dict[str, tuple[list[str], list[str], list[str]]] = {"deferred": ([], [], []), "bounced": ([], [], [])}
-    recipients, deferred = tally.recipients, tally.deferred
-    odd = []
-    for line, qid, to, relay, dsn, status in rows:
-        if status[:17] == "status=deferred (":
-            kind = "deferred"
-            if qid not in deferred:
-                _first_deferral(tally, qid)
-        elif status[:16] == "status=bounced (":
-            kind = "bounced"
-        else:
-            odd.append(line)
-            continue
-        row = recipients.get(to)
-        if row is None:
-            row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
-        if kind == "deferred":
-            row[4] += 1
-            seconds = float(line[line.find(", delay=") + 8 :].partition(",")[0])
-            if seconds > row[3]:
-                row[3] = seconds
-        else:
-            row[5] += 1
-        # what varies is taken out by hand, so that equal reasons meet in the counter and not in a regular expression
-        reason = status.replace(to[4:-1], "") if len(to) > 5 else status
-        if relay != "relay=none":
-            reason = reason.replace(relay[6:], "relay")
-        lines, reasons, relays = by_kind[kind]
-        lines.append(line)
-        reasons.append(dsn + " " + reason)
-        relays.append(relay)
-    for kind, (lines, reasons, relays) in by_kind.items():
-        _hours(tally, kind, lines, start)
-        tally.reasons.update(reasons)
-        tally.relays.setdefault(kind, Counter()).update(relays)
-    return odd
 
 
 def _first_deferral(tally: Tally, qid: str) -> None:
@@ -399,7 +390,9 @@ def _slow_delivery(tally: Tally, line: str, start: int, name: str) -> None:
         tally.totals["forwarded"] += 1
     elif status == "sent":
         _slow_sent(tally, qid, to, row, seconds)
-        _count_sent(tally, name, [line], [relay], [f"delay={match['delay']}"], [f"delays={match['delays']}"], start)
+        tally.totals[f"sent by {name}"] += 1
+        phases = [f"delays={match['delays']}"] if match["delays"] else []
+        _count_columns(tally, "sent", _Deliveries([line], [relay], [f"delay={match['delay']}"], phases), start)
     elif status in ("deferred", "bounced"):
         reason = _REASON.search(line)
         text = reason["reason"] if reason else ""

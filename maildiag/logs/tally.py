@@ -13,8 +13,7 @@ SAMPLES = 5
 OTHERS = "(others)"
 
 # A sender: messages, bytes. A recipient: sent, bytes, sum and maximum of the delays in seconds, deferrals, bounces.
-SenderRow = list[int]
-RecipientRow = list[float]
+Row = list[float]
 
 
 @dataclass(slots=True)
@@ -37,10 +36,11 @@ class Tally:
     hours: dict[str, Counter[str]] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=Counter)
 
-    senders: dict[str, SenderRow] = field(default_factory=dict)
-    recipients: dict[str, RecipientRow] = field(default_factory=dict)
-    sender_domains: dict[str, SenderRow] = field(default_factory=dict)
-    recipient_domains: dict[str, RecipientRow] = field(default_factory=dict)
+    senders: dict[str, Row] = field(default_factory=dict)
+    recipients: dict[str, Row] = field(default_factory=dict)
+    bare_senders: dict[str, Row] = field(default_factory=dict)  # those without a domain, <> above all
+    sender_domains: dict[str, Row] = field(default_factory=dict)
+    recipient_domains: dict[str, Row] = field(default_factory=dict)
 
     relays: dict[str, Counter[str]] = field(default_factory=dict)  # by status
     delays: Counter[str] = field(default_factory=Counter)
@@ -104,13 +104,9 @@ class Tally:
             else:
                 table[*key[:-1], OTHERS] += count
 
-    def _evict(
-        self, name: str, table: dict[str, list[float]] | dict[str, list[int]], into: dict[str, list[float]] | dict[str, list[int]],
-        add: Callable[[list[float], list[float]], None],
-    ) -> None:  # fmt: skip
+    def _evict(self, name: str, rows: dict[str, Row], domains: dict[str, Row], add: Callable[[Row, Row], None]) -> None:
+        """Fold the half that counts least into its domains."""
         self.capped.add(name)
-        rows: dict[str, list[float]] = table  # type: ignore[assignment]  # int rows are read as float rows
-        domains: dict[str, list[float]] = into  # type: ignore[assignment]
         for key in sorted(rows, key=lambda one: rows[one][0])[: CAP // 2]:
             row, domain = rows.pop(key), key.rpartition("@")[2].rstrip(">").lower()
             if domain not in domains and len(domains) >= CAP:
@@ -180,7 +176,7 @@ class Tally:
 
     def add_sender(self, sender: str, size: int, client: str) -> None:
         """Count a received message; `sender` is `from=<…>`, `client` the `client=…` text or `pickup`."""
-        row = self.senders.setdefault(sender, [0, 0])
+        row = (self.senders if "@" in sender else self.bare_senders).setdefault(sender, [0, 0])
         row[0] += 1
         row[1] += size
         if "@" not in sender:  # then the domain is that of the client
@@ -204,17 +200,17 @@ def client_domain(client: str) -> str:
     return name
 
 
-def _add_rows(into: list[int] | list[float], row: list[int] | list[float]) -> None:
+def _add_rows(into: Row, row: Row) -> None:
     for index, value in enumerate(row):
-        into[index] += value  # type: ignore[assignment]  # both rows hold the same kind of number
+        into[index] += value
 
 
-def _add_recipients(into: list[float], row: list[float]) -> None:
+def _add_recipients(into: Row, row: Row) -> None:
     for index, value in enumerate(row):
         into[index] = max(into[index], value) if index == 3 else into[index] + value
 
 
-def _merge_field(into: Tally, name: str, value: object) -> None:
+def _merge_field(into: Tally, name: str, value: Any) -> None:
     mine = getattr(into, name)
     match value:
         case Counter():
@@ -230,14 +226,14 @@ def _merge_field(into: Tally, name: str, value: object) -> None:
             _merge_table(name, mine, value.items())
 
 
-def _merge_table(name: str, mine: dict[str, object], items: Iterable[tuple[str, object]]) -> None:
+def _merge_table(name: str, mine: dict[str, Any], items: Iterable[tuple[str, Any]]) -> None:
     for key, value in items:
         own = mine.get(key)
         if own is None:
             mine[key] = value
         elif isinstance(own, Counter):
-            own.update(value)  # type: ignore[arg-type]  # equal tables hold equal kinds
-        elif isinstance(own, list) and isinstance(value, list):
+            own.update(value)
+        elif isinstance(own, list):
             match name:
                 case "recipients" | "recipient_domains":
                     _add_recipients(own, value)
