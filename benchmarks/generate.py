@@ -33,7 +33,10 @@ class Traffic:
         self.queue: list[Event] = []
         pick = self.random
         self.domains = [f"{name}{n}.example" for n in range(400) for name in ("mail", "shop", "news", "corp", "uni")]
-        self.remote = [f"{pick.choice('abcdefghijklmnop')}user{n}@{self.domains[int(len(self.domains) * pick.random() ** 3)]}" for n in range(20000)]
+        self.remote = [
+            f"{pick.choice('abcdefghijklmnop')}user{n}@{self.domains[int(len(self.domains) * pick.random() ** 3)]}"
+            for n in range(20000)
+        ]
         self.local = [f"user{n}@example.domain" for n in range(800)]
         self.cipher = "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256"
 
@@ -72,7 +75,11 @@ class Traffic:
 
     def address(self) -> str:
         pick = self.random
-        return f"203.0.{pick.randrange(113)}.{pick.randrange(1, 255)}" if pick.random() < 0.8 else f"2001:db8::{pick.randrange(65535):x}"
+        return (
+            f"203.0.{pick.randrange(113)}.{pick.randrange(1, 255)}"
+            if pick.random() < 0.8
+            else f"2001:db8::{pick.randrange(65535):x}"
+        )
 
     def pid(self, base: int) -> int:
         return base + self.random.randrange(40)
@@ -99,7 +106,11 @@ def inbound(t: Traffic) -> None:
     t.emit(0.35, "postfix/qmgr[911]", f"{qid}: from=<{sender}>, size={size}, nrcpt=1 (queue active)")
     t.emit(0.4, smtpd, f"disconnect from {client} ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7")
     if pick.random() < 0.67:
-        t.emit(0.35 + total, f"postfix/local[{t.pid(2250)}]", f"{qid}: to=<{to}>, relay=local, delay={total:.2g}, delays={t.delays(total)}, dsn=2.0.0, status=sent (delivered to maildir)")
+        t.emit(
+            0.35 + total,
+            f"postfix/local[{t.pid(2250)}]",
+            f"{qid}: to=<{to}>, relay=local, delay={total:.2g}, delays={t.delays(total)}, dsn=2.0.0, status=sent (delivered to maildir)",
+        )
         t.emit(0.37 + total, "postfix/qmgr[911]", f"{qid}: removed")
         return
     session, lmtp = f"{pick.randrange(1 << 60):x}", f"{t.pid(3000)}"
@@ -127,7 +138,11 @@ def outbound(t: Traffic) -> None:
     else:
         user = f"www-data@{HOST}.example.domain"
         t.emit(0.1, f"postfix/pickup[{t.pid(2350)}]", f"{qid}: uid=33 from=<{user}>")
-    t.emit(0.15, f"postfix/cleanup[{t.pid(2100)}]", f"{qid}: message-id=<{t.serial}.{pick.randrange(1 << 40):x}@{HOST}.example.domain>")
+    t.emit(
+        0.15,
+        f"postfix/cleanup[{t.pid(2100)}]",
+        f"{qid}: message-id=<{t.serial}.{pick.randrange(1 << 40):x}@{HOST}.example.domain>",
+    )
     recipients = [pick.choice(t.remote) for _ in range(1 if pick.random() < 0.9 else pick.randrange(2, 9))]
     t.emit(0.2, "postfix/qmgr[911]", f"{qid}: from=<{user}>, size={size}, nrcpt={len(recipients)} (queue active)")
     again = [to for to in recipients if outcome(t, qid, to, total)]
@@ -135,7 +150,11 @@ def outbound(t: Traffic) -> None:
         t.emit(400, "postfix/qmgr[911]", f"{qid}: from=<{user}>, size={size}, nrcpt={len(recipients)} (queue active)")
     for to in again:
         relay = f"mx9.{to.partition('@')[2]}[198.51.100.9]:25"
-        t.emit(401 + total, f"postfix/smtp[{t.pid(2400)}]", f"{qid}: to=<{to}>, relay={relay}, delay={401 + int(total)}, delays=400/0.01/0.4/0.6, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {pick.randrange(1 << 44):011X})")
+        t.emit(
+            401 + total,
+            f"postfix/smtp[{t.pid(2400)}]",
+            f"{qid}: to=<{to}>, relay={relay}, delay={401 + int(total)}, delays=400/0.01/0.4/0.6, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {pick.randrange(1 << 44):011X})",
+        )
     t.emit((402 if again else 0.3) + total, "postfix/qmgr[911]", f"{qid}: removed")
 
 
@@ -147,7 +166,11 @@ def outcome(t: Traffic, qid: str, to: str, total: float) -> bool:
         t.emit(0.21, smtp, f"Trusted TLS connection established to {relay}: {t.cipher}")
     head = f"{qid}: to=<{to}>, relay={relay}, delay={total:.2g}, delays={t.delays(total)}"
     if chance < 0.90:
-        t.emit(0.2 + total, smtp, f"{head}, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {pick.randrange(1 << 44):011X})")
+        t.emit(
+            0.2 + total,
+            smtp,
+            f"{head}, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {pick.randrange(1 << 44):011X})",
+        )
     elif chance < 0.94:
         said = f"host {relay} said: 550 5.1.1 <{to}>: Recipient address rejected: User unknown in virtual mailbox table (in reply to RCPT TO command)"
         t.emit(0.2 + total, smtp, f"{head}, dsn=5.1.1, status=bounced ({said})")
@@ -159,7 +182,11 @@ def outcome(t: Traffic, qid: str, to: str, total: float) -> bool:
         address = relay.rpartition("[")[2].partition("]")[0]
         t.emit(30, smtp, f"connect to mx1.{domain}[{address}]:25: Connection timed out")
         said = f"connect to mx1.{domain}[{address}]:25: Connection timed out"
-        t.emit(30, smtp, f"{qid}: to=<{to}>, relay=none, delay=30, delays=0.1/0.01/30/0, dsn=4.4.1, status=deferred ({said})")
+        t.emit(
+            30,
+            smtp,
+            f"{qid}: to=<{to}>, relay=none, delay=30, delays=0.1/0.01/30/0, dsn=4.4.1, status=deferred ({said})",
+        )
         return True
     return False
 
@@ -171,12 +198,20 @@ def rejected(t: Traffic) -> None:
     t.emit(0, smtpd, f"connect from unknown[{address}]")
     tail = f"from=<{sender}> to=<{to}> proto=ESMTP helo=<win-{pick.randrange(4096):x}>"
     replies: list[Callable[[], str]] = [
-        lambda: f"NOQUEUE: reject: RCPT from unknown[{address}]: 554 5.7.1 Service unavailable; Client host [{address}] blocked using zen.spamhaus.org; https://www.spamhaus.org/query/ip/{address}; {tail}",
-        lambda: f"NOQUEUE: reject: RCPT from unknown[{address}]: 550 5.1.1 <nobody{pick.randrange(999)}@example.domain>: Recipient address rejected: User unknown in local recipient table; {tail}",
+        lambda: (
+            f"NOQUEUE: reject: RCPT from unknown[{address}]: 554 5.7.1 Service unavailable; Client host [{address}] blocked using zen.spamhaus.org; https://www.spamhaus.org/query/ip/{address}; {tail}"
+        ),
+        lambda: (
+            f"NOQUEUE: reject: RCPT from unknown[{address}]: 550 5.1.1 <nobody{pick.randrange(999)}@example.domain>: Recipient address rejected: User unknown in local recipient table; {tail}"
+        ),
         lambda: f"NOQUEUE: reject: RCPT from unknown[{address}]: 454 4.7.1 <{sender}>: Relay access denied; {tail}",
-        lambda: f"NOQUEUE: reject: RCPT from unknown[{address}]: 450 4.7.1 <win-{pick.randrange(4096):x}>: Helo command rejected: Host not found; {tail}",
+        lambda: (
+            f"NOQUEUE: reject: RCPT from unknown[{address}]: 450 4.7.1 <win-{pick.randrange(4096):x}>: Helo command rejected: Host not found; {tail}"
+        ),
         lambda: f"warning: unknown[{address}]: SASL LOGIN authentication failed: UGFzc3dvcmQ6",
-        lambda: f"warning: hostname host{pick.randrange(99)}.{pick.choice(t.domains)} does not resolve to address {address}: Name or service not known",
+        lambda: (
+            f"warning: hostname host{pick.randrange(99)}.{pick.choice(t.domains)} does not resolve to address {address}: Name or service not known"
+        ),
     ]
     t.emit(0.5, smtpd, pick.choice(replies)())
     t.emit(0.9, smtpd, f"{pick.choice(['lost connection after RCPT from', 'disconnect from'])} unknown[{address}]")
@@ -187,10 +222,18 @@ def login(t: Traffic) -> None:
     pick, user, session = t.random, t.random.choice(t.local), f"{t.random.randrange(1 << 60):x}"
     rip = f"10.0.1.{pick.randrange(1, 250)}"
     if pick.random() < 0.07:
-        t.emit(0, "dovecot", f"imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 2 secs): user=<{user}>, method=PLAIN, rip={t.address()}, lip=10.0.1.10, TLS, session=<{session}>")
+        t.emit(
+            0,
+            "dovecot",
+            f"imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 2 secs): user=<{user}>, method=PLAIN, rip={t.address()}, lip=10.0.1.10, TLS, session=<{session}>",
+        )
         return
     pid = t.pid(5000)
-    t.emit(0, "dovecot", f"imap-login: Login: user=<{user}>, method=PLAIN, rip={rip}, lip=10.0.1.10, mpid={pid}, TLS, session=<{session}>")
+    t.emit(
+        0,
+        "dovecot",
+        f"imap-login: Login: user=<{user}>, method=PLAIN, rip={rip}, lip=10.0.1.10, mpid={pid}, TLS, session=<{session}>",
+    )
     t.emit(
         pick.uniform(1, 900), "dovecot",
         f"imap({user})<{pid}><{session}>: Disconnected: Logged out in={pick.randrange(9999)} out={pick.randrange(99999)} deleted=0 expunged=0 trashed=0 hdr_count=0 hdr_bytes=0 body_count=0 body_bytes=0",
@@ -200,9 +243,17 @@ def login(t: Traffic) -> None:
 def background(t: Traffic) -> None:
     """The rest: statistics, warnings of a configuration that is not perfect."""
     pick = t.random
-    t.emit(0, f"postfix/anvil[{t.pid(2500)}]", f"statistics: max connection rate {pick.randrange(60)}/60s for (smtp:{t.address()}) at {START:%b %d %H:%M:%S}")
+    t.emit(
+        0,
+        f"postfix/anvil[{t.pid(2500)}]",
+        f"statistics: max connection rate {pick.randrange(60)}/60s for (smtp:{t.address()}) at {START:%b %d %H:%M:%S}",
+    )
     if pick.random() < 0.2:
-        t.emit(0, "postfix/smtpd[2001]", "warning: database /etc/postfix/virtual.db is older than source file /etc/postfix/virtual")
+        t.emit(
+            0,
+            "postfix/smtpd[2001]",
+            "warning: database /etc/postfix/virtual.db is older than source file /etc/postfix/virtual",
+        )
 
 
 def storm_message(t: Traffic) -> None:
@@ -213,19 +264,34 @@ def storm_message(t: Traffic) -> None:
     t.emit(0.1, f"postfix/cleanup[{t.pid(2100)}]", f"{qid}: message-id=<{t.serial}@app.example.domain>")
     at, tries, reasons = 0.2, pick.randrange(6, 12), ["Connection timed out", "Connection refused", "No route to host"]
     for attempt in range(tries):
-        relay, smtp = f"relay{pick.randrange(4)}.example.net[192.0.2.{pick.randrange(1, 20)}]:25", f"postfix/smtp[{t.pid(2400)}]"
+        relay, smtp = (
+            f"relay{pick.randrange(4)}.example.net[192.0.2.{pick.randrange(1, 20)}]:25",
+            f"postfix/smtp[{t.pid(2400)}]",
+        )
         delay = int(at) + 30
         t.emit(at, "postfix/qmgr[911]", f"{qid}: from=<{user}>, size={size}, nrcpt=1 (queue active)")
         if attempt == tries - 1 and pick.random() < 0.7:
-            t.emit(at + 1, smtp, f"{qid}: to=<{to}>, relay={relay}, delay={delay}, delays={delay - 1}/0.02/0.5/0.5, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {pick.randrange(1 << 44):011X})")
+            t.emit(
+                at + 1,
+                smtp,
+                f"{qid}: to=<{to}>, relay={relay}, delay={delay}, delays={delay - 1}/0.02/0.5/0.5, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {pick.randrange(1 << 44):011X})",
+            )
             t.emit(at + 1.1, "postfix/qmgr[911]", f"{qid}: removed")
             return
         if pick.random() < 0.6:
             reason = f"connect to {relay}: {pick.choice(reasons)}"
-            t.emit(at + 30, smtp, f"{qid}: to=<{to}>, relay=none, delay={delay}, delays={delay - 30}/0.03/30/0, dsn=4.4.1, status=deferred ({reason})")
+            t.emit(
+                at + 30,
+                smtp,
+                f"{qid}: to=<{to}>, relay=none, delay={delay}, delays={delay - 30}/0.03/30/0, dsn=4.4.1, status=deferred ({reason})",
+            )
         else:
             reason = f"host {relay} said: 451 4.7.1 <{to}>: Recipient address rejected: try again in {pick.randrange(60, 900)} seconds (in reply to RCPT TO command)"
-            t.emit(at + 2, smtp, f"{qid}: to=<{to}>, relay={relay}, delay={delay}, delays={delay - 2}/0.03/1.2/0.8, dsn=4.7.1, status=deferred ({reason})")
+            t.emit(
+                at + 2,
+                smtp,
+                f"{qid}: to=<{to}>, relay={relay}, delay={delay}, delays={delay - 2}/0.03/1.2/0.8, dsn=4.7.1, status=deferred ({reason})",
+            )
         at += 300 * 2 ** min(attempt, 4) + pick.uniform(0, 60)
 
 

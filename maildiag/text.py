@@ -1,25 +1,53 @@
-"""Text from the outside made harmless for a terminal, a report and a reader."""
+"""Makes text that strangers wrote safe to show: no terminal escapes, no direction tricks, no endless lines."""
 
 from __future__ import annotations
 
 import re
 
-# One table for str.translate-like replacement: control characters become visible escapes, so that a log line can be
-# shown without being executed by the terminal (OSC 52 in an SMTP banner overwrites the clipboard).
-_SHOWN = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]}
-_SHOWN[9] = "    "
-_NEED = re.compile(
+_SHOWN_AS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+_SHOWN_AS[9] = "    "
+_HIDDEN = (
+    0x61C,
+    0x200B,
+    0x200E,
+    0x200F,
+    *range(0x2028, 0x202F),
+    *range(0x2060, 0x206A),
+    0xFEFF,
+    *range(0xFFF9, 0xFFFC),
+)
+_SHOWN_AS |= {code: f"\\u{code:04x}" for code in _HIDDEN}
+_UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
 
-def _shown(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return _SHOWN.get(code) or f"\\u{code:04x}"
-
-
 def safe(text: str, limit: int = 4096) -> str:
-    """Return `text` with control, bidirectional and unpaired characters spelled out, cut to `limit` characters."""
+    """One line of untrusted text as it may be shown: control, bidi and surrogate code points become visible escapes.
+
+    Text longer than `limit` characters is cut, and the cut is told.
+    """
     if len(text) > limit:
         text = f"{text[:limit]} …(+{len(text) - limit})"
-    return _NEED.sub(_shown, text) if _NEED.search(text) else text
+    if not _UNSAFE.search(text):
+        return text
+    return _UNSAFE.sub(lambda match: _SHOWN_AS.get(ord(match[0])) or f"\\u{ord(match[0]):04x}", text)
+
+
+def safe_lines(text: str, limit: int = 4096, most: int = 200) -> str:
+    """Several lines of untrusted text, each made safe; at most `most` lines, and the cut is told."""
+    lines = text.split("\n")
+    shown = [safe(line.rstrip("\r"), limit) for line in lines[:most]]
+    if len(lines) > most:
+        shown.append(f"…(+{len(lines) - most} lines)")
+    return "\n".join(shown)
+
+
+def first_line(text: str) -> str:
+    """The first line of `text` that is not blank, or an empty string."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """`1 message`, `2 messages`, `1,284 messages`; `nouns` where an s is not enough."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

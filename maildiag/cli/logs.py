@@ -19,8 +19,15 @@ USAGE, UNREADABLE, INTERRUPTED = 64, 1, 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `maildiag logs`."""
-    parser.add_argument("files", nargs="*", metavar="FILE", help="log files, compressed or not, `-` for standard input; without any, this host's log or journal")
-    parser.add_argument("--since", metavar="TIME", help="from here on: 2026-11-22, '2026-11-22 10:00', 10:00, or an age: 30m, 6h, 2d")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="log files, compressed or not, `-` for standard input; without any, this host's log or journal",
+    )
+    parser.add_argument(
+        "--since", metavar="TIME", help="from here on: 2026-11-22, '2026-11-22 10:00', 10:00, or an age: 30m, 6h, 2d"
+    )
     parser.add_argument("--until", metavar="TIME", help="up to here, written as for --since")
     parser.add_argument("--json", action="store_true", help="one JSON document (schema maildiag.logs/1)")
     parser.add_argument("--top", type=int, default=20, metavar="N", help="length of each table (0: no limit; 20)")
@@ -48,7 +55,9 @@ def main(args: argparse.Namespace) -> int:
     return _print(report, as_json=args.json)
 
 
-def _report(args: argparse.Namespace, now: datetime, since: datetime | None, until: datetime | None) -> LogReport | None:
+def _report(
+    args: argparse.Namespace, now: datetime, since: datetime | None, until: datetime | None
+) -> LogReport | None:
     from maildiag.logs.read import Options, read_logs
     from maildiag.logs.report import make_report
 
@@ -59,7 +68,9 @@ def _report(args: argparse.Namespace, now: datetime, since: datetime | None, unt
         print(f"maildiag logs: {error}", file=sys.stderr)
     if not tally.lines and not tally.outside_window and (missing or errors):
         return None
-    return make_report(tally, now, sources=[source.name for source in sources], errors=[*missing, *errors], top=args.top)
+    return make_report(
+        tally, now, sources=[source.name for source in sources], errors=[*missing, *errors], top=args.top
+    )
 
 
 def _sources(names: list[str]) -> tuple[list[Source], list[str]]:

@@ -128,7 +128,9 @@ def _refusals(tally: Tally, lines: list[str], start: int, name: str) -> None:
             reason = reason[:10] + reason[reason.find(">: ") + 3 :]
         elif reason[4:5] == "<":
             reason = reason[:4] + reason[reason.find(">: ") + 3 :]
-        keys.append((parts[2], stage[: stage.find(" ")], reason.replace(address, "ip")[:200] if address else reason[:200]))
+        keys.append(
+            (parts[2], stage[: stage.find(" ")], reason.replace(address, "ip")[:200] if address else reason[:200])
+        )
         addresses.append(address)
         kept.append(line)
     tally.refusals.update(keys)
@@ -150,7 +152,9 @@ def _refused(tally: Tally, line: str, kind: str, what: str, start: int) -> None:
     client, _, reason = rest.partition(": ")
     address = client.partition("[")[2].partition("]")[0]
     reason = (reason or what).partition("; from=<")[0].partition("; proto=")[0]
-    tally.refusals[kind, stage.partition(" ")[0][:40], reason.replace(address, "ip")[:200] if address else reason[:200]] += 1
+    tally.refusals[
+        kind, stage.partition(" ")[0][:40], reason.replace(address, "ip")[:200] if address else reason[:200]
+    ] += 1
     tally.refused_clients[address] += 1
     _hours(tally, "rejected", [line], start)
 

@@ -20,7 +20,16 @@ _SUBSTITUTIONS = re.compile(
     r"|(?P<session>(?<==)<[^>\s]+>|\(\w+=\d+[^)]*\))"
     r"|(?P<number>(?<![A-Za-z_.\d])\d+(?:\.\d+)?(?![\w]*[A-Za-z_]))"
 )
-_NAMES = {"url": "URL", "address": "<address>", "client": "host", "ip": "[ip]", "host": "host", "qid": "QID", "session": "…", "number": "N"}
+_NAMES = {
+    "url": "URL",
+    "address": "<address>",
+    "client": "host",
+    "ip": "[ip]",
+    "host": "host",
+    "qid": "QID",
+    "session": "…",
+    "number": "N",
+}
 
 
 def _replacement(match: re.Match[str]) -> str:

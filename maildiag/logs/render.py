@@ -15,7 +15,10 @@ Heading = Callable[[str], str]
 
 def as_document(report: LogReport) -> dict[str, Any]:
     """Return the report as a JSON document of schema `maildiag.logs/1`: field names are those of `LogReport`."""
-    return {"schema": SCHEMA, **{field.name: _plain(getattr(report, field.name)) for field in dataclasses.fields(report)}}
+    return {
+        "schema": SCHEMA,
+        **{field.name: _plain(getattr(report, field.name)) for field in dataclasses.fields(report)},
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -82,7 +85,11 @@ _SUMMARY = (
 
 def _summary(report: LogReport, heading: Heading) -> Iterator[str]:
     names = ", ".join(report.sources)
-    span = f"{report.first:%Y-%m-%d %H:%M:%S} to {report.last:%Y-%m-%d %H:%M:%S}" if report.first and report.last else "no times"
+    span = (
+        f"{report.first:%Y-%m-%d %H:%M:%S} to {report.last:%Y-%m-%d %H:%M:%S}"
+        if report.first and report.last
+        else "no times"
+    )
     yield f"{names or 'log'}: {report.lines:,} lines, {span}"
     for error in report.errors:
         yield f"not read: {error}"
@@ -90,7 +97,9 @@ def _summary(report: LogReport, heading: Heading) -> Iterator[str]:
         yield f"too many different values of {name}: the rarest are counted together as (others)"
     yield heading("Totals")
     always = {"received", "delivered", "deferred", "bounced", "rejected"}
-    yield from _table([(f"{report.totals[key]:,}", text) for key, text in _SUMMARY if report.totals[key] or key in always])
+    yield from _table(
+        [(f"{report.totals[key]:,}", text) for key, text in _SUMMARY if report.totals[key] or key in always]
+    )
     yield from _table([(size(report.totals[f"bytes_{key}"]), f"bytes {key}") for key in ("received", "delivered")])
 
 
@@ -131,7 +140,9 @@ def _chart(report: LogReport, heading: Heading, width: int) -> Iterator[str]:
 
 def _recipient_rows(rows: Iterable[RecipientRow]) -> list[Sequence[object]]:
     found: list[Sequence[object]] = [("sent", "bytes", "deferred", "bounced", "avg s", "max s", "")]
-    found += [(r.delivered, size(r.bytes), r.deferred, r.bounced, r.delay_average, r.delay_maximum, r.name) for r in rows]
+    found += [
+        (r.delivered, size(r.bytes), r.deferred, r.bounced, r.delay_average, r.delay_maximum, r.name) for r in rows
+    ]
     return found if len(found) > 1 else []
 
 
@@ -161,7 +172,13 @@ def _delays(report: LogReport, heading: Heading) -> Iterator[str]:
 
 def _delay_row(spread: Spread, whole: float) -> Sequence[object]:
     share = "" if spread.name == "delay" else f"{100 * spread.total / whole:.0f}%"
-    return [f"{spread.average:.2f}", *(f"{value:g}" for value in spread.percentiles.values()), f"{spread.maximum:g}", share, spread.name]
+    return [
+        f"{spread.average:.2f}",
+        *(f"{value:g}" for value in spread.percentiles.values()),
+        f"{spread.maximum:g}",
+        share,
+        spread.name,
+    ]
 
 
 def _reason_rows(rows: Iterable[ReasonRow]) -> list[Sequence[object]]:
@@ -187,7 +204,10 @@ def _security(report: LogReport, heading: Heading) -> Iterator[str]:
 
 
 def _sessions(report: LogReport, heading: Heading) -> Iterator[str]:
-    for title, rows in (("SMTP connections by hour", report.sessions_by_hour), ("SMTP connections by client", report.sessions_by_client)):
+    for title, rows in (
+        ("SMTP connections by hour", report.sessions_by_hour),
+        ("SMTP connections by client", report.sessions_by_client),
+    ):
         table = [(r.connections, r.seconds, r.longest, r.name) for r in rows]
         yield from _section(heading, f"{title}: count, seconds, longest", table, 3)
 

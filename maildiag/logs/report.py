@@ -166,7 +166,9 @@ def shown(raw: str) -> str:
     return safe(raw if raw.isascii() else raw.encode("latin-1", "replace").decode("utf-8", "replace"))
 
 
-def make_report(tally: Tally, now: datetime, *, sources: Iterable[str] = (), errors: Iterable[str] = (), top: int = 20) -> LogReport:
+def make_report(
+    tally: Tally, now: datetime, *, sources: Iterable[str] = (), errors: Iterable[str] = (), top: int = 20
+) -> LogReport:
     """Return the report of a tally; `now` dates classic timestamps, `top` limits the length of each table (0: no limit)."""
     limit = top or None
     recipients, recipient_domains = _recipients(tally)
@@ -261,7 +263,15 @@ def _top_recipients(table: Mapping[str, Row], limit: int | None) -> tuple[Recipi
     names = sorted(table, key=lambda name: (-table[name][0] - table[name][4], name))[:limit]
     rows = ((name, table[name]) for name in names)
     return tuple(
-        RecipientRow(shown(name), int(sent), int(size), int(deferred), int(bounced), round(spent / sent, 2) if sent else 0.0, longest)
+        RecipientRow(
+            shown(name),
+            int(sent),
+            int(size),
+            int(deferred),
+            int(bounced),
+            round(spent / sent, 2) if sent else 0.0,
+            longest,
+        )
         for name, (sent, size, spent, longest, deferred, bounced) in rows
     )
 
@@ -373,7 +383,9 @@ def _relays(tally: Tally, limit: int | None) -> tuple[RelayRow, ...]:
         for relay, count in counter.items():
             rows.setdefault(relay.removeprefix("relay="), Counter())[status] += count
     names = sorted(rows, key=lambda name: (-rows[name].total(), name))[:limit]
-    return tuple(RelayRow(shown(name), *(rows[name][status] for status in ("sent", "deferred", "bounced"))) for name in names)
+    return tuple(
+        RelayRow(shown(name), *(rows[name][status] for status in ("sent", "deferred", "bounced"))) for name in names
+    )
 
 
 def _reasons(counter: Counter[str]) -> tuple[ReasonRow, ...]:
@@ -386,7 +398,9 @@ def _reasons(counter: Counter[str]) -> tuple[ReasonRow, ...]:
         rows[key] += count
         first.setdefault(key, reason)
     return tuple(
-        ReasonRow(status, "", classify_reason(shown(first[status, dsn, text]), dsn).meaning, shown(text), shown(dsn), count)
+        ReasonRow(
+            status, "", classify_reason(shown(first[status, dsn, text]), dsn).meaning, shown(text), shown(dsn), count
+        )
         for (status, dsn, text), count in rows.most_common()
     )
 
@@ -421,7 +435,11 @@ def _tls(counter: Counter[str], limit: int | None) -> tuple[Counted, ...]:
     """`in: Trusted TLS TLSv1.3 with cipher X (…)` by direction, trust, protocol and cipher."""
     merged: Counter[str] = Counter()
     for text, count in counter.items():
-        direction, trust, cipher = text.partition(":")[0], text.partition(": ")[2].partition(" ")[0], text.rpartition(" TLS ")[2]
+        direction, trust, cipher = (
+            text.partition(":")[0],
+            text.partition(": ")[2].partition(" ")[0],
+            text.rpartition(" TLS ")[2],
+        )
         merged[f"{direction} {trust} {' '.join(cipher.split(' ')[:4])}"] += count
     return _counted(merged, limit)
 
@@ -433,7 +451,10 @@ def _problems(tally: Tally) -> tuple[ProblemRow, ...]:
         key = (daemon, level, normalise(text))
         rows[key] += count
         first.setdefault(key, (daemon, level, text))
-    return tuple(_problem_row(key, count, first[key], tally.problem_samples.get(first[key], "")) for key, count in rows.most_common())
+    return tuple(
+        _problem_row(key, count, first[key], tally.problem_samples.get(first[key], ""))
+        for key, count in rows.most_common()
+    )
 
 
 def _problem_row(key: tuple[str, str, str], count: int, raw: tuple[str, str, str], sample: str) -> ProblemRow:

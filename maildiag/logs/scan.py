@@ -15,9 +15,13 @@ Handler = Callable[[Tally, list[str], int, str], None]
 # needs more ("postfix/submission/smtpd[") gets a second, longer look.
 _KEY_BEYOND_HOST = (21, 34)
 _MAX_KEYS = 100_000
-_STAMP = re.compile(r"(?:<\d{1,3}>1? ?)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) ")
+_STAMP = re.compile(
+    r"(?:<\d{1,3}>1? ?)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) "
+)
 _TAG = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+)(?:\[\d*\])?(?=: |:$)")
-_KEY = re.compile(r"(?P<host>\S+) (?P<program>dovecot)(?:\[\d*\])?: (?P<service>[a-z0-9-]*)[^a-z0-9-]|(?P<host2>\S+) (?P<program2>(?!dovecot[:\[])[^\s:\[]+)(?:\[|: )")
+_KEY = re.compile(
+    r"(?P<host>\S+) (?P<program>dovecot)(?:\[\d*\])?: (?P<service>[a-z0-9-]*)[^a-z0-9-]|(?P<host2>\S+) (?P<program2>(?!dovecot[:\[])[^\s:\[]+)(?:\[|: )"
+)
 _SERVICE = re.compile(r"[a-z0-9-]*")
 
 _POSTFIX_HANDLERS: dict[str, Handler] = {
@@ -30,7 +34,9 @@ _POSTFIX_HANDLERS: dict[str, Handler] = {
     "pickup": count_postfix.pickup,
     "master": count_postfix.master,
     "anvil": count_postfix.other,
-    **dict.fromkeys(("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard", "bounce"), count_postfix.deliveries),
+    **dict.fromkeys(
+        ("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard", "bounce"), count_postfix.deliveries
+    ),
 }
 
 
@@ -155,7 +161,9 @@ class Scanner:
     def _layout_again(self, lines: list[str], start: int) -> None:
         """Count lines whose timestamps were found to be `start` long (0: none was found)."""
         tagged = [line for line in lines if start and _TAG.match(line, start)]
-        self._unparsed([line for line in lines if not (start and _TAG.match(line, start))] if len(tagged) < len(lines) else [])
+        self._unparsed(
+            [line for line in lines if not (start and _TAG.match(line, start))] if len(tagged) < len(lines) else []
+        )
         if self._keep is not None and tagged:
             tagged = self._keep(tagged, start)
         buckets = _Buckets()
@@ -225,5 +233,3 @@ def _earlier(one: str, other: str) -> bool:
     if month != other_month:
         return (month < other_month) == (abs(month - other_month) < 7)
     return one[4:] < other[4:]
-
-

@@ -19,7 +19,9 @@ from maildiag.logs.tally import Tally
 # Changes whenever what is counted changes: a state of another version is read anew.
 VERSION = 1
 _HEAD = 512
-_COUNTER_FIELDS = tuple(f.name for f in fields(Tally) if "Counter[" in str(f.type) and str(f.type).startswith("Counter"))
+_COUNTER_FIELDS = tuple(
+    f.name for f in fields(Tally) if "Counter[" in str(f.type) and str(f.type).startswith("Counter")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,11 @@ def _ours(path: Path) -> bool:
     """Whether only we can have written the file."""
     for one in (path, path.parent):
         status = one.lstat()
-        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or stat.S_ISLNK(status.st_mode):
+        if (
+            status.st_uid != os.geteuid()
+            or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            or stat.S_ISLNK(status.st_mode)
+        ):
             return False
     return True
 

@@ -181,7 +181,9 @@ class Tally:
         row[1] += size
         if "@" not in sender:  # then the domain is that of the client
             domain = sender if client == "pickup" else client_domain(client)
-            _add_rows(self.sender_domains.setdefault(domain if len(self.sender_domains) < CAP else OTHERS, [0, 0]), [1, size])
+            _add_rows(
+                self.sender_domains.setdefault(domain if len(self.sender_domains) < CAP else OTHERS, [0, 0]), [1, size]
+            )
         self.totals["bytes received"] += size
 
 

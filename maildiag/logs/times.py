@@ -34,8 +34,12 @@ def moment(text: str, now: datetime) -> datetime:
             return midnight - timedelta(days=1)
     try:
         if _CLOCK.fullmatch(text):
-            return datetime.fromisoformat(f"{now:%Y-%m-%d}T{text.zfill(len(text) + (text[1] == ':'))}").replace(tzinfo=now.tzinfo)
+            return datetime.fromisoformat(f"{now:%Y-%m-%d}T{text.zfill(len(text) + (text[1] == ':'))}").replace(
+                tzinfo=now.tzinfo
+            )
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise BadTimeError(f"not a time: {text!r} (write 2026-11-22, '2026-11-22 10:00', 10:00, 30m, 6h or 2d)") from None
+        raise BadTimeError(
+            f"not a time: {text!r} (write 2026-11-22, '2026-11-22 10:00', 10:00, 30m, 6h or 2d)"
+        ) from None
     return when if when.tzinfo else when.replace(tzinfo=now.tzinfo)

@@ -76,7 +76,9 @@ def offset_since(path: Path, window: Window, slack: int = 1 << 20) -> int:
             middle = (low + high) // 2
             file.seek(middle)
             file.readline()
-            when = next((t for t in (_time(file.readline(4096).decode("latin-1"), window.now) for _ in range(20)) if t), None)
+            when = next(
+                (t for t in (_time(file.readline(4096).decode("latin-1"), window.now) for _ in range(20)) if t), None
+            )
             if when is not None and when < window.since:
                 low = middle
             else:

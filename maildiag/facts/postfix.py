@@ -1,0 +1,73 @@
+"""Postfix's configuration as Postfix reads it: postconf(1), main.cf(5) and master.cf(5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from maildiag.engine import Ask
+from maildiag.model import Gap, GapReason, Missing
+from maildiag.probes import CommandResult, command
+from maildiag.registry import gatherer
+
+
+@dataclass(frozen=True, slots=True)
+class Postfix:
+    """Postfix as configured: `settings` are the effective values of all parameters (postconf -x, `$names` expanded),
+    `explicit` the names that main.cf sets, `warnings` what postconf said on standard error.
+    """
+
+    installed: bool
+    version: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    explicit: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+    config_directory: str = "/etc/postfix"
+
+    def get(self, name: str, default: str = "") -> str:
+        """The effective value of a parameter, `$names` expanded."""
+        return self.settings.get(name, default)
+
+    def list(self, name: str) -> tuple[str, ...]:
+        """The words of a list-valued parameter (separated by commas or white space)."""
+        return tuple(word for word in re.split(r"[,\s]+", self.get(name)) if word)
+
+    def yes(self, name: str) -> bool:
+        """True where the parameter is `yes`."""
+        return self.get(name).strip().lower() == "yes"
+
+
+NOT_INSTALLED = Postfix(installed=False)
+
+
+@gatherer
+def postfix(ask: Ask) -> Postfix:
+    """Ask postconf for every effective value, and which of them main.cf sets; not installed is an answer."""
+    every, explicit = ask.all([command("postconf", "-x"), command("postconf", "-n")])
+    if isinstance(every, Gap):
+        if every.reason is GapReason.ABSENT:
+            return NOT_INSTALLED
+        raise Missing(every)
+    if not every.stdout:
+        raise Missing(Gap(GapReason.FAILED, f"postconf printed no settings: {every.stderr.strip()[:300]}"))
+    return parse_postconf(every, explicit if isinstance(explicit, CommandResult) else CommandResult(1, "", ""))
+
+
+def parse_postconf(every: CommandResult, explicit: CommandResult) -> Postfix:
+    """`postconf -x` and `postconf -n` as a `Postfix`."""
+    settings = dict(_pairs(every.stdout))
+    warnings = dict.fromkeys(line.strip() for line in every.stderr.splitlines() if line.strip())
+    return Postfix(
+        installed=True,
+        version=settings.get("mail_version", ""),
+        settings=settings,
+        explicit=frozenset(name for name, _ in _pairs(explicit.stdout)),
+        warnings=tuple(warnings),
+        config_directory=settings.get("config_directory", "/etc/postfix"),
+    )
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    pairs = [line.partition("=") for line in text.splitlines() if "=" in line]
+    return [(name.strip(), value.strip()) for name, _, value in pairs]

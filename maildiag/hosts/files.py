@@ -1,0 +1,139 @@
+"""Reads files, directories and file systems of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import stat as modes
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from maildiag.model import Gap, GapReason, Missing
+from maildiag.probes import (
+    Directory,
+    DiskSpace,
+    FileInfo,
+    FileKind,
+    FileSystem,
+    FileText,
+    ListDirectory,
+    ReadFile,
+    Stat,
+)
+
+
+def read(probe: ReadFile) -> FileText:
+    """The file's text; only regular files are opened, so that a FIFO or a device cannot hang the run."""
+    descriptor = os.open(probe.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as file:
+        info = os.fstat(file.fileno())
+        if not modes.S_ISREG(info.st_mode):
+            raise Missing(Gap(GapReason.FAILED, f"{probe.path} is no regular file"))
+        start = max(0, info.st_size - probe.most) if probe.tail else 0
+        file.seek(start)
+        data = file.read(probe.most)
+        if probe.tail and start:
+            data = data[data.find(b"\n") + 1 :]
+    return FileText(
+        data.decode("utf-8", "surrogateescape"),
+        info.st_size,
+        _time(info.st_mtime),
+        truncated=start > 0 or info.st_size > probe.most,
+    )
+
+
+def stat(probe: Stat) -> FileInfo:
+    """What lstat and stat say of the path; a dangling link is absent."""
+    link = ""
+    with contextlib.suppress(OSError):
+        link = os.readlink(probe.path)  # noqa: PTH115
+    return _info(probe.path, os.stat(probe.path), link)  # noqa: PTH116 (the raw structure is wanted)
+
+
+def list_directory(probe: ListDirectory) -> Directory:
+    """The directory's entries with a stat of each; an entry that vanished meanwhile is left out."""
+    entries: list[FileInfo] = []
+    with os.scandir(probe.path) as found:
+        for entry in found:
+            if len(entries) >= probe.most:
+                return Directory(_sorted(entries), truncated=True)
+            with contextlib.suppress(FileNotFoundError):
+                entries.append(_info(entry.path, entry.stat(follow_symlinks=False), ""))
+    return Directory(_sorted(entries))
+
+
+def disk_space(probe: DiskSpace) -> FileSystem:
+    """The file system that holds the path (statvfs(3), /proc/self/mounts)."""
+    space = os.statvfs(probe.path)
+    mount, kind, options = _mount(Path(probe.path).resolve())
+    return FileSystem(
+        mount,
+        kind,
+        "ro" in options or bool(space.f_flag & os.ST_RDONLY),
+        space.f_blocks * space.f_frsize,
+        space.f_bavail * space.f_frsize,
+        space.f_files,
+        space.f_favail,
+    )
+
+
+def _mount(path: Path) -> tuple[str, str, list[str]]:
+    best = ("/", "", [""])
+    for line in Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines():
+        _, mount, kind, options, *_ = line.split(" ")
+        mount = mount.replace("\\040", " ")
+        if path.is_relative_to(mount) and len(mount) >= len(best[0]):
+            best = (mount, kind, options.split(","))
+    return best
+
+
+def _info(path: str, info: os.stat_result, link: str) -> FileInfo:
+    return FileInfo(
+        path,
+        _kind(info.st_mode),
+        modes.S_IMODE(info.st_mode),
+        _user(info.st_uid),
+        _group(info.st_gid),
+        info.st_size,
+        _time(info.st_mtime),
+        link,
+    )
+
+
+def _kind(mode: int) -> FileKind:
+    if modes.S_ISDIR(mode):
+        return FileKind.DIRECTORY
+    if modes.S_ISSOCK(mode):
+        return FileKind.SOCKET
+    if modes.S_ISFIFO(mode):
+        return FileKind.FIFO
+    if modes.S_ISCHR(mode) or modes.S_ISBLK(mode):
+        return FileKind.DEVICE
+    return FileKind.FILE
+
+
+@lru_cache(maxsize=512)
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+@lru_cache(maxsize=512)
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def _sorted(entries: list[FileInfo]) -> tuple[FileInfo, ...]:
+    return tuple(sorted(entries, key=lambda entry: entry.path))
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

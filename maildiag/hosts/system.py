@@ -1,0 +1,94 @@
+"""Asks the kernel of this machine for its identity, sockets, processes and interfaces."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from datetime import UTC, datetime
+
+from maildiag.probes import (
+    Identity,
+    Interface,
+    Interfaces,
+    Listener,
+    Listeners,
+    Process,
+    Processes,
+    WhoAmI,
+)
+
+
+def identity(_: WhoAmI) -> Identity:
+    """Name, kernel, clock, boot time, and whether we are root."""
+    import psutil
+
+    return Identity(
+        socket.gethostname(),
+        f"{platform.system()} {platform.release()}",
+        datetime.now(UTC),
+        datetime.fromtimestamp(psutil.boot_time(), UTC),
+        os.geteuid() == 0,
+    )
+
+
+def listeners(_: Listeners) -> tuple[Listener, ...]:
+    """Every listening TCP socket; the process is told only where we may see it."""
+    import psutil
+
+    names: dict[int, str] = {}
+    found = set()
+    for each in psutil.net_connections(kind="tcp"):
+        if each.status == psutil.CONN_LISTEN and each.laddr:
+            pid = each.pid or 0
+            if pid and pid not in names:
+                names[pid] = _program(pid)
+            found.add(Listener("tcp", each.laddr.ip, each.laddr.port, pid, names.get(pid, "")))
+    return tuple(sorted(found, key=lambda one: (one.port, one.address, one.pid)))
+
+
+def _program(pid: int) -> str:
+    import psutil
+
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return ""
+
+
+def processes(_: Processes) -> tuple[Process, ...]:
+    """The running processes; one that ends meanwhile is left out."""
+    import psutil
+
+    found = []
+    for each in psutil.process_iter(["ppid", "name", "username", "cmdline", "create_time", "memory_info", "status"]):
+        info = each.info
+        found.append(
+            Process(
+                each.pid,
+                info["ppid"] or 0,
+                info["name"] or "",
+                info["username"] or "",
+                tuple(info["cmdline"] or ()),
+                datetime.fromtimestamp(info["create_time"] or 0, UTC),
+                info["memory_info"].rss if info["memory_info"] else 0,
+                info["status"] or "",
+            )
+        )
+    return tuple(found)
+
+
+def interfaces(_: Interfaces) -> tuple[Interface, ...]:
+    """The network interfaces with their IPv4 and IPv6 addresses."""
+    import psutil
+
+    states = psutil.net_if_stats()
+    return tuple(
+        Interface(
+            name,
+            states[name].isup if name in states else False,
+            tuple(one.address.split("%")[0] for one in found if one.family in (socket.AF_INET, socket.AF_INET6)),
+            states[name].mtu if name in states else 0,
+        )
+        for name, found in sorted(psutil.net_if_addrs().items())
+    )
