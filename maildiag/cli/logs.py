@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from maildiag.cli.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from maildiag.logs.report import LogReport
     from maildiag.logs.source import Source
 
-USAGE, UNREADABLE, INTERRUPTED = 64, 1, 130
+UNREADABLE = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,22 +39,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the report on standard output; 0, or 1 if nothing could be read, or 64 for bad usage."""
+    """Print the report on standard output; 0, or 1 if nothing could be read."""
     from maildiag.logs.times import BadTimeError, local_now, moment
 
     now = local_now()
+    if args.top < 0 or args.jobs < 0:
+        raise UsageError("--top and --jobs may not be negative")
     try:
         since = moment(args.since, now) if args.since else None
         until = moment(args.until, now) if args.until else None
-        if args.top < 0 or args.jobs < 0:
-            raise BadTimeError("--top and --jobs may not be negative")
     except BadTimeError as error:
-        print(f"maildiag logs: {error}", file=sys.stderr)
-        return USAGE
+        raise UsageError(str(error)) from error
     report = _report(args, now, since, until)
     if report is None:
         return UNREADABLE
-    return _print(report, as_json=args.json)
+    for line in _lines(report, as_json=args.json):
+        print(line)
+    return 0
 
 
 def _report(
@@ -88,16 +91,6 @@ def _sources(names: list[str]) -> tuple[list[Source], list[str]]:
         except SourceError as error:
             errors.append(str(error))
     return sources, errors
-
-
-def _print(report: LogReport, *, as_json: bool) -> int:
-    try:
-        for line in _lines(report, as_json=as_json):
-            sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:  # `maildiag logs | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
 def _lines(report: LogReport, *, as_json: bool) -> Iterator[str]:

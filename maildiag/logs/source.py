@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
-import lzma
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,11 +23,6 @@ _MAGIC: tuple[tuple[bytes, Packing], ...] = (
 _PROGRAMS: dict[Packing, tuple[str, ...]] = {
     "gz": ("gzip", "-dc"), "bz2": ("bzip2", "-dc"), "xz": ("xz", "-dc"), "zst": ("zstd", "-dcq"),
 }  # fmt: skip
-_MODULES: dict[Packing, Callable[[Path], IO[bytes]]] = {
-    "gz": lambda path: cast("IO[bytes]", gzip.GzipFile(path)),
-    "bz2": lambda path: cast("IO[bytes]", bz2.BZ2File(path)),
-    "xz": lambda path: cast("IO[bytes]", lzma.LZMAFile(path)),  # noqa: SIM115  # closed by `opened`
-}
 MAIL_LOGS = (Path("/var/log/mail.log"), Path("/var/log/maillog"))
 # The mail facility: what Postfix and Dovecot log under, whatever their units are called.
 JOURNAL = ("journalctl", "--no-pager", "--quiet", "--output=short-iso-precise", "SYSLOG_FACILITY=2")
@@ -96,15 +87,28 @@ def opened(source: Source, offset: int = 0) -> Iterator[IO[bytes]]:
     elif shutil.which(_PROGRAMS[source.packing][0]):
         with _pipe((*_PROGRAMS[source.packing], "--", str(source.path)), source.name) as stream:
             yield stream
-    elif source.packing in _MODULES:
-        with _MODULES[source.packing](source.path) as stream:
+    elif unpack := _unpacker(source.packing):
+        with unpack(source.path) as stream:
             yield stream
     else:
         raise SourceError(f"{source.name}: compressed with zstd, and the program zstd is not installed")
 
 
+def _unpacker(packing: Packing) -> Callable[[Path], IO[bytes]] | None:
+    """Return Python's own way to unpack, imported only where it is needed."""
+    import importlib
+
+    names = {"gz": ("gzip", "GzipFile"), "bz2": ("bz2", "BZ2File"), "xz": ("lzma", "LZMAFile")}
+    if packing not in names:
+        return None
+    module, name = names[packing]
+    return cast("Callable[[Path], IO[bytes]]", getattr(importlib.import_module(module), name))
+
+
 @contextlib.contextmanager
 def _pipe(command: tuple[str, ...], name: str) -> Iterator[IO[bytes]]:
+    import subprocess
+
     environment = {**os.environ, "LC_ALL": "C"}
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=environment
