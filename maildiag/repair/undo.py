@@ -51,8 +51,9 @@ def put_back(transaction: Transaction, journal: Journal, hand: Hand, store: Stor
         _note(journal, UndoEnded(now()))
         return events.Undone(transaction.id)
     _note(journal, UndoBegan(now()))
-    restored, left = yield from _files(transaction)
     with lock.shared_with_children(store.children) as inherited:
+        left = yield from _commands(transaction, list(_stops(transaction, hand)), hand, inherited)
+        restored, _ = yield from _files(transaction)
         left += yield from _commands(transaction, list(_way_back(transaction, hand)), hand, inherited)
         again, still = yield from _files(transaction)
         left += yield from _commands(transaction, list(_services(transaction, hand)), hand, inherited)
@@ -108,13 +109,21 @@ def _state(argv: actions.Argv) -> bool:
     return argv[0] in ("firewall-cmd", "ufw", "hostnamectl")
 
 
-def _services(transaction: Transaction, hand: Hand) -> Iterator[actions.Argv]:
-    """Make the services read what is there again, then bring every unit back to its state."""
-    now_ = {was.unit: units.state(hand, was.unit) for was in transaction.units}
+def _stops(transaction: Transaction, hand: Hand) -> Iterator[actions.Argv]:
+    """Units that did not run before are stopped first, while the configuration still lets them stop in good order."""
+    return (argv for argv in _units(transaction, hand) if actions.verb(argv) == "stop")
+
+
+def _units(transaction: Transaction, hand: Hand) -> Iterator[actions.Argv]:
     for was in transaction.units:
-        current = now_[was.unit]
+        current = units.state(hand, was.unit)
         if current is not None:
             yield from units.way_back(was, current)
+
+
+def _services(transaction: Transaction, hand: Hand) -> Iterator[actions.Argv]:
+    """Bring every unit back to its state and make the running ones read what is there again."""
+    yield from _units(transaction, hand)
     idle = {was.unit for was in transaction.units if was.active not in ("active", "reloading")}
     for argv in _loaded(transaction, hand):
         if not idle & {each.removesuffix(".service") for each in actions.units(argv)}:
