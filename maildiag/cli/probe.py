@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +12,8 @@ from maildiag.cli import options
 from maildiag.cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from maildiag.probing.journey import Hop, Route
-    from maildiag.probing.submit import Credentials, Way
+    from maildiag.probing.journey import Hop
+    from maildiag.probing.submit import Credentials
     from maildiag.report import Report
 
 
@@ -54,17 +53,21 @@ def main(args: argparse.Namespace) -> int:
     from maildiag.hosts.local import LocalHost
     from maildiag.probing import message as messages
     from maildiag.probing.journey import Outcome, travel
+    from maildiag.probing.planning import addresses, route
+    from maildiag.probing.submit import Way
 
     settings = options.settings(args)
     found = registry.load()
     host = engine.report(LocalHost(), found, settings, [])
     try:
         credentials = _credentials(args)
-        sent = messages.make(*_addresses(args, settings.probe_mailbox, host.host.name), host.started.astimezone())
+        names = addresses(args.to or settings.probe_mailbox, args.sender, host.host.name)
+        sent = messages.make(*names, host.started.astimezone())
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from error
     hops: list[Hop] = []
-    for hop in travel(sent, _route(args, host, sent.recipient, credentials), args.wait):
+    way = Way(args.via) if args.via else None
+    for hop in travel(sent, route(host.host, sent.recipient, credentials, way, args.imap), args.wait):
         hops.append(hop)
         if not args.json:
             _print(hop)
@@ -72,12 +75,6 @@ def main(args: argparse.Namespace) -> int:
     why = engine.report(LocalHost(), found, settings) if failed else None
     _close(args, hops, why)
     return 2 if failed else 3 if any(each.outcome is Outcome.NOT_LOOKED for each in hops) else 0
-
-
-def _addresses(args: argparse.Namespace, configured: str, host: str) -> tuple[str, str]:
-    recipient = args.to or configured or os.environ.get("SUDO_USER", "") or "postmaster"
-    sender = args.sender or (recipient if "@" in recipient else f"{recipient}@{host}" if "." in host else recipient)
-    return sender, recipient
 
 
 def _credentials(args: argparse.Namespace) -> Credentials | None:
@@ -89,35 +86,6 @@ def _credentials(args: argparse.Namespace) -> Credentials | None:
         raise ValueError("--password-file needs --user")
     lines = args.password_file.read_text(encoding="utf-8").splitlines()
     return Credentials(args.user, lines[0] if lines else "")
-
-
-def _route(args: argparse.Namespace, host: Report, recipient: str, credentials: Credentials | None) -> Route:
-    from maildiag.probing.journey import Route
-    from maildiag.probing.mailbox import DoveadmMailbox, ImapMailbox, Mailbox, doveadm_installed
-    from maildiag.probing.submit import submit
-    from maildiag.probing.tail import open_tail
-
-    way = _way(args, host, credentials)
-    mailbox: Mailbox | None = None
-    reason = "this host has no mailboxes; give --imap HOST, --user and --password-file to look on the mail server"
-    if credentials is not None and (args.imap or host.host.role == "mail-server"):
-        mailbox = ImapMailbox(args.imap or "localhost", credentials.user, credentials.password)
-    elif host.host.role == "mail-server" and doveadm_installed():
-        mailbox = DoveadmMailbox(recipient.partition("@")[0]) if host.host.privileged else None
-        reason = "looking into another user's mailbox needs root"
-    return Route(
-        lambda message: submit(message, way, "localhost", credentials), open_tail(host.host.log_source), mailbox, reason
-    )
-
-
-def _way(args: argparse.Namespace, host: Report, credentials: Credentials | None) -> Way:
-    from maildiag.probing.submit import Way
-
-    if args.via:
-        return Way(args.via)
-    if host.host.role == "relay-client":
-        return Way.SENDMAIL
-    return Way.SUBMISSION if credentials is not None else Way.SMTP
 
 
 def _print(hop: Hop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -21,6 +22,8 @@ from tests.lab.store import lab_dir
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
+_INOTIFY_INSTANCES = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -37,6 +40,7 @@ class Instance:
     """The processes and files of one lab; all of them end with `destroy`, or with the process that made it."""
 
     def __init__(self, release: str, *, purpose: str = "lab") -> None:
+        _allow_many_hosts()
         self._lock = threading.Lock()
         self.id = secrets.token_hex(3)
         self.directory = instances_dir() / self.id
@@ -95,6 +99,14 @@ class Instance:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(asdict(self._state)))
         part.replace(path)
+
+
+def _allow_many_hosts() -> None:
+    """A host watches some twenty files through inotify, and a Debian machine allows 128 to all of root's programs together."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    with contextlib.suppress(OSError):
+        if int(limit.read_text()) < _INOTIFY_INSTANCES:
+            limit.write_text(str(_INOTIFY_INSTANCES))
 
 
 def _popen(argv: Sequence[str], console: IO[bytes]) -> subprocess.Popen[bytes]:

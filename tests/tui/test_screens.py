@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
+from maildiag.model import Step
+from maildiag.tui import repairing
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.finding import FindingScreen
+from maildiag.tui.screens.fix import FixScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.reader import Reader
 from maildiag.tui.screens.walk import WalkScreen
@@ -88,10 +93,28 @@ def test_the_walk_goes_through_the_steps_and_keeps_notes(app: MaildiagApp) -> No
         await pilot.press("n")
         assert screen.step.number == 1
         await pilot.press("number_sign", *"called Bob", "enter")
-        assert app.notes[screen.step] == ["called Bob"]
+        assert [(each.step, each.text) for each in app.notes] == [(screen.step, "called Bob")]
         assert "called Bob" in screen.text()
 
     play(app, scenario)
+
+
+def test_the_incident_record_holds_the_report_and_the_notes(
+    app: MaildiagApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        app.add_note(Step.QUEUE, "called <b>Bob</b>")
+        await pilot.press("e")
+
+    play(app, scenario)
+    (record,) = (tmp_path / "maildiag" / "incidents").glob("*.md")
+    text = record.read_text()
+    assert "# Mail incident" in text
+    assert "step 2: called" in text
+    assert "<b>" not in text
+    assert record.stat().st_mode & 0o077 == 0
 
 
 def test_help_lists_the_keys_of_the_screen(app: MaildiagApp) -> None:
@@ -130,6 +153,33 @@ def test_a_filter_narrows_the_list_and_escape_takes_it_away_before_the_screen(ap
         await pilot.pause()
         assert isinstance(app.screen, Overview)
         assert "CRIT Postfix is stopped" in screen_text(app)
+
+    play(app, scenario)
+
+
+def test_read_only_applies_nothing_and_says_how_to_unlock(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("enter", "a")
+        await pilot.pause(0.3)
+        screen = app.screen
+        assert isinstance(screen, FixScreen)
+        assert "systemctl start postfix" in screen.text()
+        await pilot.press("a")
+        assert not screen.query_one("#answer", Input).display
+        with pytest.raises(PermissionError):
+            repairing.steps(app.session, screen.finding, screen.fix, (), screen.cancelled)
+
+    play(app, scenario)
+
+
+def test_a_host_that_is_not_this_machine_cannot_be_changed_even_unlocked(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("U", "enter", "a")
+        await pilot.pause(0.3)
+        screen = app.screen
+        assert isinstance(screen, FixScreen)
+        with pytest.raises(PermissionError):
+            repairing.steps(app.session, screen.finding, screen.fix, (), screen.cancelled)
 
     play(app, scenario)
 
