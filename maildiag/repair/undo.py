@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from maildiag.repair import actions, events, lock, units
 from maildiag.repair.guards import guards
 from maildiag.repair.hand import Hand, Ran
-from maildiag.repair.journal import Journal, Record, State, Transaction, UndoBegan, UndoEnded, now
-from maildiag.repair.saved import CannotRestore, Extent, Kind, digest, restore
+from maildiag.repair.journal import Journal, Left, Record, State, Transaction, UndoBegan, UndoEnded, now
+from maildiag.repair.saved import CannotRestore, Extent, Kind, Saved, digest, restore
 from maildiag.repair.store import Store
 from maildiag.repair.targets import Places, targets
 
 Events = Generator[events.RepairEvent, None, events.Undone]
 _CHILDREN_S = 30.0
+
+
+def left_by(kept: Sequence[Saved]) -> list[Left]:
+    """What a change left at the paths that were saved for it."""
+    whole = [each for each in kept if each.extent is Extent.WHOLE and each.kind is not Kind.DIRECTORY]
+    return [Left(each.path, digest(each.path)) for each in whole]
 
 
 def conflicts(transaction: Transaction, store: Store) -> tuple[str, ...]:
@@ -34,15 +40,33 @@ def conflicts(transaction: Transaction, store: Store) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def undo(transaction: Transaction, hand: Hand, store: Store) -> Events:
-    """Take the host's lock and put everything back. Raises `lock.Locked` and OSError."""
-    with lock.held(store.lock):
+def undo(transaction: Transaction, hand: Hand, store: Store, wait_s: float = 0.0) -> Events:
+    """Take the host's lock and put everything back.
+
+    A time-limited change whose files were edited since is taken back by its own commands, so that the edits stay.
+    Raises `lock.Locked` where the lock is not free within `wait_s` seconds, and OSError.
+    """
+    with lock.held(store.lock, wait_s):
         lock.wait_for_children(store.children, _CHILDREN_S)
         journal = store.open(transaction.id)
         try:
+            if transaction.began.until is not None and conflicts(transaction, store):
+                return (yield from _take_out(transaction, journal, hand, store))
             return (yield from put_back(transaction, journal, hand, store))
         finally:
             journal.close()
+
+
+def _take_out(transaction: Transaction, journal: Journal, hand: Hand, store: Store) -> Events:
+    """Run the fix's own undo commands and leave the rest of the files alone."""
+    _note(journal, UndoBegan(now()))
+    fix = transaction.began.fix
+    with lock.shared_with_children(store.children) as inherited:
+        left = yield from _commands(transaction, list(fix.undo), hand, inherited)
+    if not fix.undo:
+        left.append(f"{', '.join(fix.changes)} was changed since: take the change out by hand")
+    _note(journal, UndoEnded(now(), tuple(left)))
+    return events.Undone(transaction.id, (), tuple(left))
 
 
 def put_back(transaction: Transaction, journal: Journal, hand: Hand, store: Store) -> Events:
