@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "bundle": "record this host's evidence for support",
     "demo": "a recorded incident: no mail server needed",
     "config": "the effective settings and where each comes from",
+    "answer": "answer a maildiag that diagnoses this host over SSH",
     "history": "earlier runs and what changed",
 }
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from pathlib import Path
 
-from maildiag.cli import options
+from maildiag.cli import options, tui
 from maildiag.cli.errors import UsageError
 from maildiag.nearest import hint
 
@@ -29,7 +30,12 @@ def main(args: argparse.Namespace) -> int:
         for name, path in recorded.items():
             print(f"{name:<36}{story(path)}")
         return 0
-    return _report(_chosen(args.incident, recorded), args)
+    chosen = _chosen(args.incident, recorded)
+    return _report(chosen, args) if args.text or tui.refusal() or not _has_textual() else tui.recorded(chosen.parent)
+
+
+def _has_textual() -> bool:
+    return importlib.util.find_spec("textual") is not None
 
 
 def story(path: Path) -> str:

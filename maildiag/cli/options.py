@@ -63,6 +63,10 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--role", type=one_of(Role, "role"), metavar="ROLE", help=f"force the role: {', '.join(Role)}")
     group.add_argument("--timeout", type=seconds, metavar="S", help="end the run after S seconds")
     group.add_argument("--bundle", type=Path, metavar="FILE", help="diagnose a recorded host, offline")
+    group.add_argument(
+        "--host", metavar="NAME", default="", help="diagnose a host of the configuration, or any SSH destination"
+    )
+    group.add_argument("--sudo", action="store_true", help="with --host: ask there as root, by sudo without a password")
     group.add_argument("--config", type=Path, metavar="FILE", help="read this configuration file as well")
 
 
@@ -87,11 +91,25 @@ def settings(args: argparse.Namespace) -> Settings:
 
 def host(args: argparse.Namespace) -> Host:
     """The recorded host, or this machine. Raises UsageError for a file that is no bundle."""
-    if args.bundle is None:
-        from maildiag.hosts.local import LocalHost
+    if args.bundle is not None:
+        return recorded(args.bundle)
+    if args.host:
+        return _remote(args)
+    from maildiag.hosts.local import LocalHost
 
-        return LocalHost()
-    return recorded(args.bundle)
+    return LocalHost()
+
+
+def _remote(args: argparse.Namespace) -> Host:
+    from maildiag.hosts.ssh import SshHost
+
+    configured = {each.name: each.ssh or each.name for each in settings(args).hosts}
+    try:
+        return SshHost(configured.get(args.host, args.host), args.host, args.sudo)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"ssh: {error.strerror or error}") from error
 
 
 def recorded(path: Path) -> Host:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maildiag.cli.errors import UsageError
 
+if TYPE_CHECKING:
+    from maildiag.hosts import Host
+    from maildiag.registry import Registry
+    from maildiag.settings import Settings
+
 _HELP = """\
-maildiag needs a terminal for its interactive screen. Without one:
+Without a terminal:
   maildiag run            diagnose this host and print a report
   maildiag run --json     the same as one JSON document
-  maildiag demo           a recorded incident, no mail server needed
+  maildiag demo --text    a recorded incident, no mail server needed
   maildiag --help         every command"""
 
 
@@ -22,16 +28,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Start the screen. Textual draws on stderr and asks stdout for its size, so all three must be terminals."""
-    terminals = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    if not terminals or os.environ.get("TERM", "") in ("", "dumb"):
-        print(_HELP, file=sys.stderr)
+    """Start the screen on this machine."""
+    from maildiag import config
+    from maildiag.hosts.local import LocalHost
+
+    refused = refusal()
+    if refused:
+        print(f"maildiag: {refused}\n{_HELP}", file=sys.stderr)
         return 64
+    from maildiag import registry
+
+    settings = config.load(None).settings
+    return start(LocalHost(), registry.load(), settings, allow_fix=args.allow_fix)
+
+
+def refusal() -> str:
+    """Why the screen cannot be shown here; empty where it can."""
+    from maildiag.tui import terminal
+
+    return terminal.refusal(os.environ)
+
+
+def start(host: Host, registry: Registry, settings: Settings, *, allow_fix: bool = False) -> int:
+    """Show the screen for a host until it is left; the exit status is that of the last report."""
+    from maildiag.tui import terminal
+
+    terminal.prepare()
     try:
-        import textual  # noqa: F401
+        from maildiag.tui.app import MaildiagApp
     except ImportError as error:
         raise UsageError(
             "the interactive screen needs textual: install maildiag[tui], or use `maildiag run`"
         ) from error
-    status: int = importlib.import_module("maildiag.tui.app").main(args)
-    return status
+    from maildiag.tui.session import Session
+
+    return MaildiagApp(Session(host, registry, settings, allow_fix)).run() or 0
+
+
+def recorded(path: Path) -> int:
+    """Show the screen for a recorded incident; 0, for the demonstration worked."""
+    from maildiag import registry
+    from maildiag.hosts.bundle import BundleHost
+    from maildiag.settings import Settings
+
+    start(BundleHost(path), registry.builtin(), Settings())
+    return 0
