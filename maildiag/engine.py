@@ -38,7 +38,6 @@ from maildiag.settings import Settings
 from maildiag.text import safe, safe_lines
 
 A = TypeVar("A")
-SEEDED: frozenset[type] = frozenset({Settings})
 _SIDE_BY_SIDE = 32
 _GRACE_S = 1.0
 
