@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Container
 
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult
@@ -50,20 +51,22 @@ class Running:
                 _kill_group(group)
 
 
-def run(probe: Command, running: Running) -> CommandResult:
-    """Run the program and collect what it prints.
+def run(
+    probe: Command, running: Running, programs: Container[str] = frozenset(PROGRAMS), path: str = PATH
+) -> CommandResult:
+    """Run the program, found in `path`, and collect what it prints.
 
     Raises Missing (absent, denied, timeout) where the program gives no answer, and ValueError for a program that is not
-    in `maildiag.programs.PROGRAMS`.
+    in `programs`.
     """
     name = probe.argv[0]
-    if os.path.basename(name) not in PROGRAMS:  # noqa: PTH119 (a name, not a path)
+    if os.path.basename(name) not in programs:  # noqa: PTH119 (a name, not a path)
         raise ValueError(f"{name} is not in the list of programs that maildiag may run")
-    if shutil.which(name, path=PATH) is None:
+    if shutil.which(name, path=path) is None:
         raise Missing(Gap(GapReason.ABSENT, f"{name} is not installed"))
     terminal: tuple[int, int] | None = os.openpty() if probe.tty else None
     try:
-        process = _start(probe, terminal[1] if terminal else subprocess.PIPE)
+        process = _start(probe, terminal[1] if terminal else subprocess.PIPE, path)
     except PermissionError as error:
         raise Missing(Gap(GapReason.DENIED, f"{name}: {error.strerror}", "needs root")) from error
     finally:
@@ -78,14 +81,14 @@ def run(probe: Command, running: Running) -> CommandResult:
             os.close(terminal[0])
 
 
-def _start(probe: Command, stderr: int) -> subprocess.Popen[bytes]:
+def _start(probe: Command, stderr: int, path: str) -> subprocess.Popen[bytes]:
     account = _account(probe.user)
     return subprocess.Popen(
         probe.argv,
         stdin=subprocess.PIPE if probe.stdin else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | {"PATH": path},
         cwd="/",
         start_new_session=True,
         user=account.pw_uid if account else None,
