@@ -49,6 +49,7 @@ class PostfixConfig:
     main_changed: datetime | None = None
     master_changed: datetime | None = None
     gaps: tuple[Gap, ...] = ()
+    files: tuple[str, ...] = ()
     hosts: Mapping[str, bool] = field(default_factory=dict)
 
     @property
@@ -98,6 +99,7 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
         main_changed=main.modified if isinstance(main, FileText) else None,
         master_changed=master.modified if isinstance(master, FileText) else None,
         gaps=tuple(each for each in (main, master) if isinstance(each, Gap)),
+        files=tuple(sorted(_names(ask.maybe(ListDirectory(directory))))),
         hosts=_interface_names(ask, parsed, settings),
     )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from maildiag.engine import Ask
 from maildiag.model import Gap
-from maildiag.probes import FileInfo, Process, Processes, Stat
+from maildiag.probes import FileInfo, Listener, Listeners, Process, Processes, Stat
 from maildiag.registry import gatherer
 
 
@@ -15,13 +15,15 @@ from maildiag.registry import gatherer
 class PostfixProcess:
     """`known` is false where the processes could not be seen; `systemd`: the host is run by systemd.
 
-    `loaded` is when master last read its files: a reload ends qmgr and starts it anew, so qmgr's start tells (master(8)).
+    `loaded` is when master last read its files: a reload ends qmgr and starts it anew, so qmgr's start tells (master(8)). `listeners` are the sockets that master holds, as far
+    as they may be seen.
     """
 
     known: bool
     systemd: bool
     master: Process | None = None
     loaded: datetime | None = None
+    listeners: tuple[Listener, ...] = ()
 
     @property
     def running(self) -> bool:
@@ -55,10 +57,11 @@ def postfix_process(ask: Ask) -> PostfixProcess:
     processes = ask.maybe(Processes())
     if isinstance(processes, Gap):
         return PostfixProcess(False, systemd)
-    return find_master(processes, systemd)
+    sockets = ask.maybe(Listeners())
+    return find_master(processes, systemd, () if isinstance(sockets, Gap) else sockets)
 
 
-def find_master(processes: tuple[Process, ...], systemd: bool) -> PostfixProcess:
+def find_master(processes: tuple[Process, ...], systemd: bool, sockets: tuple[Listener, ...] = ()) -> PostfixProcess:
     """The newest process `master` whose program lies in a Postfix directory, and the start of its qmgr."""
     masters = [each for each in processes if each.name == "master" and "postfix" in " ".join(each.command[:1])]
     masters = [each for each in masters if each.state != "zombie"]
@@ -66,4 +69,5 @@ def find_master(processes: tuple[Process, ...], systemd: bool) -> PostfixProcess
         return PostfixProcess(True, systemd)
     master = max(masters, key=lambda each: each.started)
     queue = [each.started for each in processes if each.parent == master.pid and each.name == "qmgr"]
-    return PostfixProcess(True, systemd, master, max(queue, default=master.started))
+    own = tuple(each for each in sockets if each.pid == master.pid)
+    return PostfixProcess(True, systemd, master, max(queue, default=master.started), own)
