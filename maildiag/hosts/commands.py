@@ -83,7 +83,7 @@ def _start(probe: Command, stderr: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         probe.argv,
         stdin=subprocess.PIPE if probe.stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL if probe.discard_stdout else subprocess.PIPE,
         stderr=stderr,
         env=ENVIRONMENT,
         cwd="/",
@@ -104,8 +104,7 @@ def _account(user: str) -> pwd.struct_passwd | None:
 
 
 def _collect(probe: Command, process: subprocess.Popen[bytes], terminal: int | None) -> CommandResult:
-    assert process.stdout is not None
-    streams = {process.stdout.fileno(): bytearray()}
+    streams = {process.stdout.fileno(): bytearray()} if process.stdout is not None else {}
     error_stream = terminal if terminal is not None else process.stderr.fileno()  # type: ignore[union-attr]
     streams[error_stream] = bytearray()
     feeder = _feed(process, probe.stdin)
@@ -117,8 +116,8 @@ def _collect(probe: Command, process: subprocess.Popen[bytes], terminal: int | N
                 stream.close()
         if feeder is not None:
             feeder.join(0.1)
-    out, err = (bytes(data).decode("utf-8", "surrogateescape") for data in streams.values())
-    return CommandResult(process.returncode, out, err.replace("\r\n", "\n"), truncated)
+    *out, err = (bytes(data).decode("utf-8", "surrogateescape") for data in streams.values())
+    return CommandResult(process.returncode, "".join(out), err.replace("\r\n", "\n"), truncated)
 
 
 def _feed(process: subprocess.Popen[bytes], text: str) -> threading.Thread | None:
