@@ -1,0 +1,148 @@
+"""The databases with passwords: the files, PAM services and modules that each passdb and userdb needs, and who may read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from maildiag.engine import Ask
+from maildiag.facts.dovecot import SECRETS, Database, DovecotConfig
+from maildiag.model import Gap
+from maildiag.probes import CommandResult, Directory, FileInfo, FileText, ListDirectory, ReadFile, Stat, command
+from maildiag.registry import gatherer
+
+_PAM = "/etc/pam.d"
+_MODULE_DIRECTORIES = (
+    "/lib/x86_64-linux-gnu/security",
+    "/lib/aarch64-linux-gnu/security",
+    "/lib64/security",
+    "/lib/security",
+    "/usr/lib/security",
+)
+_PAM_LINE = re.compile(r"^-?(?:auth|account|session|password)\s+(?:\[[^\]]*\]|\w+)\s+(?P<module>\S+)", re.IGNORECASE)
+_PAM_INCLUDE = re.compile(r"^(?:@include|-?\w+\s+(?:include|substack))\s+(?P<name>\S+)", re.MULTILINE)
+_CONSTANT = re.compile(r"%")
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordFile:
+    """A file that a passdb or userdb reads: who reads it (`reader`, with `groups`), and what stat(2) says.
+
+    `users` counts its entries and `homeless` those without the fields of a user database (passwd-files only).
+    """
+
+    database: Database
+    path: str
+    reader: str
+    groups: tuple[str, ...]
+    info: FileInfo | Gap
+    directories: tuple[FileInfo, ...] = ()
+    users: int = 0
+    homeless: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PamService:
+    """A PAM service: its file, its lines, and the modules that it names and that are not there."""
+
+    database: Database
+    name: str
+    text: FileText | Gap
+    fallback: bool = False
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passdbs:
+    """What the password and user databases stand on."""
+
+    files: tuple[PasswordFile, ...]
+    pam: tuple[PamService, ...]
+
+
+@gatherer
+def passdbs(ask: Ask, config: DovecotConfig) -> Passdbs:
+    """Look at the files of each passdb and userdb; no password or hash leaves the host."""
+    databases = (*config.databases("passdb"), *config.databases("userdb"))
+    files = [_file(ask, config, each, path) for each in databases for path in _paths(config, each)]
+    pam = [_pam_service(ask, config, each) for each in databases if each.driver == "pam"]
+    return Passdbs(tuple(files), tuple(pam))
+
+
+def _paths(config: DovecotConfig, database: Database) -> Iterator[str]:
+    """The plain file that a passwd-file, sql or ldap database reads; a path with variables has no one file."""
+    path = ""
+    if database.driver == "passwd-file":
+        path = database.get("passwd_file_path") or config.value("passwd_file_path") or _last_word(database.args)
+    elif database.driver in ("sql", "ldap") and not config.modern:
+        path = _last_word(database.args)
+    if path.startswith("/") and not _CONSTANT.search(path):
+        yield path
+
+
+def _last_word(args: str) -> str:
+    words = args.split()
+    return words[-1] if words else ""
+
+
+def _file(ask: Ask, config: DovecotConfig, database: Database, path: str) -> PasswordFile:
+    """A passwd-file is read by the auth process itself, the configuration of sql and ldap by root at the start."""
+    user = config.effective.value("user", ("service", "auth")) or "$default_internal_user"
+    user = config.value("default_internal_user", "dovecot") if user.startswith("$") else user
+    reader = user if database.driver == "passwd-file" else "root"
+    member = ask.maybe(command("id", "-Gn", reader))
+    groups = tuple(member.stdout.split()) if isinstance(member, CommandResult) else ()
+    info = ask.maybe(Stat(path))
+    parents = [each for each in ask.all([Stat(parent) for parent in _parents(path)]) if isinstance(each, FileInfo)]
+    users, homeless = _entries(ask, path) if database.driver == "passwd-file" else (0, ())
+    return PasswordFile(database, path, reader, groups, info, tuple(parents), users, homeless)
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.strip("/").split("/")[:-1]
+    return ["/" + "/".join(parts[: number + 1]) for number in range(len(parts))]
+
+
+_ENTRY = r"(?m)^([^:\n]*:)[^:\n]*"
+
+
+def _entries(ask: Ask, path: str) -> tuple[int, tuple[str, ...]]:
+    """How many users a passwd-file has, and which of them lack uid, gid or home; the hash stays on the host."""
+    answer = ask.maybe(ReadFile(path, hide=_ENTRY + "|" + SECRETS.removeprefix("(?im)")))
+    if isinstance(answer, Gap):
+        return 0, ()
+    lines = [line.split(":") for line in answer.text.splitlines() if line.strip() and not line.startswith("#")]
+    homeless = [parts[0] for parts in lines if len(parts) < 6 or not (parts[2] and parts[3])]
+    return len(lines), tuple(homeless)
+
+
+def _pam_service(ask: Ask, config: DovecotConfig, database: Database) -> PamService:
+    """The service's file (pam.d(5)), else PAM's fallback `other`; modules are looked for where PAM looks for them."""
+    words = [word for word in database.args.split() if "=" not in word and not word.startswith("-")]
+    name = database.get("passdb_pam_service_name", "service_name") or (words[-1] if words else "dovecot")
+    if "%" in name or name == "*":
+        name = "imap"  # the service is named after the protocol
+    text = ask.maybe(ReadFile(f"{_PAM}/{name}"))
+    return PamService(database, name, text, isinstance(text, Gap), tuple(_missing_modules(ask, text)))
+
+
+def _missing_modules(ask: Ask, text: FileText | Gap, depth: int = 0) -> Iterator[str]:
+    if isinstance(text, Gap) or depth > 4:
+        return
+    present = _modules(ask)
+    for line in text.text.splitlines():
+        match = _PAM_LINE.match(line.strip())
+        if match and match["module"].endswith(".so") and present and not line.startswith("-"):
+            name = match["module"].rsplit("/", 1)[-1]
+            if name not in present:
+                yield name
+    for include in _PAM_INCLUDE.finditer(text.text):
+        yield from _missing_modules(ask, ask.maybe(ReadFile(f"{_PAM}/{include['name']}")), depth + 1)
+
+
+def _modules(ask: Ask) -> frozenset[str]:
+    listings = ask.all([ListDirectory(path) for path in _MODULE_DIRECTORIES])
+    return frozenset(
+        entry.path.rsplit("/", 1)[-1] for each in listings if isinstance(each, Directory) for entry in each.entries
+    )
