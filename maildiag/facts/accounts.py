@@ -36,11 +36,20 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A line of group(5)."""
+
+    name: str
+    gid: int
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Accounts:
-    """All accounts and the names of all groups."""
+    """All accounts and all groups."""
 
     all: tuple[Account, ...]
-    groups: frozenset[str] = frozenset()
+    groups: tuple[Group, ...] = ()
 
     def named(self, name: str) -> Account | None:
         """The account of that name."""
@@ -49,6 +58,16 @@ class Accounts:
     def owner(self, uid: int) -> str:
         """The name of a uid, or its number."""
         return next((each.name for each in self.all if each.uid == uid), str(uid))
+
+    def group(self, gid: int) -> str:
+        """The name of a gid, or its number."""
+        return next((each.name for each in self.groups if each.gid == gid), str(gid))
+
+    def groups_of(self, name: str, primary: str = "") -> tuple[str, ...]:
+        """The names of all groups that the account is in, its primary one first."""
+        account = self.named(name)
+        first = primary or (self.group(account.gid) if account else "")
+        return (first, *(each.name for each in self.groups if name in each.members))
 
     @property
     def people(self) -> tuple[Account, ...]:
@@ -64,8 +83,16 @@ def accounts(ask: Ask, identity: Identity) -> Accounts:
         raise Missing(listed)
     shadow = ask.maybe(ReadFile("/etc/shadow", hide=_HASHES))
     states = {} if isinstance(shadow, Gap) else parse_shadow(shadow.text, identity.now.date())
-    names = (line.split(":")[0] for line in groups.stdout.splitlines()) if isinstance(groups, CommandResult) else ()
-    return Accounts(tuple(parse_passwd(listed.stdout, states)), frozenset(names))
+    known = tuple(parse_group(groups.stdout)) if isinstance(groups, CommandResult) else ()
+    return Accounts(tuple(parse_passwd(listed.stdout, states)), known)
+
+
+def parse_group(text: str) -> Iterator[Group]:
+    """group(5)."""
+    for line in text.splitlines():
+        parts = line.split(":")
+        if len(parts) == 4 and parts[2].isdigit():
+            yield Group(parts[0], int(parts[2]), tuple(each for each in parts[3].split(",") if each))
 
 
 def parse_passwd(text: str, states: Mapping[str, str]) -> Iterator[Account]:
