@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from maildiag.access import READ, SEARCH, allows, shown
 from maildiag.dovecot import edits as editing
 from maildiag.dovecot.edits import Edit
+from maildiag.edits import comment_line
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.host import Distribution
 from maildiag.facts.mail_users import NO_SUCH_USER, MailUser, MailUsers
-from maildiag.facts.passdbs import PamService, Passdbs, PasswordFile
+from maildiag.facts.passdbs import PamService, Passdbs, PasswordFile, refusing
 from maildiag.facts.sasl import MailSockets, Purpose
 from maildiag.model import (
     Evidence,
     Fix,
     Gap,
     GapReason,
+    Risk,
     Step,
     Verdict,
     critical,
@@ -316,8 +318,6 @@ def _password_file(file: PasswordFile, config: DovecotConfig) -> Iterator[Verdic
             evidence=(*(Evidence(f"stat {each.path}", shown(each)) for each in closed), *source),
             fixes=_open_file(file, file.info, closed),
         )
-    elif kind == "userdb" and file.homeless and not _gives_ids(config, file):
-        yield _homeless(file, source)
 
 
 def _effect(kind: str) -> str:
@@ -348,33 +348,22 @@ def _open_file(file: PasswordFile, info: FileInfo, closed: tuple[FileInfo, ...])
     )
 
 
-def _gives_ids(config: DovecotConfig, file: PasswordFile) -> bool:
-    """True where other settings give the users their uid and gid."""
-    if config.value("mail_uid") and config.value("mail_gid"):
-        return True
-    fields = [each for each in config.effective.of_kind("fields") if each.within and each.within[-1].kind == "userdb"]
-    given = " ".join(file.database.get(name) for name in ("default_fields", "override_fields"))
-    return bool(fields) or ("uid=" in given and "gid=" in given)
-
-
-def _homeless(file: PasswordFile, source: tuple[Evidence, ...]) -> Verdict:
-    names = ", ".join(file.homeless[:5]) + (" …" if len(file.homeless) > 5 else "")
-    return critical(
-        f"{plural(len(file.homeless), 'user')} in {file.path} without uid and gid: {names}",
-        detail=(
-            'They can log in and have no mailbox ("is missing userdb info"), and mail for them bounces. Add uid, gid and '
-            "home to their lines, or set mail_uid, mail_gid and mail_home for all."
-        ),
-        subject=file.path,
-        evidence=(Evidence(file.path, names), *source),
-    )
-
-
 def _pam(service: PamService, distribution: Distribution | None) -> Iterator[Verdict]:
     path = f"/etc/pam.d/{service.name}"
-    if isinstance(service.text, Gap) and service.text.reason is GapReason.ABSENT:
+    refused = (*service.refusing, *refusing(service.fallback))
+    if service.fallback is not None and (refused or isinstance(service.fallback, Gap)):
         yield critical(
             f"PAM has no service {service.name}: {path} does not exist, and PAM's fallback refuses everybody",
+            subject=path,
+            evidence=(
+                Evidence(f"stat {path}", "No such file or directory"),
+                Evidence("/etc/pam.d/other", "\n".join(refused)),
+            ),
+            fixes=_restore_pam(service, path, distribution),
+        )
+    elif service.fallback is not None:
+        yield notice(
+            f"PAM has no service {service.name}: logins go by PAM's fallback /etc/pam.d/other",
             subject=path,
             evidence=(Evidence(f"stat {path}", "No such file or directory"),),
             fixes=_restore_pam(service, path, distribution),
@@ -385,8 +374,45 @@ def _pam(service: PamService, distribution: Distribution | None) -> Iterator[Ver
             f"{path} names PAM modules that are not installed: {names}",
             detail='PAM refuses every login: "Module is unknown".',
             subject=path,
-            evidence=(Evidence(path, names),),
+            evidence=(Evidence(path, _lines_with(service, service.missing)),),
+            fixes=_without_lines(service, path, service.missing),
         )
+    elif service.refusing:
+        yield critical(
+            f"{path} refuses everybody: {service.refusing[0]}",
+            detail="To the user it looks like a wrong password.",
+            subject=path,
+            evidence=(Evidence(path, "\n".join(service.refusing)),),
+            fixes=_without_lines(service, path, service.refusing),
+        )
+
+
+def _lines_with(service: PamService, parts: tuple[str, ...]) -> str:
+    return "\n".join(text for _, text in _numbered(service, parts))
+
+
+def _numbered(service: PamService, parts: tuple[str, ...]) -> list[tuple[int, str]]:
+    if isinstance(service.text, Gap):
+        return []
+    lines = enumerate(service.text.text.splitlines(), 1)
+    return [(number, line) for number, line in lines if line[:1] != "#" and any(each in line for each in parts)]
+
+
+def _without_lines(service: PamService, path: str, parts: tuple[str, ...]) -> tuple[Fix, ...]:
+    numbers = [number for number, _ in _numbered(service, parts)]
+    if not numbers:
+        return ()
+    return (
+        Fix(
+            id=f"{PASSDB}/pam-line",
+            title="Take the line out of the PAM file",
+            commands=tuple(comment_line(path, number) for number in numbers),
+            risk=Risk.MEDIUM,
+            changes=(path,),
+            verify=(PASSDB,),
+            why="Somebody put it there: ask why before it goes.",
+        ),
+    )
 
 
 def _restore_pam(service: PamService, path: str, distribution: Distribution | None) -> tuple[Fix, ...]:

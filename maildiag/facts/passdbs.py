@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from maildiag.engine import Ask
-from maildiag.facts.dovecot import SECRETS, Database, DovecotConfig
-from maildiag.model import Gap
+from maildiag.facts.dovecot import Database, DovecotConfig
+from maildiag.model import Gap, GapReason
 from maildiag.probes import CommandResult, Directory, FileInfo, FileText, ListDirectory, ReadFile, Stat, command
 from maildiag.registry import gatherer
 
@@ -27,10 +27,7 @@ _CONSTANT = re.compile(r"%")
 
 @dataclass(frozen=True, slots=True)
 class PasswordFile:
-    """A file that a passdb or userdb reads: who reads it (`reader`, with `groups`), and what stat(2) says.
-
-    `users` counts its entries and `homeless` those without the fields of a user database (passwd-files only).
-    """
+    """A file that a passdb or userdb reads: who reads it (`reader`, with `groups`), and what stat(2) says."""
 
     database: Database
     path: str
@@ -38,19 +35,20 @@ class PasswordFile:
     groups: tuple[str, ...]
     info: FileInfo | Gap
     directories: tuple[FileInfo, ...] = ()
-    users: int = 0
-    homeless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PamService:
-    """A PAM service: its file, its lines, and the modules that it names and that are not there."""
+    """A PAM service: its file or, where that is absent, PAM's fallback `other`; the modules that it names and that are
+    not there, and its own lines that refuse everybody.
+    """
 
     database: Database
     name: str
     text: FileText | Gap
-    fallback: bool = False
+    fallback: FileText | Gap | None = None
     missing: tuple[str, ...] = ()
+    refusing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +93,12 @@ def _file(ask: Ask, config: DovecotConfig, database: Database, path: str) -> Pas
     groups = tuple(member.stdout.split()) if isinstance(member, CommandResult) else ()
     info = ask.maybe(Stat(path))
     parents = [each for each in ask.all([Stat(parent) for parent in _parents(path)]) if isinstance(each, FileInfo)]
-    users, homeless = _entries(ask, path) if database.driver == "passwd-file" else (0, ())
-    return PasswordFile(database, path, reader, groups, info, tuple(parents), users, homeless)
+    return PasswordFile(database, path, reader, groups, info, tuple(parents))
 
 
 def _parents(path: str) -> list[str]:
     parts = path.strip("/").split("/")[:-1]
     return ["/" + "/".join(parts[: number + 1]) for number in range(len(parts))]
-
-
-_ENTRY = r"(?m)^([^:\n]*:)[^:\n]*"
-
-
-def _entries(ask: Ask, path: str) -> tuple[int, tuple[str, ...]]:
-    """How many users a passwd-file has, and which of them lack uid, gid or home; the hash stays on the host."""
-    answer = ask.maybe(ReadFile(path, hide=_ENTRY + "|" + SECRETS.removeprefix("(?im)")))
-    if isinstance(answer, Gap):
-        return 0, ()
-    lines = [line.split(":") for line in answer.text.splitlines() if line.strip() and not line.startswith("#")]
-    homeless = [parts[0] for parts in lines if len(parts) < 6 or not (parts[2] and parts[3])]
-    return len(lines), tuple(homeless)
 
 
 def _pam_service(ask: Ask, config: DovecotConfig, database: Database) -> PamService:
@@ -124,7 +108,26 @@ def _pam_service(ask: Ask, config: DovecotConfig, database: Database) -> PamServ
     if "%" in name or name == "*":
         name = "imap"  # the service is named after the protocol
     text = ask.maybe(ReadFile(f"{_PAM}/{name}"))
-    return PamService(database, name, text, isinstance(text, Gap), tuple(_missing_modules(ask, text)))
+    absent = isinstance(text, Gap) and text.reason is GapReason.ABSENT
+    fallback = ask.maybe(ReadFile(f"{_PAM}/other")) if absent else None
+    return PamService(database, name, text, fallback, tuple(_missing_modules(ask, text)), refusing(text))
+
+
+def refusing(text: FileText | Gap | None) -> tuple[str, ...]:
+    """The lines of a PAM file that refuse whoever gets there: pam_deny as `required` or `requisite`, nothing before it."""
+    if text is None or isinstance(text, Gap):
+        return ()
+    found = []
+    decided: set[str] = set()
+    for line in text.text.splitlines():
+        words = line.split()
+        if len(words) < 3 or words[0].startswith("#"):
+            continue
+        if words[1] in ("required", "requisite") and words[2].endswith("pam_deny.so") and words[0] not in decided:
+            found.append(line.strip())
+        elif words[1] == "sufficient" or words[1].startswith("["):
+            decided.add(words[0])
+    return tuple(each for each in found if each.lstrip("-").startswith(("auth", "account")))
 
 
 def _missing_modules(ask: Ask, text: FileText | Gap, depth: int = 0) -> Iterator[str]:
