@@ -54,17 +54,37 @@ def role(ask: Ask, settings: Settings, postfix: Postfix | Gap, dovecot: Dovecot 
 
 
 def decide_role(postfix: Postfix | None, dovecot: Dovecot | None) -> HostRole:
-    """A host that forwards everything to a relayhost, delivers nothing itself and has no Dovecot is a relay client."""
-    if dovecot is not None and dovecot.installed:
-        return HostRole(Role.MAIL_SERVER, "Dovecot is installed")
+    """A relay client forwards everything and takes no mail from the network; all else is a mail server.
+
+    Two of three signs decide (a relayhost, listening on loopback only, no domain of its own), so that one broken
+    setting does not change what the host is for.
+    """
     if postfix is None or not postfix.installed:
         return HostRole(Role.MAIL_SERVER, "no Postfix configuration could be read; assumed")
-    relayhost = postfix.get("relayhost")
-    if relayhost:
-        return HostRole(Role.RELAY_CLIENT, f"relayhost = {relayhost}, and no Dovecot")
-    if postfix.get("inet_interfaces") in ("loopback-only", "localhost"):
-        return HostRole(Role.RELAY_CLIENT, "Postfix listens on loopback only, and there is no Dovecot")
-    return HostRole(Role.MAIL_SERVER, "Postfix has no relayhost and listens on the network")
+    signs = _relay_signs(postfix)
+    if len(signs) >= 2:
+        return HostRole(Role.RELAY_CLIENT, ", ".join(signs))
+    if dovecot is not None and dovecot.installed:
+        return HostRole(Role.MAIL_SERVER, f"Dovecot is installed{f', although {signs[0]}' if signs else ''}")
+    if postfix.get("relayhost"):
+        return HostRole(Role.RELAY_CLIENT, f"{signs[0]}, and there is no Dovecot")
+    return HostRole(Role.MAIL_SERVER, "Postfix has no relayhost and takes mail")
+
+
+def _relay_signs(postfix: Postfix) -> list[str]:
+    interfaces = postfix.list("inet_interfaces")[:1]
+    signs = {
+        f"relayhost = {postfix.get('relayhost')}": bool(postfix.get("relayhost")),
+        "Postfix listens on loopback only": interfaces in (("loopback-only",), ("localhost",), ("127.0.0.1",)),
+        "Postfix delivers for no domain of its own": not _own_domains(postfix),
+    }
+    return [sign for sign, there in signs.items() if there]
+
+
+def _own_domains(postfix: Postfix) -> set[str]:
+    lists = ("mydestination", "virtual_mailbox_domains", "virtual_alias_domains", "relay_domains")
+    local = {"localhost", "localhost.localdomain", f"localhost.{postfix.get('mydomain')}"}
+    return {word for name in lists for word in postfix.list(name)} - local
 
 
 @gatherer

@@ -127,7 +127,7 @@ class Host:
         *,
         timeout: float = 30.0,
         user: str | None = None,
-        input: str | None = None,  # noqa: A002 - named as in subprocess.run
+        input: str | None = None,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Run `argv` on the host, as `user` (root by default), with `input` as its standard input.

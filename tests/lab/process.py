@@ -20,7 +20,7 @@ T = TypeVar("T")
 def execute(
     argv: Sequence[str],
     *,
-    input: str | None = None,  # noqa: A002 - named as in subprocess.run
+    input: str | None = None,
     timeout: float = 30.0,
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
