@@ -10,7 +10,7 @@ from enum import StrEnum
 from maildiag.engine import Ask
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
-from maildiag.model import Gap
+from maildiag.model import Gap, HostRole, Role
 from maildiag.probes import CommandResult, Interface, Interfaces, Listener, Listeners, Protocol, Tls, command
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
@@ -103,8 +103,10 @@ class MasterLine:
 
 
 @gatherer
-def sockets(ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, settings: Settings) -> Sockets:
-    """Compare what the configuration wants with what the kernel has."""
+def sockets(
+    ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, settings: Settings, role: HostRole | None
+) -> Sockets:
+    """Compare what the configuration wants with what the kernel has; a relay client serves no mailboxes."""
     listening = ask(Listeners())
     interfaces = ask(Interfaces())
     expected: list[Port] = []
@@ -112,7 +114,7 @@ def sockets(ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, settings
         table = ask.maybe(command("postconf", "-M"))
         if not isinstance(table, Gap):
             expected += postfix_ports(postfix, parse_master(table))
-    if dovecot and dovecot.installed:
+    if dovecot and dovecot.installed and (role is None or role.role is Role.MAIL_SERVER):
         expected += dovecot_ports(dovecot)
     named = {each.number for each in expected}
     expected += [
@@ -249,7 +251,7 @@ def _listener(text: str, service: str, name: str, usual: int) -> tuple[int, tupl
     values = dict(re.findall(r"^\s*(\w+) = (.*)$", inner[1], re.M))
     port = values.get("port", str(usual))
     shown = "; ".join(f"{key} = {value}" for key, value in values.items())
-    line = f"service {service} {{ inet_listener {name} {{ {shown} }} }}"
+    line = f"service {service} {{ inet_listener {name} {{ {shown} }} }}" if values else ""
     return (
         int(port) if port.isdigit() else usual,
         _addresses_of(str(values.get("address") or values.get("listen") or "")),
