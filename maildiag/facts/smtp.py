@@ -83,7 +83,7 @@ def _probe(port: Port, address: str, postfix: Postfix | None, role: HostRole) ->
     recipients: tuple[str, ...] = ()
     if port.protocol is Protocol.SMTP and postfix is not None:
         helo = postfix.get("myhostname", "localhost")
-        if port.owner is Owner.POSTFIX and port.number == 25:
+        if port.owner is Owner.POSTFIX and port.number == 25 and (is_loopback(address) or port.addresses == (address,)):
             sender, recipients = _envelope(postfix, role)
     return Dialogue(port.protocol, address, port.number, port.tls, helo, sender, recipients, helo, timeout=4.0)
 
