@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from maildiag import model, probes
@@ -40,9 +42,13 @@ def encode(value: Any) -> Any:
     return value
 
 
-def decode(value: Any) -> Any:
-    """What `encode` was given. Raises KeyError, TypeError or ValueError for what it cannot have made."""
-    cls = _types()[value[_TYPE]]
+def decode(value: Any, more: Mapping[str, type] = MappingProxyType({})) -> Any:
+    """What `encode` was given; `more` are types besides those of the model that the outermost value may have.
+
+    Raises KeyError, TypeError or ValueError for what `encode` cannot have made.
+    """
+    name = value[_TYPE]
+    cls = more[name] if name in more else _types()[name]
     hints = _hints(cls)
     return cls(**{name: _restore(each, hints[name]) for name, each in value.items() if name != _TYPE})
 

@@ -25,6 +25,7 @@ from maildiag.probes import (
     TryConnect,
     WhoAmI,
 )
+from maildiag.secrets import holds, without_secrets
 
 A = TypeVar("A")
 
@@ -78,6 +79,8 @@ class LocalHost:
 
     def _answer(self, probe: Probe[A]) -> A:
         if isinstance(probe, Command):
-            return commands.run(probe, self._running)  # type: ignore[return-value]
+            return without_secrets(probe, commands.run(probe, self._running))  # type: ignore[return-value]
+        if isinstance(probe, ReadFile) and (what := holds(probe.path)):
+            raise Missing(Gap(GapReason.FAILED, f"{probe.path} holds {what} and is never read"))
         answer: A = _ANSWERS[type(probe)](probe)
         return answer

@@ -14,7 +14,7 @@ from tests.lab.golden import golden_layers
 from tests.lab.guide import PASSWORDS
 from tests.lab.hosts import ALL_HOSTS, command_on
 from tests.lab.images import RELEASES, release_named
-from tests.lab.instance import destroy, running, the_running
+from tests.lab.instance import destroy, ours, running, the_running
 from tests.lab.lab import Lab
 from tests.lab.store import lab_dir
 
@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LabError as problem:
         print(f"lab: {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print()
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     execute.set_defaults(do=_exec)
 
     down = commands.add_parser("down", help="end the newest running lab")
-    down.add_argument("--all", action="store_true", help="end every lab on this machine, leftovers included")
+    down.add_argument(
+        "--all", action="store_true", help="end every lab of this checkout, and what killed ones left behind"
+    )
     down.set_defaults(do=_down)
 
     commands.add_parser("status", help="which labs run").set_defaults(do=_status)
@@ -80,11 +85,8 @@ def _up(arguments: argparse.Namespace) -> int:
         users = ", ".join(f"{user} (password {password})" for user, password in PASSWORDS.items())
         seconds = time.monotonic() - started
         print(_UP.format(release=arguments.release, instance=lab.instance.id, seconds=seconds, users=users), flush=True)
-        try:
-            while lab.instance.id in running():
-                time.sleep(1)
-        except KeyboardInterrupt:
-            print()
+        while lab.instance.id in running():
+            time.sleep(1)
     return 0
 
 
@@ -102,7 +104,7 @@ def _exec(arguments: argparse.Namespace) -> int:
 
 
 def _down(arguments: argparse.Namespace) -> int:
-    for instance in list(running()) if arguments.all else [the_running()[0]]:
+    for instance in list(ours()) if arguments.all else [the_running()[0]]:
         destroy(instance)
         print(f"ended {instance}")
     return 0
@@ -111,7 +113,9 @@ def _down(arguments: argparse.Namespace) -> int:
 def _status(_: argparse.Namespace) -> int:
     labs = running()
     for instance, state in labs.items():
-        print(f"{instance}  {state.release}  hosts {', '.join(state.leaders) or 'none yet'}  owner pid {state.owner}")
+        print(
+            f"{instance}  {state.release}  {state.purpose}  hosts {', '.join(state.leaders) or 'none yet'}  owner pid {state.owner}  {state.checkout}"
+        )
     if not labs:
         print(f"no lab runs (below {lab_dir()})")
     return 0

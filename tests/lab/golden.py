@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from tests.lab import guide, hosts
+from tests.lab import guide
 from tests.lab.dns import Dns
-from tests.lab.hosts import ALL_HOSTS, Host
+from tests.lab.hosts import ALL_HOSTS, BOOT_SCRIPT, Host
 from tests.lab.images import Release, root_image
 from tests.lab.installing import dependencies_layer, dependencies_name
 from tests.lab.instance import Instance
@@ -28,8 +28,7 @@ _LOGS = ("var/log/journal", "var/log/mail.log", "var/log/syslog", "var/log/auth.
 def golden_layers(release: Release) -> Mapping[str, tuple[Path, ...]]:
     """For each host the layers that it boots from, topmost first; whatever is missing is built (about a minute from nothing)."""
     below = (dependencies_layer(release), root_image(release))
-    sources = [Path(module.__file__).read_text() for module in (guide, hosts) if module.__file__]
-    key = digest(dependencies_name(release), pki_key(), *sources, *_LOGS)
+    key = digest(dependencies_name(release), pki_key(), Path(guide.__file__).read_text(), BOOT_SCRIPT, *_LOGS)
     golden = cached(f"golden-{release.name}-{key}", lambda target: _build(release, below, target))
     return {spec.name: (golden / spec.name, *below) for spec in ALL_HOSTS}
 
@@ -43,7 +42,7 @@ def on_all(action: Callable[[Host], T], hosts: Iterable[Host]) -> list[T]:
 
 def _build(release: Release, below: tuple[Path, ...], target: Path) -> None:
     pki = lab_pki()
-    instance = Instance(release.name)
+    instance = Instance(release.name, purpose="golden")
     try:
         network = Network(instance)
         network.start()

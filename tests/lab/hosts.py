@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab import control_groups
 from tests.lab.errors import LabError
 from tests.lab.instance import Instance
 from tests.lab.network import Network
@@ -32,7 +34,7 @@ ALL_HOSTS = (MAIL, APP01, APP02)
 
 # $0 the network namespace, $1 the host, $2 the layers, $3 a directory, $4 the layer to keep or nothing (then a tmpfs is it).
 # All of it is mounted in the mount namespace of this one process, so that nothing is left to unmount when it ends.
-_BOOT = """\
+BOOT_SCRIPT = """\
 mkdir -p "$3"
 if [ -z "$4" ]; then mount -t tmpfs -o size=1g,mode=755 lab "$3"; mkdir "$3/upper"; set -- "$1" "$2" "$3" "$3/upper"; fi
 mkdir -p "$3/work" "$3/root"
@@ -79,7 +81,7 @@ class Host:
         script = [
             "sh",
             "-euc",
-            _BOOT,
+            BOOT_SCRIPT,
             str(namespace),
             self.name,
             ":".join(map(str, self._layers)),
@@ -184,12 +186,19 @@ def command_on(leader: int, argv: Sequence[str], *, user: str | None = None, ter
     return ["nsenter", "--all", f"--target={leader}", "env", "-i", *environment, *as_user, *argv]
 
 
-def missing_programs() -> list[str]:
-    """The programs that the lab needs and this machine lacks, by the name of their command."""
-    return [program for program in PROGRAMS if shutil.which(program) is None]
+def why_unavailable() -> str | None:
+    """Why no host can boot on this machine, or None where it can."""
+    if os.geteuid() != 0:
+        return "the lab needs root"
+    missing = [program for program in _PROGRAMS if shutil.which(program) is None]
+    if missing:
+        return f"the lab needs {', '.join(missing)} (packages: {_PACKAGE_LIST})"
+    probe = execute(control_groups.inside("maildiag-lab/probe", ["unshare", "--net", "true"]), check=False)
+    return f"the lab may not make namespaces here: {probe.stderr.strip()}" if probe.returncode else None
 
 
-PROGRAMS = (
+_PACKAGE_LIST = "tests/lab/requirements-apt.txt"
+_PROGRAMS = (
     "mmdebstrap",
     "systemd-nspawn",
     "nsenter",

@@ -19,7 +19,6 @@ from tests.lab.store import cached, digest, lab_dir, locked
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 VENV = "/opt/maildiag"
-_KEPT_LAYERS = 6
 
 _MAKE_VENV = f"""\
 python3 -m venv {VENV}
@@ -60,13 +59,10 @@ def maildiag_layer(release: Release) -> Path:
     wheel = built_wheel()
     dependencies, root = dependencies_layer(release), root_image(release)
     key = digest(wheel.read_bytes().hex(), dependencies.name)
-    layer = cached(
+    return cached(
         f"maildiag-{release.name}-{key}",
         lambda target: build_layer([dependencies, root], target, _INSTALL_WHEEL, bind=wheel.parent),
     )
-    os.utime(layer)
-    _forget_old_layers(f"maildiag-{release.name}-")
-    return layer
 
 
 def built_wheel() -> Path:
@@ -124,9 +120,3 @@ def _python_version(root: Path) -> str:
     if not found:
         raise LabError(f"cannot tell the Python of {root}")
     return found[1]
-
-
-def _forget_old_layers(prefix: str) -> None:
-    layers = sorted((lab_dir() / "cache").glob(f"{prefix}*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for layer in layers[_KEPT_LAYERS:]:
-        shutil.rmtree(layer, ignore_errors=True)

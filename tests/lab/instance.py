@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -20,24 +22,30 @@ from tests.lab.store import lab_dir
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
+_INOTIFY_INSTANCES = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class State:
     """What another process must know to look into a running lab: the pids in whose namespaces its hosts live."""
 
-    release: str
-    owner: int
+    release: str = ""
+    owner: int = 0
+    purpose: str = "lab"
+    checkout: str = ""
     leaders: Mapping[str, int] = field(default_factory=dict)
 
 
 class Instance:
     """The processes and files of one lab; all of them end with `destroy`, or with the process that made it."""
 
-    def __init__(self, release: str) -> None:
+    def __init__(self, release: str, *, purpose: str = "lab") -> None:
+        _allow_many_hosts()
+        self._lock = threading.Lock()
         self.id = secrets.token_hex(3)
         self.directory = instances_dir() / self.id
         self.directory.mkdir(parents=True)
-        self._state = State(release, os.getpid())
+        self._state = State(release, os.getpid(), purpose, str(_CHECKOUT))
         self._save()
         self._started: list[subprocess.Popen[bytes]] = []
         self._keeper = subprocess.Popen(
@@ -55,7 +63,8 @@ class Instance:
         """Start `argv` in the background in the control group `name`; what it prints goes to NAME.console."""
         with self.console(name).open("ab") as console:
             process = _popen(control_groups.inside(self.group(name), argv), console)
-        self._started.append(process)
+        with self._lock:
+            self._started.append(process)
         return process
 
     def console(self, name: str) -> Path:
@@ -69,8 +78,9 @@ class Instance:
 
     def set_leader(self, host: str, pid: int) -> None:
         """Make the pid of `host`'s init known to other processes."""
-        self._state = State(self._state.release, self._state.owner, {**self._state.leaders, host: pid})
-        self._save()
+        with self._lock:
+            self._state = replace(self._state, leaders={**self._state.leaders, host: pid})
+            self._save()
 
     def destroy(self) -> None:
         """End all processes of this lab and remove its files. Safe to call again."""
@@ -81,13 +91,22 @@ class Instance:
         self._keeper.wait(30)
 
     def _reap(self) -> None:
-        self._started = [process for process in self._started if process.poll() is None]
+        with self._lock:
+            self._started = [process for process in self._started if process.poll() is None]
 
     def _save(self) -> None:
         path = self.directory / "state.json"
         part = path.with_suffix(".part")
         part.write_text(json.dumps(asdict(self._state)))
         part.replace(path)
+
+
+def _allow_many_hosts() -> None:
+    """A host watches some twenty files through inotify, and a Debian machine allows 128 to all of root's programs together."""
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    with contextlib.suppress(OSError):
+        if int(limit.read_text()) < _INOTIFY_INSTANCES:
+            limit.write_text(str(_INOTIFY_INSTANCES))
 
 
 def _popen(argv: Sequence[str], console: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -110,15 +129,33 @@ def running() -> dict[str, State]:
     """All labs with a state file, by id; also those whose owner was killed, until `destroy` has seen to them."""
     found = {}
     for path in sorted(instances_dir().glob("*/state.json"), key=lambda path: path.stat().st_mtime):
-        fields = json.loads(path.read_text())
-        found[path.parent.name] = State(fields["release"], fields["owner"], fields["leaders"])
+        found[path.parent.name] = _state_of(path)
     return found
 
 
+def _state_of(path: Path) -> State:
+    """What the file says, as far as we understand it: a lab of another checkout may be of another version."""
+    fields = json.loads(path.read_text())
+    return State(**{name: fields[name] for name in State.__slots__ if name in fields})
+
+
+def ours() -> dict[str, State]:
+    """The running labs that belong to this checkout, oldest first, and those that nobody owns any more."""
+    return {
+        instance: state
+        for instance, state in running().items()
+        if state.checkout == str(_CHECKOUT) or _is_orphan(state)
+    }
+
+
+def _is_orphan(state: State) -> bool:
+    return not Path(f"/proc/{state.owner}").exists()
+
+
 def the_running(release: str | None = None) -> tuple[str, State]:
-    """The newest running lab that has booted (of `release`, if given); raises LabError where there is none."""
-    for instance, state in reversed(running().items()):
-        if state.leaders and release in (None, state.release):
+    """The newest running lab of this checkout (of `release`, if given); raises LabError where there is none."""
+    for instance, state in reversed(ours().items()):
+        if state.leaders and state.purpose == "lab" and release in (None, state.release):
             return instance, state
     raise LabError(f"no lab is running{f' with {release}' if release else ''}; start one with: python -m tests.lab up")
 

@@ -32,7 +32,7 @@ class Network:
         )
         self._ip(
             pid,
-            f"link add br0 type bridge\nlink set lo up\nlink set br0 up\n{addresses}route add unreachable default\n",
+            f"link add br0 type bridge\nlink set br0 address {_hardware_address(GATEWAY)}\nlink set lo up\nlink set br0 up\n{addresses}route add unreachable default\n",
         )
         self.in_switch(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
 
@@ -63,13 +63,15 @@ class Network:
         self._ip(switch, f"link set to-{name} master br0 up\n")
         self._ip(
             pid,
-            f"link set lo up\naddr add {address}/{PREFIX} dev eth0\nlink set eth0 up\nroute add default via {GATEWAY}\n",
+            f"link set lo up\nlink set eth0 address {_hardware_address(address)}\naddr add {address}/{PREFIX} dev eth0\nlink set eth0 up\nroute add default via {GATEWAY}\n",
         )
         return Path(f"/proc/{pid}/ns/net")
 
     def detach(self, name: str) -> None:
         """Remove the namespace of the host `name`, whose processes must have ended; fine if it has none."""
         if self._holders.pop(f"net-{name}", None) is not None:
+            # The kernel takes its time to remove the cable with the namespace, and the next one has the same name.
+            self.in_switch(["ip", "link", "delete", f"to-{name}"], check=False)
             self._instance.end(f"net-{name}")
 
     def in_switch(self, argv: Sequence[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -89,6 +91,11 @@ class Network:
 
     def _ip(self, pid: int, batch: str) -> None:
         execute(["nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-batch", "-"], input=batch)
+
+
+def _hardware_address(address: str) -> str:
+    """The same whenever hosts come and go: their neighbours would go on sending to the old one for a while."""
+    return "02:00:" + ":".join(f"{int(number):02x}" for number in address.split("."))
 
 
 def _namespace(pid: int | str) -> Path | None:

@@ -45,15 +45,15 @@ class Partner:
 
     def reject(self) -> None:
         """Refuse every recipient for good (5xx)."""
-        self.start("-r", "RCPT")
+        self.start("-f", "RCPT")
 
     def tempfail(self) -> None:
         """Refuse every recipient for now (4xx)."""
-        self.start("-f", "RCPT")
+        self.start("-r", "RCPT")
 
     def refuse(self) -> None:
         """Greet every client with 421 and close the connection."""
-        self.start("-q", "CONNECT")
+        self.start("-Q", "CONNECT")
 
     def hang(self, seconds: int = 3600) -> None:
         """Take `seconds` to answer RCPT TO."""

@@ -6,9 +6,12 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_FORGOTTEN_AFTER_S = 14 * 24 * 3600
 
 
 def lab_dir() -> Path:
@@ -38,14 +41,21 @@ def cached(name: str, build: Callable[[Path], None]) -> Path:
     that looks finished. Whatever `build` raises passes through.
     """
     target = lab_dir() / "cache" / name
-    if target.exists():
-        return target
     with locked(name):
         if not target.exists():
+            _forget_unused(target.parent)
             part = target.with_name(f"{name}.part")
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             part.chmod(0o755)
             build(part)
             part.rename(target)
+        os.utime(target)
     return target
+
+
+def _forget_unused(cache: Path) -> None:
+    """By age and not by number: a lab that runs still needs the layers that it booted from."""
+    for entry in cache.glob("*"):
+        if time.time() - entry.stat().st_mtime > _FORGOTTEN_AFTER_S:
+            shutil.rmtree(entry, ignore_errors=True)
