@@ -1,0 +1,1 @@
+"""Reading, classifying, counting and tracing of Postfix and Dovecot logs."""

@@ -1,0 +1,157 @@
+"""The lines of normal operation that the diagnosis counts: deliveries, rejects, logins, daemon starts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from maildiag.logs.lines import LogLine
+
+StartKind = Literal["start", "reload", "stop"]
+
+_DELIVERY = re.compile(
+    r"(?P<qid>[0-9A-Za-z]+): to=<(?P<to>[^>]*)>, (?:orig_to=<[^>]*>, )?relay=(?P<relay>[^,]+), .*?"
+    r"delay=(?P<delay>[\d.]+),(?:.*? dsn=(?P<dsn>[\d.]+),)? status=(?P<status>[\w-]+)(?: \((?P<reason>.*)\))?"
+)
+_EXPIRED = re.compile(r"(?P<qid>[0-9A-Za-z]+): from=<(?P<sender>[^>]*)>, status=(?P<status>(?:force-)?expired), returned to sender")
+_REJECT = re.compile(
+    r"(?P<qid>[0-9A-Za-z]+): (?P<kind>(?:milter-)?reject|reject_warning): (?P<stage>[\w-]+)(?: \S+)? from "
+    r"(?P<client>[^\s\[]*)\[(?P<address>[^\]]+)\](?::\d+)?[:;] (?P<reason>.*)"
+)
+_REJECT_TAIL = re.compile(r"; (?:proto|helo|from|to|sasl_\w+)=.*$")
+_RECIPIENT = re.compile(r"; from=<[^>]*>,? to=<(?P<to>[^>]*)>")
+_SASL_USER = re.compile(r"(?P<qid>[0-9A-Za-z]+): client=(?P<client>[^\s,]+), .*?sasl_username=(?P<user>[^\s,]+)")
+_SASL_FAILED = re.compile(
+    r"\[(?P<address>[^\]]+)\](?::\d+)?: SASL [\w-]+ authentication failed(?!: (?:generic|Temporary|Connection lost|Can't))"
+    r"(?:.*?sasl_username=(?P<user>[^\s,]+))?"
+)
+_LOGIN_FAILED = re.compile(r"auth failed, (?P<attempts>\d{1,9}) attempts.*?\): (?:user=<(?P<user>[^>]*)>)?(?:.*?rip=(?P<address>[^,\s]+))?")
+_STARTS: tuple[tuple[StartKind, re.Pattern[str]], ...] = (
+    ("start", re.compile(r"daemon started(?: -- version (?P<version>\S+?),)?|Dovecot v(?P<dovecot>\S+) .*starting up")),
+    ("reload", re.compile(r"reload -- version (?P<version>\S+?),|SIGHUP received")),
+    ("stop", re.compile(r"terminating on signal|Killed with signal")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One attempt to deliver one message to one recipient (or, with status `expired`, the end of one message)."""
+
+    queue_id: str
+    to: str
+    relay: str
+    delay: float
+    dsn: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One refusal of a client, sender, recipient or message."""
+
+    queue_id: str
+    stage: str
+    client: str
+    address: str
+    to: str
+    reason: str
+    only_warning: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuthFailure:
+    """A wrong user or password; `attempts` of them in one session."""
+
+    user: str
+    address: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaslMessage:
+    """A message that an authenticated user submitted."""
+
+    queue_id: str
+    user: str
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStart:
+    """A daemon family was started, told to reload, or stopped."""
+
+    kind: StartKind
+    version: str
+
+
+Event = Delivery | Reject | AuthFailure | SaslMessage | DaemonStart
+
+
+def event_of(line: LogLine) -> Event | None:
+    """Return what the line tells of normal operation, None if nothing that is counted."""
+    match line.family:
+        case "postfix":
+            return _postfix_event(line)
+        case "dovecot":
+            return _dovecot_event(line)
+    return None
+
+
+def _postfix_event(line: LogLine) -> Event | None:
+    text = line.text
+    if "status=" in text:
+        return _delivery(text)
+    if "reject" in text and (match := _REJECT.match(text)):
+        return _rejected(match)
+    if "sasl_username=" in text and (match := _SASL_USER.match(text)):
+        return SaslMessage(match["qid"], match["user"], match["client"])
+    if "authentication failed" in text and (match := _SASL_FAILED.search(text)):
+        return AuthFailure(match["user"] or "", match["address"], 1)
+    return _start(text) if line.daemon == "master" else None
+
+
+def _delivery(text: str) -> Delivery | None:
+    if match := _DELIVERY.match(text):
+        return Delivery(
+            match["qid"], match["to"], match["relay"], _number(match["delay"]), match["dsn"] or "", match["status"], match["reason"] or ""
+        )
+    if match := _EXPIRED.match(text):
+        return Delivery(match["qid"], "", "none", 0.0, "", "expired", "returned to sender")
+    return None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _rejected(match: re.Match[str]) -> Reject:
+    reason = match["reason"]
+    recipient = _RECIPIENT.search(reason)
+    return Reject(
+        queue_id=match["qid"],
+        stage=match["stage"],
+        client=match["client"],
+        address=match["address"],
+        to=recipient["to"] if recipient else "",
+        reason=_REJECT_TAIL.sub("", reason),
+        only_warning=match["kind"] == "reject_warning",
+    )
+
+
+def _dovecot_event(line: LogLine) -> Event | None:
+    if "auth failed" in line.text and (match := _LOGIN_FAILED.search(line.text)):
+        return AuthFailure(match["user"] or "", match["address"] or "", int(match["attempts"]))
+    return _start(line.body) if line.daemon in ("master", "dovecot") else None
+
+
+def _start(text: str) -> DaemonStart | None:
+    for kind, pattern in _STARTS:
+        if match := pattern.match(text):
+            parts = match.groupdict()
+            return DaemonStart(kind, parts.get("version") or parts.get("dovecot") or "")
+    return None

@@ -1,0 +1,318 @@
+"""What a window of the log says, grouped for the diagnosis, with trouble that is over told apart from trouble now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+
+from maildiag.logs.classify import Problem, classify
+from maildiag.logs.events import AuthFailure, DaemonStart, Delivery, Reject, SaslMessage, StartKind, event_of
+from maildiag.logs.known import Severity
+from maildiag.logs.lines import Family, LogLine, parse_line
+from maildiag.logs.reasons import Reason, classify_reason
+
+MAX_GROUPS = 2000  # distinct problems or reasons kept; more are counted in `overflow`
+MAX_COUNTED = 5000  # distinct users, addresses, clients kept per counter
+SAMPLES = 5  # raw lines kept per group: the first two, and the latest
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A start, reload or stop of Postfix or Dovecot."""
+
+    family: Family
+    kind: StartKind
+    when: datetime | None
+    host: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Equal problems: how many, from when to when, and how many since the software was last started or reloaded.
+
+    `fields` are what the latest line captured; `samples` are raw lines, the latest last.
+    """
+
+    meaning: str
+    severity: Severity
+    key: str
+    family: Family
+    daemon: str
+    host: str
+    fields: Mapping[str, str]
+    count: int
+    first: datetime | None
+    last: datetime | None
+    since_start: int
+    samples: tuple[str, ...]
+
+    @property
+    def over(self) -> bool:
+        """True if none of these was logged after the last start or reload of the software."""
+        return self.since_start == 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonGroup:
+    """Equal reasons of deferrals, bounces, expiries or rejects; `clients` counts relays (deliveries) or client addresses (rejects)."""
+
+    status: str
+    reason: Reason
+    host: str
+    count: int
+    first: datetime | None
+    last: datetime | None
+    since_start: int
+    clients: Mapping[str, int]
+    queue_ids: tuple[str, ...]
+    samples: tuple[str, ...]
+
+    @property
+    def over(self) -> bool:
+        """True if none of these was logged after the last start or reload of Postfix."""
+        return self.since_start == 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogSummary:
+    """A window of a log. Times are those of the lines; `lines` counts the window, `skipped` what lies before it."""
+
+    lines: int
+    skipped: int
+    unparsed: int
+    unparsed_samples: tuple[str, ...]
+    first: datetime | None
+    last: datetime | None
+    groups: tuple[Group, ...]
+    reasons: tuple[ReasonGroup, ...]
+    statuses: Mapping[str, int]
+    auth_failures_by_user: Mapping[str, int]
+    auth_failures_by_address: Mapping[str, int]
+    sasl_messages: Mapping[str, int]
+    starts: tuple[Start, ...]
+    last_success: datetime | None
+    overflow: int
+
+    def last_start(self, family: Family) -> Start | None:
+        """Return the latest start or reload of `postfix` or `dovecot` in the log."""
+        return next((start for start in reversed(self.starts) if start.family == family and start.kind != "stop"), None)
+
+    def of(self, *meanings: str) -> tuple[Group, ...]:
+        """Return the groups with one of these meanings; `tls.` stands for every meaning that begins so."""
+        return tuple(g for g in self.groups if any(g.meaning == m or (m.endswith(".") and g.meaning.startswith(m)) for m in meanings))
+
+
+@dataclass(slots=True)
+class _Tally:
+    """A group while it is being counted."""
+
+    count: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    since_start: int = 0
+    generation: int = -1
+    head: list[str] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
+    latest: Problem | Reason | None = None
+    clients: Counter[str] = field(default_factory=Counter)
+    queue_ids: list[str] = field(default_factory=list)
+
+    def add(self, line: LogLine, generation: int) -> None:
+        self.count += 1
+        self.since_start = self.since_start + 1 if self.generation == generation else 1
+        self.generation = generation
+        if line.when is not None:
+            self.first = self.first or line.when
+            self.last = line.when
+        if len(self.head) < 2:
+            self.head.append(line.raw[:2000])
+        else:
+            self.tail = [*self.tail[-(SAMPLES - 3) :], line.raw[:2000]]
+
+    def current(self, generation: int) -> int:
+        return self.since_start if self.generation == generation else 0
+
+
+_GroupKey = tuple[str, str, Family, str, str]
+_ReasonKey = tuple[str, str, str, str]
+
+
+@dataclass(slots=True)
+class _Summary:
+    """The state of one pass."""
+
+    now: datetime
+    since: datetime | None
+    lines: int = 0
+    skipped: int = 0
+    unparsed: int = 0
+    unparsed_samples: list[str] = field(default_factory=list)
+    first: datetime | None = None
+    last: datetime | None = None
+    groups: dict[_GroupKey, _Tally] = field(default_factory=dict)
+    reasons: dict[_ReasonKey, _Tally] = field(default_factory=dict)
+    statuses: Counter[str] = field(default_factory=Counter)
+    users: Counter[str] = field(default_factory=Counter)
+    addresses: Counter[str] = field(default_factory=Counter)
+    sasl: Counter[str] = field(default_factory=Counter)
+    starts: list[Start] = field(default_factory=list)
+    generation: Counter[tuple[str, str]] = field(default_factory=Counter)
+    last_success: datetime | None = None
+    overflow: int = 0
+
+    def feed(self, raw: str) -> None:
+        line = parse_line(raw, self.now)
+        if line is None:
+            self._not_parsed(raw)
+            return
+        event = event_of(line)
+        if isinstance(event, DaemonStart):
+            self._started(line, event)
+        if self.since is not None and line.when is not None and line.when < self.since:
+            self.skipped += 1
+            return
+        self.lines += 1
+        self._time(line.when)
+        problem = classify(line)
+        if problem is not None:
+            self._problem(line, problem)
+        self._event(line, event)
+
+    def _not_parsed(self, raw: str) -> None:
+        if not raw.strip() or raw.startswith("-- "):  # journalctl's own remarks
+            return
+        self.unparsed += 1
+        if len(self.unparsed_samples) < SAMPLES:
+            self.unparsed_samples.append(raw.rstrip("\r\n")[:2000])
+
+    def _time(self, when: datetime | None) -> None:
+        if when is not None:
+            self.first = when if self.first is None else min(self.first, when)
+            self.last = when if self.last is None else max(self.last, when)
+
+    def _started(self, line: LogLine, event: DaemonStart) -> None:
+        self.starts = [*self.starts[-499:], Start(line.family, event.kind, line.when, line.host, event.version)]
+        if event.kind != "stop":
+            self.generation[line.family, line.host] += 1
+
+    def _problem(self, line: LogLine, problem: Problem) -> None:
+        key = (problem.meaning, problem.key, problem.family, problem.daemon, line.host)
+        tally = self._tally(self.groups, key)
+        tally.add(line, self.generation[problem.family, line.host])
+        tally.latest = problem
+
+    def _tally(self, table: dict[_GroupKey, _Tally] | dict[_ReasonKey, _Tally], key: tuple[str, ...]) -> _Tally:
+        tallies: dict[tuple[str, ...], _Tally] = table  # type: ignore[assignment]  # both keys are tuples of text
+        tally = tallies.get(key)
+        if tally is None:
+            tally = _Tally()
+            if len(tallies) < MAX_GROUPS:
+                tallies[key] = tally
+            else:
+                self.overflow += 1
+        return tally
+
+    def _event(self, line: LogLine, event: object) -> None:
+        match event:
+            case Delivery():
+                self._delivery(line, event)
+            case Reject():
+                status = "reject-warning" if event.only_warning else "rejected"
+                self._reason(line, status, classify_reason(event.reason), event.address, event.queue_id)
+            case AuthFailure():
+                _count(self.users, event.user, event.attempts)
+                _count(self.addresses, event.address, event.attempts)
+            case SaslMessage():
+                _count(self.sasl, event.user, 1)
+
+    def _delivery(self, line: LogLine, event: Delivery) -> None:
+        _count(self.statuses, event.status, 1)
+        if event.status == "sent":
+            self.last_success = line.when or self.last_success
+        else:
+            self._reason(line, event.status, classify_reason(event.reason, event.dsn), event.relay, event.queue_id, counted=True)
+
+    def _reason(self, line: LogLine, status: str, reason: Reason, client: str, queue_id: str, *, counted: bool = False) -> None:
+        if not counted:
+            _count(self.statuses, status, 1)
+        tally = self._tally(self.reasons, (status, reason.meaning, reason.text, line.host))
+        tally.add(line, self.generation["postfix", line.host])
+        tally.latest = reason
+        _count(tally.clients, client, 1, limit=50)
+        if len(tally.queue_ids) < 20 and queue_id != "NOQUEUE":
+            tally.queue_ids.append(queue_id)
+
+    def done(self) -> LogSummary:
+        return LogSummary(
+            lines=self.lines,
+            skipped=self.skipped,
+            unparsed=self.unparsed,
+            unparsed_samples=tuple(self.unparsed_samples),
+            first=self.first,
+            last=self.last,
+            groups=tuple(sorted((self._group(k, t) for k, t in self.groups.items()), key=_order)),
+            reasons=tuple(sorted((self._reasons(k, t) for k, t in self.reasons.items()), key=lambda g: -g.count)),
+            statuses=dict(self.statuses),
+            auth_failures_by_user=dict(self.users.most_common()),
+            auth_failures_by_address=dict(self.addresses.most_common()),
+            sasl_messages=dict(self.sasl.most_common()),
+            starts=tuple(self.starts),
+            last_success=self.last_success,
+            overflow=self.overflow,
+        )
+
+    def _group(self, key: _GroupKey, tally: _Tally) -> Group:
+        meaning, text, family, daemon, host = key
+        problem = tally.latest
+        assert isinstance(problem, Problem)
+        current = tally.current(self.generation[family, host])
+        return Group(
+            meaning, problem.severity, text, family, daemon, host, problem.fields,
+            tally.count, tally.first, tally.last, current, (*tally.head, *tally.tail),
+        )  # fmt: skip
+
+    def _reasons(self, key: _ReasonKey, tally: _Tally) -> ReasonGroup:
+        status, _, _, host = key
+        reason = tally.latest
+        assert isinstance(reason, Reason)
+        current = tally.current(self.generation["postfix", host])
+        return ReasonGroup(
+            status, reason, host, tally.count, tally.first, tally.last, current,
+            dict(tally.clients.most_common()), tuple(tally.queue_ids), (*tally.head, *tally.tail),
+        )  # fmt: skip
+
+
+_SEVERITY_ORDER: Mapping[Severity, int] = {"critical": 0, "warning": 1, "notice": 2}
+
+
+def _order(group: Group) -> tuple[int, int, int]:
+    return (_SEVERITY_ORDER[group.severity], int(group.over), -group.count)
+
+
+def _count(counter: Counter[str], key: str, by: int, limit: int = MAX_COUNTED) -> None:
+    counter[key if key in counter or len(counter) < limit else "(others)"] += by
+
+
+def summarise(
+    lines: Iterable[str],
+    now: datetime,
+    since: datetime | None = None,
+    *,
+    limit: int | None = None,
+    keep: Callable[[str], bool] | None = None,
+) -> LogSummary:
+    """Return what `lines` (oldest first) say from `since` on.
+
+    `now` (aware) is the time on the logging host when the lines were read, see `parse_line`. At most `limit` lines are
+    read; a line for which `keep` is false is not looked at. Starts and reloads count even when they lie before `since`,
+    so that "before the last start" is known. Nothing is dropped in silence: see `unparsed`, `skipped` and `overflow`.
+    """
+    state = _Summary(now, since)
+    for raw in islice(lines, limit):
+        if keep is None or keep(raw):
+            state.feed(raw)
+    return state.done()
