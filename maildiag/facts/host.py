@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from maildiag.engine import Ask
 from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, HostInfo, HostRole, Role
 from maildiag.probes import Identity, ReadFile, WhoAmI
@@ -75,6 +76,7 @@ def host_info(
     role: HostRole | None,
     postfix: Postfix | None,
     dovecot: Dovecot | None,
+    log: MailLog | None,
 ) -> HostInfo:
     """The head of the report."""
     return HostInfo(
@@ -85,7 +87,7 @@ def host_info(
         postfix=postfix.version if postfix else "",
         dovecot=dovecot.version if dovecot else "",
         firewall="",
-        log_source="",
+        log_source=log.source if log else "",
         privileged=identity.privileged if identity else False,
         source=ask.source,
     )
