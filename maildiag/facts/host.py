@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from maildiag.engine import Ask
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.firewall import Firewall
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, HostInfo, HostRole, Role
 from maildiag.probes import Identity, ReadFile, WhoAmI
@@ -97,6 +98,7 @@ def host_info(
     postfix: Postfix | None,
     dovecot: Dovecot | None,
     firewall: Firewall | None,
+    log: MailLog | None,
 ) -> HostInfo:
     """The head of the report."""
     return HostInfo(
@@ -107,7 +109,7 @@ def host_info(
         postfix=postfix.version if postfix else "",
         dovecot=dovecot.version if dovecot else "",
         firewall=firewall.backend if firewall else "",
-        log_source="",
+        log_source=log.source if log else "",
         privileged=identity.privileged if identity else False,
         source=ask.source,
     )
