@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
 def asks_for_nagios(arguments: Sequence[str]) -> bool:
     """True where the caller is a monitoring system, which wants every error as one line and exit 3."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = zip(arguments, [*arguments[1:], ""], strict=False)
     return any(one == "--format=nagios" or (one == "--format" and two == "nagios") for one, two in pairs)
 
 
