@@ -86,7 +86,7 @@ def _start(probe: Command, stderr: int, path: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         probe.argv,
         stdin=subprocess.PIPE if probe.stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL if probe.discard_stdout else subprocess.PIPE,
         stderr=stderr,
         env=ENVIRONMENT | {"PATH": path},
         cwd="/",
@@ -107,8 +107,7 @@ def _account(user: str) -> pwd.struct_passwd | None:
 
 
 def _collect(probe: Command, process: subprocess.Popen[bytes], terminal: int | None) -> CommandResult:
-    assert process.stdout is not None
-    streams = {process.stdout.fileno(): bytearray()}
+    streams = {process.stdout.fileno(): bytearray()} if process.stdout is not None else {}
     error_stream = terminal if terminal is not None else process.stderr.fileno()  # type: ignore[union-attr]
     streams[error_stream] = bytearray()
     feeder = _feed(process, probe.stdin)
@@ -120,8 +119,8 @@ def _collect(probe: Command, process: subprocess.Popen[bytes], terminal: int | N
                 stream.close()
         if feeder is not None:
             feeder.join(0.1)
-    out, err = (bytes(data).decode("utf-8", "surrogateescape") for data in streams.values())
-    return CommandResult(process.returncode, out, err.replace("\r\n", "\n"), truncated)
+    *out, err = (bytes(data).decode("utf-8", "surrogateescape") for data in streams.values())
+    return CommandResult(process.returncode, "".join(out), err.replace("\r\n", "\n"), truncated)
 
 
 def _feed(process: subprocess.Popen[bytes], text: str) -> threading.Thread | None:
