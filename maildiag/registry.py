@@ -231,9 +231,10 @@ def _attempt(registry: Registry, name: str, load_module: Callable[[], Any]) -> N
     try:
         module = load_module()
         before = dict(registry.checks), dict(registry.gatherers)
+        known = set(registry.problems())
         try:
             registry.add(module)
-            wrong = registry.problems()
+            wrong = [each for each in registry.problems() if each not in known]
             if wrong:
                 raise ValueError("; ".join(wrong))
         except (ValueError, TypeError):
