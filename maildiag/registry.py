@@ -233,6 +233,7 @@ def _attempt(registry: Registry, name: str, load_module: Callable[[], Any]) -> N
         before = dict(registry.checks), dict(registry.gatherers)
         known = set(registry.problems())
         try:
+            known = registry.problems()
             registry.add(module)
             wrong = [each for each in registry.problems() if each not in known]
             if wrong:

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from typing import IO
 
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult
@@ -83,9 +84,16 @@ def run(
 
 def _start(probe: Command, stderr: int, path: str) -> subprocess.Popen[bytes]:
     account = _account(probe.user)
+    with _input(probe.stdin) as given:
+        return _popen(probe, account, given.fileno() if given else subprocess.DEVNULL, stderr, path)
+
+
+def _popen(
+    probe: Command, account: pwd.struct_passwd | None, stdin: int, stderr: int, path: str
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         probe.argv,
-        stdin=subprocess.PIPE if probe.stdin else subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.DEVNULL if probe.discard_stdout else subprocess.PIPE,
         stderr=stderr,
         env=ENVIRONMENT | {"PATH": path},
@@ -95,6 +103,18 @@ def _start(probe: Command, stderr: int, path: str) -> subprocess.Popen[bytes]:
         group=account.pw_gid if account else None,
         extra_groups=os.getgrouplist(account.pw_name, account.pw_gid) if account else None,
     )
+
+
+@contextlib.contextmanager
+def _input(text: str) -> Iterator[IO[bytes] | None]:
+    """The text as a file in memory: a program may open `/dev/stdin` more than once, each time from its beginning."""
+    if not text:
+        yield None
+        return
+    with os.fdopen(os.memfd_create("stdin"), "r+b") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+        file.seek(0)
+        yield file
 
 
 def _account(user: str) -> pwd.struct_passwd | None:
@@ -110,31 +130,14 @@ def _collect(probe: Command, process: subprocess.Popen[bytes], terminal: int | N
     streams = {process.stdout.fileno(): bytearray()} if process.stdout is not None else {}
     error_stream = terminal if terminal is not None else process.stderr.fileno()  # type: ignore[union-attr]
     streams[error_stream] = bytearray()
-    feeder = _feed(process, probe.stdin)
     try:
         truncated = _drain(streams, probe, process)
     finally:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-        if feeder is not None:
-            feeder.join(0.1)
     *out, err = (bytes(data).decode("utf-8", "surrogateescape") for data in streams.values())
     return CommandResult(process.returncode, "".join(out), err.replace("\r\n", "\n"), truncated)
-
-
-def _feed(process: subprocess.Popen[bytes], text: str) -> threading.Thread | None:
-    if process.stdin is None:
-        return None
-    pipe = process.stdin
-
-    def write() -> None:
-        with contextlib.suppress(OSError), pipe:
-            pipe.write(text.encode("utf-8", "surrogateescape"))
-
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    return thread
 
 
 def _drain(streams: dict[int, bytearray], probe: Command, process: subprocess.Popen[bytes]) -> bool:
