@@ -231,7 +231,6 @@ def _attempt(registry: Registry, name: str, load_module: Callable[[], Any]) -> N
     try:
         module = load_module()
         before = dict(registry.checks), dict(registry.gatherers)
-        known = set(registry.problems())
         try:
             known = registry.problems()
             registry.add(module)
