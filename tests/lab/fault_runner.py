@@ -55,14 +55,18 @@ class Runner:
         started = time.monotonic()
         look = _Look()
         try:
-            self._reset()
-            self._break(fault)
+            self.prepare(fault)
             complaints = self._diagnose(fault, look)
         except LabError as problem:
             complaints = [f"the lab: {problem}"]
         return Result(
             fault, self.lab.release.name, tuple(complaints), look.first_cause, look.seconds, time.monotonic() - started
         )
+
+    def prepare(self, fault: Fault) -> None:
+        """Reset what the last fault touched, and break what this one breaks. Raises LabError where a step fails."""
+        self._reset()
+        self._break(fault)
 
     def _reset(self) -> None:
         self.lab.dns.reset()
