@@ -38,7 +38,6 @@ from maildiag.settings import Settings
 from maildiag.text import safe, safe_lines
 
 A = TypeVar("A")
-SEEDED: frozenset[type] = frozenset({Settings})
 _SIDE_BY_SIDE = 32
 _GRACE_S = 1.0
 
@@ -69,6 +68,10 @@ class Ask:
     def reading(self, probe: Probe[A]) -> Reading[A] | Gap:
         """The answer with its time and duration, or the gap."""
         return self._session.wait(probe, self._session.start(probe))
+
+    def begin(self, probe: Probe[Any]) -> None:
+        """Start asking what will be wanted later, so that it is under way beside what is asked meanwhile."""
+        self._session.start(probe)
 
     def all(self, probes: Sequence[Probe[A]]) -> list[A | Gap]:
         """The answers to all of them, asked side by side, in their order."""

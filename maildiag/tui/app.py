@@ -8,11 +8,14 @@ import signal
 import sys
 import termios
 import threading
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from textual import work
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from maildiag.events import Event
@@ -22,6 +25,7 @@ from maildiag.report import exit_status
 from maildiag.tui import clipboard, repairing
 from maildiag.tui.board import Board
 from maildiag.tui.paths import state_directory
+from maildiag.tui.record import Note, keep
 from maildiag.tui.rows import caption, lines, row
 from maildiag.tui.screens.base import Place
 from maildiag.tui.screens.finding import FindingScreen
@@ -57,6 +61,7 @@ class MaildiagApp(App[int]):
         Binding("U", "unlock", "Unlock", show=False, id="fix.unlock"),
         Binding("question_mark,f1", "help", "Help", id="view.help"),
         Binding("colon", "command_palette", "Commands", show=False, id="view.palette"),
+        Binding("e", "export", "Export", show=False, id="report.export"),
         Binding("ctrl+l", "plain", "Plain text", show=False, id="view.plain"),
         Binding("ctrl+q", "leave_now", "Quit at once", show=False, id="app.quit"),
     ]
@@ -65,7 +70,7 @@ class MaildiagApp(App[int]):
         super().__init__()
         self.session = session
         self.board = Board()
-        self.notes: dict[Step, list[str]] = {}
+        self.notes: list[Note] = []
         self.fixing: threading.Event | None = None
         self._pending: list[Event] = []
 
@@ -183,6 +188,7 @@ class MaildiagApp(App[int]):
         text = words.concluded(outcome)
         if screen.is_attached:
             screen.ended(isinstance(outcome, events.Cured), text, getattr(outcome, "transaction", ""))
+        self.notes.append(Note(datetime.now(UTC), f"fix {screen.fix.id}: {text}"))
         self.say(text)
         self.start_run()
 
@@ -269,7 +275,31 @@ class MaildiagApp(App[int]):
 
     def add_note(self, step: Step, note: str) -> None:
         """Keep a note of the walk."""
-        self.notes.setdefault(step, []).append(note)
+        self.notes.append(Note(datetime.now(UTC), note, step))
+
+    def action_export(self) -> None:
+        """Write the incident record: the report, the notes, what was done."""
+        report = self.board.report or self.board.before
+        if report is None:
+            self.say("there is no report yet")
+            return
+        try:
+            self.say(f"written to {keep(state_directory(), report, self.notes)}")
+        except OSError as error:
+            self.say(f"not written: {error}")
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the command palette offers: the application's own actions, and the theme."""
+        yield SystemCommand("Run again", "every check, from the start", self.action_run)
+        yield SystemCommand("Walk", "the seven steps, guided", lambda: self.action_walk(""))
+        yield SystemCommand("Logs", "the mail log, live", self.action_logs)
+        yield SystemCommand("Probe", "send a test message and watch it", self.action_probe)
+        yield SystemCommand("Runbook", "the page of the finding on the screen", self.action_runbook)
+        yield SystemCommand("Export", "write the incident record", self.action_export)
+        yield SystemCommand("Lock or unlock", "whether fixes may be applied", self.action_unlock)
+        yield SystemCommand("Theme", "other colours", self.action_change_theme)
+        yield SystemCommand("Help", "the keys of this screen", self.action_help)
+        yield SystemCommand("Quit", "leave maildiag", self.action_leave)
 
     def copy(self, text: str) -> None:
         """Copy, and say where it went."""

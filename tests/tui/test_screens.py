@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from maildiag.model import Step
 from maildiag.tui import repairing
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.rowlist import RowList
@@ -91,10 +93,28 @@ def test_the_walk_goes_through_the_steps_and_keeps_notes(app: MaildiagApp) -> No
         await pilot.press("n")
         assert screen.step.number == 1
         await pilot.press("number_sign", *"called Bob", "enter")
-        assert app.notes[screen.step] == ["called Bob"]
+        assert [(each.step, each.text) for each in app.notes] == [(screen.step, "called Bob")]
         assert "called Bob" in screen.text()
 
     play(app, scenario)
+
+
+def test_the_incident_record_holds_the_report_and_the_notes(
+    app: MaildiagApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        app.add_note(Step.QUEUE, "called <b>Bob</b>")
+        await pilot.press("e")
+
+    play(app, scenario)
+    (record,) = (tmp_path / "maildiag" / "incidents").glob("*.md")
+    text = record.read_text()
+    assert "# Mail incident" in text
+    assert "step 2: called" in text
+    assert "<b>" not in text
+    assert record.stat().st_mode & 0o077 == 0
 
 
 def test_help_lists_the_keys_of_the_screen(app: MaildiagApp) -> None:

@@ -48,9 +48,7 @@ class WalkScreen(Place):
 
     def refresh_rows(self) -> None:
         """The step as it is now."""
-        self.query_one("#lines", RowList).show(
-            views.walk(self.board, self.step, self.width, self.maildiag.notes.get(self.step, ()))
-        )
+        self.query_one("#lines", RowList).show(views.walk(self.board, self.step, self.width, self._notes()))
         proposed = views.next_step(self.board, self.step)
         words = f"n: the evidence points to step {proposed.number}, {proposed}" if proposed else "the last step"
         self.query_one("#next", Static).update(content(row("next", Part(f" {words}   ]: next in order", Tone.STRONG))))
@@ -60,6 +58,9 @@ class WalkScreen(Place):
         """Open the finding under the cursor."""
         if event.row.key.startswith("finding:"):
             self.maildiag.open_finding(event.row.key.removeprefix("finding:"))
+
+    def _notes(self) -> list[str]:
+        return [each.text for each in self.maildiag.notes if each.step is self.step]
 
     def action_step(self, by: int) -> None:
         """The next or previous of the seven."""
