@@ -18,6 +18,7 @@ from maildiag.probes import Connect, Connection, FileInfo, Transcript
 DEAD = ("services.dovecot-config", "services.dovecot")
 GUARDS = (("doveconf", "-n"),)
 RESTART = ("systemctl", "restart", "dovecot")
+RESTART_POSTFIX = ("systemctl", "restart", "postfix")
 RELOAD = ("doveadm", "reload")
 _SERVICE = {Purpose.SASL: "auth", Purpose.LMTP: "lmtp"}
 _ROLE = {Purpose.SASL: "authentication", Purpose.LMTP: "LMTP"}
@@ -104,6 +105,11 @@ def _listener(config: DovecotConfig, path: str) -> Section | None:
 
 def _full(config: DovecotConfig, name: str) -> str:
     return name if name.startswith("/") else f"{config.value('base_dir', '/run/dovecot')}/{name}"
+
+
+def _then(purpose: Purpose) -> tuple[tuple[str, ...], ...]:
+    """What ends the throttling of smtpd that died for want of the socket: master(8) waits a minute, reload does not help."""
+    return (RESTART_POSTFIX,) if purpose is Purpose.SASL else ()
 
 
 def _without_it(purpose: Purpose) -> str:
@@ -199,7 +205,10 @@ def _point_postfix(scene: Scene, endpoint: Endpoint, relative: str) -> Fix:
     return Fix(
         id=f"{scene.id}/point-postfix",
         title=f"Let Postfix use {relative}, where Dovecot listens",
-        commands=(("postconf", "-e", f"{endpoint.setting} = {value}"), ("postfix", "reload")),
+        commands=(
+            ("postconf", "-e", f"{endpoint.setting} = {value}"),
+            *(_then(endpoint.purpose) or (("postfix", "reload"),)),
+        ),
         automatic=bool(overridden) or endpoint.purpose is Purpose.LMTP,
         changes=("/etc/postfix/main.cf",),
         verify=(scene.id,),
@@ -226,7 +235,7 @@ def _add_listener(scene: Scene, endpoint: Endpoint) -> Fix | None:
     return Fix(
         id=f"{scene.id}/add-listener",
         title=f"Let Dovecot listen on {endpoint.path} for Postfix",
-        commands=(*editing.commands((edit,)), RELOAD if scene.running else RESTART),
+        commands=(*editing.commands((edit,)), RELOAD if scene.running else RESTART, *_then(endpoint.purpose)),
         automatic=endpoint.path.startswith(scene.sockets.queue_directory + "/"),
         changes=(section.place.file,),
         verify=(scene.id,),
@@ -238,7 +247,7 @@ def _restart(scene: Scene, endpoint: Endpoint) -> Fix:
     return Fix(
         id=f"{scene.id}/restart",
         title="Restart Dovecot, which makes its sockets anew",
-        commands=(RESTART,),
+        commands=(RESTART, *_then(endpoint.purpose)),
         automatic=True,
         verify=(scene.id,),
         guards=GUARDS,
@@ -304,7 +313,7 @@ def _open_up(scene: Scene, endpoint: Endpoint) -> Iterator[Fix]:
     yield Fix(
         id=f"{scene.id}/open-to-postfix",
         title=f"Give the socket to {owner}, mode {mode}",
-        commands=(*editing.commands(edits), RELOAD),
+        commands=(*editing.commands(edits), RELOAD, *_then(endpoint.purpose)),
         automatic=True,
         changes=editing.files(edits),
         verify=(scene.id,),

@@ -31,7 +31,7 @@ from maildiag.model import (
 from maildiag.probes import FileInfo, Identity
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
-from maildiag_checks._sockets import DEAD, GUARDS, RELOAD, RESTART, Scene, judge
+from maildiag_checks._sockets import DEAD, GUARDS, RELOAD, RESTART, RESTART_POSTFIX, Scene, judge
 
 SASL = "authentication.sasl-socket"
 LMTP = "connectivity.lmtp-socket"
@@ -83,7 +83,7 @@ def _cyrus(sockets: MailSockets, services: tuple[str, ...]) -> Verdict:
                 title="Let Postfix ask Dovecot",
                 commands=(
                     ("postconf", "-e", "smtpd_sasl_type = dovecot", "smtpd_sasl_path = private/auth"),
-                    ("postfix", "reload"),
+                    RESTART_POSTFIX,
                 ),
                 automatic=True,
                 changes=("/etc/postfix/main.cf",),
@@ -521,7 +521,7 @@ def cleartext(config: DovecotConfig) -> Iterator[Verdict]:
 def _tls_on(config: DovecotConfig) -> tuple[Fix, ...]:
     setting = config.source.find("ssl")
     names = ("ssl_server_cert_file", "ssl_server_key_file") if config.modern else ("ssl_cert", "ssl_key")
-    if setting is None or not all(any(each.value for each in config.effective.named(name)) for name in names):
+    if setting is None or not all(any(each.value for each in config.source.named(name)) for name in names):
         return ()
     return (
         Fix(
