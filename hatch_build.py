@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+_SHIPPED = {"docs/runbook": "maildiag/runbook", "tests/bundles": "maildiag/incidents"}
 
 
 class Shipped(BuildHookInterface):  # type: ignore[misc,type-arg]
@@ -13,4 +16,6 @@ class Shipped(BuildHookInterface):  # type: ignore[misc,type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before each build; `version` is "standard" or "editable"."""
         if version == "standard":
-            build_data["force_include"] |= {"docs/runbook": "maildiag/runbook", "tests/bundles": "maildiag/incidents"}
+            for source, target in _SHIPPED.items():
+                if (Path(self.root) / source).is_dir():
+                    build_data["force_include"][source] = target

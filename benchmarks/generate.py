@@ -92,7 +92,7 @@ class Traffic:
 
 
 def inbound(t: Traffic) -> None:
-    """Mail from the Internet, delivered by Dovecot's LMTP."""
+    """Mail from the Internet, delivered by local(8) into a Maildir as the guide sets it up, a third by Dovecot's LMTP."""
     pick, qid, pid = t.random, t.queue_id(), t.pid(2000)
     sender, to, address = pick.choice(t.remote), pick.choice(t.local), t.address()
     client = f"mx{pick.randrange(9)}.{sender.partition('@')[2]}[{address}]"
@@ -105,6 +105,14 @@ def inbound(t: Traffic) -> None:
     t.emit(0.3, f"postfix/cleanup[{t.pid(2100)}]", f"{qid}: message-id={msgid}")
     t.emit(0.35, "postfix/qmgr[911]", f"{qid}: from=<{sender}>, size={size}, nrcpt=1 (queue active)")
     t.emit(0.4, smtpd, f"disconnect from {client} ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7")
+    if pick.random() < 0.67:
+        t.emit(
+            0.35 + total,
+            f"postfix/local[{t.pid(2250)}]",
+            f"{qid}: to=<{to}>, relay=local, delay={total:.2g}, delays={t.delays(total)}, dsn=2.0.0, status=sent (delivered to maildir)",
+        )
+        t.emit(0.37 + total, "postfix/qmgr[911]", f"{qid}: removed")
+        return
     session, lmtp = f"{pick.randrange(1 << 60):x}", f"{t.pid(3000)}"
     t.emit(0.4, "dovecot", f"lmtp({lmtp}): Connect from local")
     t.emit(0.45, "dovecot", f"lmtp({to})<{lmtp}><{session}>: msgid={msgid}: saved mail to INBOX")
@@ -137,13 +145,21 @@ def outbound(t: Traffic) -> None:
     )
     recipients = [pick.choice(t.remote) for _ in range(1 if pick.random() < 0.9 else pick.randrange(2, 9))]
     t.emit(0.2, "postfix/qmgr[911]", f"{qid}: from=<{user}>, size={size}, nrcpt={len(recipients)} (queue active)")
-    for to in recipients:
-        outcome(t, qid, to, total)
-    t.emit(0.3 + total, "postfix/qmgr[911]", f"{qid}: removed")
+    again = [to for to in recipients if outcome(t, qid, to, total)]
+    if again:
+        t.emit(400, "postfix/qmgr[911]", f"{qid}: from=<{user}>, size={size}, nrcpt={len(recipients)} (queue active)")
+    for to in again:
+        relay = f"mx9.{to.partition('@')[2]}[198.51.100.9]:25"
+        t.emit(
+            401 + total,
+            f"postfix/smtp[{t.pid(2400)}]",
+            f"{qid}: to=<{to}>, relay={relay}, delay={401 + int(total)}, delays=400/0.01/0.4/0.6, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {pick.randrange(1 << 44):011X})",
+        )
+    t.emit((402 if again else 0.3) + total, "postfix/qmgr[911]", f"{qid}: removed")
 
 
-def outcome(t: Traffic, qid: str, to: str, total: float) -> None:
-    """One delivery: mostly sent, some bounced, some deferred first."""
+def outcome(t: Traffic, qid: str, to: str, total: float) -> bool:
+    """One delivery: mostly sent, some bounced, some deferred; true if it must be tried again."""
     pick, domain, smtp = t.random, to.partition("@")[2], f"postfix/smtp[{t.pid(2400)}]"
     relay, chance = f"mx{pick.randrange(3)}.{domain}[198.51.{pick.randrange(100)}.{len(domain)}]:25", pick.random()
     if chance < 0.5:
@@ -161,6 +177,7 @@ def outcome(t: Traffic, qid: str, to: str, total: float) -> None:
     elif chance < 0.97:
         said = f"host {relay} said: 450 4.2.0 <{to}>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/{domain}.html (in reply to RCPT TO command)"
         t.emit(0.2 + total, smtp, f"{head}, dsn=4.2.0, status=deferred ({said})")
+        return True
     else:
         address = relay.rpartition("[")[2].partition("]")[0]
         t.emit(30, smtp, f"connect to mx1.{domain}[{address}]:25: Connection timed out")
@@ -170,6 +187,8 @@ def outcome(t: Traffic, qid: str, to: str, total: float) -> None:
             smtp,
             f"{qid}: to=<{to}>, relay=none, delay=30, delays=0.1/0.01/30/0, dsn=4.4.1, status=deferred ({said})",
         )
+        return True
+    return False
 
 
 def rejected(t: Traffic) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from maildiag import model, probes
 
@@ -71,6 +71,8 @@ def _is_default(cls: type, name: str, value: Any) -> bool:
 def _restore(value: Any, hint: Any) -> Any:
     if isinstance(value, dict) and _TYPE in value:
         return decode(value)
+    if isinstance(hint, TypeVar) and isinstance(value, list):
+        return tuple(_restore(each, hint) for each in value)
     origin = typing.get_origin(hint)
     if origin is tuple:
         inner = typing.get_args(hint)[0]

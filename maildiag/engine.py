@@ -69,6 +69,10 @@ class Ask:
         """The answer with its time and duration, or the gap."""
         return self._session.wait(probe, self._session.start(probe))
 
+    def begin(self, probe: Probe[Any]) -> None:
+        """Start asking what will be wanted later, so that it is under way beside what is asked meanwhile."""
+        self._session.start(probe)
+
     def all(self, probes: Sequence[Probe[A]]) -> list[A | Gap]:
         """The answers to all of them, asked side by side, in their order."""
         for probe in probes:

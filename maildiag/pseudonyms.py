@@ -91,7 +91,7 @@ _EMAIL = re.compile(rf"([A-Za-z0-9._%+=-]+)@({_NAME})")
 _WITH_ADDRESS = re.compile(rf"({_NAME})\[[0-9A-Fa-f.:]+\]")
 _HOST_SETTING = re.compile(r"(?m)^(?:myhostname|mydomain|relayhost|mydestination|myorigin|virtual_mailbox_domains|"
                            r"virtual_alias_domains|relay_domains|smtp_helo_name)\s*=\s*(.*)$")  # fmt: skip
-_IP4 = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(/\d{1,2})?(?![\w]|\.\d)")
+_IP4 = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(/\d{1,2})?(?![\w]|\.\d|\.in-addr)")
 _IP6 = re.compile(r"(?<![\w:.])([0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|::[0-9A-Fa-f:.]+)(/\d{1,3})?(?![\w:])")
 _REVERSE = re.compile(r"(?i)(\d{1,3}(?:\.\d{1,3}){3})(\.in-addr\.arpa)")
 

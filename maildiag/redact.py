@@ -29,6 +29,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1 {REMOVED}",
     ),
     (re.compile(r"(?i)(\bAUTH(?:ENTICATE)? [A-Z0-9-]+ )[A-Za-z0-9+/]{8,}={0,2}"), rf"\1{REMOVED}"),
+    (re.compile(r"(?m)^(PASS )\S+"), rf"\1{REMOVED}"),
     (re.compile(r"([a-z][a-z0-9+.-]*://[^\s:/@]+:)[^\s@/]+(?=@)"), rf"\1{REMOVED}"),
     (re.compile(r"(\bstatic:)\{?[^\s:{}/]+:[^\s}]+\}?"), rf"\1{REMOVED}"),
     (re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9$./+=]{12,}"), f"{{{REMOVED}}}"),

@@ -21,6 +21,8 @@ COMMANDS: dict[str, str] = {
     "run": "run the diagnostic workflow once and report",
     "fix": "show the fixes of the causes and apply them after a yes",
     "undo": "put back what a fix changed",
+    "debug-peer": "verbose logging for one peer or domain, which switches itself off again",
+    "backup-config": "both configurations in one archive, secrets included",
     "probe": "send a real test message and follow it",
     "trace": "everything the logs say of one queue id, Message-ID or address",
     "logs": "report on mail logs",
@@ -61,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
 def asks_for_nagios(arguments: Sequence[str]) -> bool:
     """True where the caller is a monitoring system, which wants every error as one line and exit 3."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = zip(arguments, [*arguments[1:], ""], strict=False)
     return any(one == "--format=nagios" or (one == "--format" and two == "nagios") for one, two in pairs)
 
 
@@ -102,7 +104,7 @@ def parser(command: str | None = None) -> Parser:
 
 def module(name: str) -> Command:
     """The module of a command."""
-    found: Command = importlib.import_module(f"maildiag.cli.{name}")
+    found: Command = importlib.import_module(f"maildiag.cli.{name.replace('-', '_')}")
     return found
 
 

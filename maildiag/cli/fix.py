@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from maildiag.cli import options
+from maildiag.cli.errors import UsageError
+from maildiag.model import Role
+from maildiag.nearest import hint
 
 if TYPE_CHECKING:
     from maildiag.cli.fixing import Fixing
@@ -23,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ask nothing: apply this one fix, named by its id, also where it is not automatic",
     )
     parser.add_argument("--json", action="store_true", help="what was done and what is left, as one JSON document")
+    parser.add_argument("--role", type=options.one_of(Role, "role"), metavar="ROLE", help="force the role")
+    parser.add_argument("--timeout", type=options.seconds, metavar="S", help="end each diagnosis after S seconds")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="read this configuration file as well")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -30,11 +39,8 @@ def main(args: argparse.Namespace) -> int:
     from maildiag.cli import fixing
     from maildiag.report import exit_status
 
-    session = fixing.Fixing(wanted=tuple(args.finding), quiet=args.json)
-    wrong = _wrong_usage(args, session)
-    if wrong:
-        print(f"maildiag fix: {wrong}", file=sys.stderr)
-        return 64
+    session = fixing.Fixing(options.settings(args), wanted=tuple(args.finding), quiet=args.json)
+    _refuse_unknown_names(args, session)
     with session.interruptible():
         _go(args, session)
         report = session.report()
@@ -57,11 +63,11 @@ def _go(args: argparse.Namespace, session: Fixing) -> None:
         session.offer()
 
 
-def _wrong_usage(args: argparse.Namespace, session: Fixing) -> str:
-    from maildiag.repair.planning import unknown_names
+def _refuse_unknown_names(args: argparse.Namespace, session: Fixing) -> None:
+    from maildiag.repair.planning import names, unknown_names
 
-    unknown = unknown_names(session.report(), [*args.finding, *([args.confirm] if args.confirm else [])])
-    return f"no finding or fix here is called {unknown[0]!r} (maildiag run -v lists them)" if unknown else ""
+    for each in unknown_names(session.report(), [*args.finding, *([args.confirm] if args.confirm else [])]):
+        raise UsageError(f"no finding or fix here is called {each!r}{hint(each, names(session.report()))}")
 
 
 def _document(session: Fixing) -> dict[str, Any]:

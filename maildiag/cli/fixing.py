@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import signal
 import sys
 import threading
@@ -13,6 +12,8 @@ from types import FrameType
 from typing import Any
 
 from maildiag import engine, registry
+from maildiag.cli.progress import Progress
+from maildiag.events import RunFinished
 from maildiag.hosts.local import LocalHost
 from maildiag.model import Cause, Fix, Risk
 from maildiag.repair import events, planning, saving, words
@@ -56,6 +57,7 @@ class Attempt:
 class Fixing:
     """The state of the session."""
 
+    settings: Settings
     wanted: tuple[str, ...] = ()
     quiet: bool = False
     attempts: list[Attempt] = field(default_factory=list)
@@ -65,7 +67,7 @@ class Fixing:
 
     def __post_init__(self) -> None:
         host = LocalHost()
-        bench = Bench(host, registry.load(), Settings())
+        bench = Bench(host, registry.load(), self.settings)
         self._shop = Workshop(hand=Hand(host), bench=bench, store=Store(), cancelled=self._signals)
 
     @property
@@ -91,9 +93,17 @@ class Fixing:
     def report(self) -> Report:
         """The diagnosis of the host as it is now."""
         if self._report is None:
-            bench = self._shop.bench
-            self._report = engine.report(bench.host, bench.registry, bench.settings)
+            self._report = self._diagnose()
         return self._report
+
+    def _diagnose(self) -> Report:
+        bench = self._shop.bench
+        with Progress() as progress:
+            for event in engine.run(bench.host, bench.registry, bench.settings):
+                progress.follow(event)
+                if isinstance(event, RunFinished):
+                    return event.report
+        raise AssertionError("a run ends with its report")
 
     # -- the ways to go -------------------------------------------------------------------------------------------
 
@@ -254,11 +264,6 @@ class Fixing:
             return sys.stdin.readline().strip()
         except KeyboardInterrupt:
             return ""
-
-
-def shell(fix: Fix) -> list[str]:
-    """The commands of a fix as an administrator would type them."""
-    return [shlex.join(argv) for argv in fix.commands]
 
 
 def _indented(text: str, width: int) -> str:

@@ -8,6 +8,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from maildiag.cli import options
+from maildiag.cli.errors import UsageError
+
 if TYPE_CHECKING:
     from maildiag.repair.events import Undone
     from maildiag.repair.hand import Hand
@@ -20,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("transaction", nargs="?", help="the transaction to undo (default: list them)")
     parser.add_argument("--force", action="store_true", help="also where the files were changed again since")
     parser.add_argument("--forget", action="store_true", help="remove the saved copies; it cannot be undone afterwards")
-    parser.add_argument("--after", type=float, default=0.0, metavar="S", help="wait S seconds first")
+    parser.add_argument("--after", type=options.seconds, metavar="S", help="wait S seconds first")
+    parser.add_argument("--wait", type=options.seconds, metavar="S", help="wait up to S seconds for another fix to end")
     parser.add_argument("--json", action="store_true", help="as one JSON document")
 
 
@@ -32,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     from maildiag.repair.store import NoSuchTransactionError, Store
 
     store = Store()
-    time.sleep(args.after)
+    time.sleep(args.after or 0)
     try:
         if not args.transaction:
             return _list(store, args.json)
@@ -40,8 +44,7 @@ def main(args: argparse.Namespace) -> int:
             return _forget(store, args.transaction)
         return _undo(store.load(args.transaction), Hand(LocalHost()), store, args)
     except NoSuchTransactionError as error:
-        print(f"maildiag undo: {error}", file=sys.stderr)
-        return 64
+        raise UsageError(str(error)) from error
     except (Locked, OSError) as error:
         print(f"maildiag undo: {error}", file=sys.stderr)
         return 1
@@ -91,13 +94,13 @@ def _undo(transaction: Transaction, hand: Hand, store: Store, args: argparse.Nam
     if transaction.state is State.UNDONE:
         print(f"{transaction.id} is undone already", file=sys.stderr)
         return 0
-    against = () if args.force else conflicts(transaction, store)
+    against = () if args.force or transaction.began.until else conflicts(transaction, store)
     for each in against:
         print(f"maildiag undo: {safe(each)}", file=sys.stderr)
     if against:
         print("maildiag undo: nothing was changed; --force puts back what was saved all the same", file=sys.stderr)
         return 1
-    steps = undo(transaction, hand, store)
+    steps = undo(transaction, hand, store, args.wait or 0.0)
     while True:
         try:
             text = words.told(next(steps))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from maildiag.engine import Ask
 from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.firewall import Firewall
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, HostInfo, HostRole, Role
 from maildiag.probes import Identity, ReadFile, WhoAmI
@@ -95,6 +97,8 @@ def host_info(
     role: HostRole | None,
     postfix: Postfix | None,
     dovecot: Dovecot | None,
+    firewall: Firewall | None,
+    log: MailLog | None,
 ) -> HostInfo:
     """The head of the report."""
     return HostInfo(
@@ -104,8 +108,8 @@ def host_info(
         os=distribution.name if distribution else "",
         postfix=postfix.version if postfix else "",
         dovecot=dovecot.version if dovecot else "",
-        firewall="",
-        log_source="",
+        firewall=firewall.backend if firewall else "",
+        log_source=log.source if log else "",
         privileged=identity.privileged if identity else False,
         source=ask.source,
     )

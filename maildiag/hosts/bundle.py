@@ -118,7 +118,10 @@ def _lines(file: IO[str]) -> Iterator[dict[str, Any]]:
 def _header(line: dict[str, Any] | None, path: Path) -> Header:
     if line is None or line.get("schema") != SCHEMA:
         raise BundleError(f"{path} is no maildiag bundle (its first line does not say {SCHEMA})")
-    return Header(str(line["version"]), datetime.fromisoformat(line["recorded"]))
+    try:
+        return Header(str(line["version"]), datetime.fromisoformat(line["recorded"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path} does not say when it was recorded, and by which version") from error
 
 
 def _answer(line: dict[str, Any]) -> tuple[str, Reading[Any] | Gap]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from maildiag.logs.tally import Tally
 
@@ -11,47 +12,90 @@ _BODY = re.compile(r"[A-Za-z][\w-]*(?:\([^)]*\))?(?:<\d+>)?(?:<[^>]*>)?: ")
 _LEVELS = {"Warnin": "warning", "Error:": "error", "Fatal:": "fatal", "Panic:": "panic"}
 
 
-def dovecot(tally: Tally, lines: list[str], start: int, name: str) -> None:
-    """Count logins, failed logins, stored messages, and everything at warning or above."""
-    login = failed = 0
+def login(tally: Tally, lines: list[str], start: int, name: str) -> None:
+    """Count logins and failed logins of a login process (imap-login, pop3-login, submission-login, …)."""
+    at = lines[0].find(f": {name}: ", start) + len(name) + 4
+    logins, rest = [], []
     for line in lines:
-        # "host dovecot: imap-login: Login: …", "host dovecot: imap(user)<pid><session>: Error: …"
-        at = line.find(": ", start) + 2
-        body = line.find(": ", at) + 2
-        match line[body : body + 6]:
-            case "Login:" | "Logged":
-                login += 1
-                _logged_in(tally, line, at, body)
-            case "Discon" | "Login " | "Aborte":
-                if "auth failed" in line:
-                    failed += 1
-                    _login_failed(tally, line)
-            case "Warnin" | "Error:" | "Fatal:" | "Panic:":
-                _problem(tally, line, at)
-            case "msgid=":
-                _stored(tally, line)
-            case "Info: ":
-                _info(tally, line, at, body)
+        match line[at : at + 10]:
+            case "Login: use" | "Logged in:":
+                logins.append(line)
             case _:
-                if ": Error: " in line or ": Warning: " in line or ": Fatal: " in line or ": Panic: " in line:
-                    _problem(tally, line, at)
-    tally.totals["logins"] += login
-    tally.totals["failed logins"] += failed
+                rest.append(line)
+    if logins:
+        _logged_in(tally, logins, name)
+    if rest:
+        dovecot(tally, rest, start, name)
 
 
-def _info(tally: Tally, line: str, at: int, body: int) -> None:
-    """Count a line of Dovecot's own log file, where even ordinary lines name their level."""
-    dovecot(tally, [line[:body] + line[body + 6 :]], 0, "dovecot")
+def _logged_in(tally: Tally, lines: list[str], service: str) -> None:
+    secure = sum(", TLS" in line for line in lines)
+    tally.totals["logins"] += len(lines)
+    tally.logins[f"{service} TLS"] += secure
+    tally.logins[f"{service} no TLS"] += len(lines) - secure
+    tally.login_users.update([line.partition("user=<")[2].partition(">")[0] for line in lines])
 
 
-def _logged_in(tally: Tally, line: str, at: int, body: int) -> None:
-    if line[body : body + 7] == "Logged " and not line.startswith("Logged in: ", body):
-        return  # "Logged out": the end of a session
-    user = line.find("user=<", body)
-    service = line[at : body - 2]
-    tally.logins[f"{service} {'TLS' if ', TLS' in line else 'no TLS'}"] += 1
-    if user > 0:
-        tally.login_users[line[user + 6 : line.find(">", user)]] += 1
+# What Dovecot's lines begin with behind the service. Every other text is searched for a level.
+_KINDS = {
+    "Connec": "nothing", "Login:": "login", "Logged": "login", "Discon": "closed", "Login ": "closed", "Aborte": "closed",
+    "Warnin": "problem", "Error:": "problem", "Fatal:": "problem", "Panic:": "problem", "msgid=": "stored", "Info: ": "info",
+}  # fmt: skip
+
+
+class _Words(dict[str, Callable[[str], None]]):
+    """From the first word behind the service to `append` of the list of such lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists: dict[str, list[str]] = {kind: [] for kind in ("other", *_KINDS.values())}
+        for key, kind in _KINDS.items():
+            self[key] = self.lists[kind].append
+        self._other = self.lists["other"].append
+
+    def __missing__(self, key: str) -> Callable[[str], None]:
+        return self._other
+
+
+def dovecot(tally: Tally, lines: list[str], start: int, name: str) -> None:
+    """Count failed logins, stored messages, and everything at warning or above."""
+    words = _Words()
+    # "host dovecot: imap-login: Disconnected: …", "host dovecot: imap(user)<pid><session>: Error: …"
+    at = lines[0].find(": ", start) + 2
+    if lines[0][at - 3] == "]":
+        for line in lines:
+            body = line.find(": ", line.find(": ", start) + 2) + 2
+            words[line[body : body + 6]](line)
+    else:  # no process id, so the tag is as long everywhere (and where it is not, the word is not known)
+        for line in lines:
+            body = line.find(": ", at) + 2
+            words[line[body : body + 6]](line)
+    kinds = words.lists
+    stored = sum([": saved mail to " in line or ": stored mail into mailbox " in line for line in kinds["stored"]])
+    tally.totals["stored by Dovecot"] += stored
+    for line in [line for line in kinds["closed"] if "auth failed" in line]:
+        tally.totals["failed logins"] += 1
+        _login_failed(tally, line)
+    for kind in ("login", "problem", "info", "other"):
+        for line in kinds[kind]:
+            _special(tally, line, start, name)
+
+
+def _special(tally: Tally, line: str, start: int, name: str) -> None:
+    """Count one line with its parts found exactly."""
+    at = line.find(": ", start) + 2
+    body = line.find(": ", at) + 2
+    match _KINDS.get(line[body : body + 6]):
+        case "login":
+            if line.startswith(("Login: ", "Logged in: "), body):
+                _logged_in(tally, [line], name)
+        case "info":  # Dovecot's own log file, where even ordinary lines name their level
+            dovecot(tally, [line[:body] + line[body + 6 :]], start, name)
+        case "closed" | "stored":
+            dovecot(tally, [line], start, name)
+        case _:
+            if any(level in line for level in (": Error: ", ": Warning: ", ": Fatal: ", ": Panic: ")):
+                _problem(tally, line, at)
 
 
 def _login_failed(tally: Tally, line: str) -> None:
@@ -62,11 +106,6 @@ def _login_failed(tally: Tally, line: str) -> None:
         tally.auth_users[line[user + 6 : line.find(">", user)]] += attempts
     if address > 0:
         tally.auth_addresses[line[address + 4 :].partition(",")[0].partition(" ")[0]] += attempts
-
-
-def _stored(tally: Tally, line: str) -> None:
-    if ": saved mail to " in line or ": stored mail into mailbox " in line:
-        tally.totals["stored by Dovecot"] += 1
 
 
 def _problem(tally: Tally, line: str, at: int) -> None:

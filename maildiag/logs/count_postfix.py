@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from operator import itemgetter
 
 from maildiag.logs.tally import Tally, client_domain
@@ -18,116 +20,143 @@ _SLOW_DELIVERY = re.compile(
 )
 _CONNECT = re.compile(r": (?:[0-9A-Za-z]+: )?(connect to [^\[]*)\[[^\]]*\](?::\d+)?: (.*)")
 _LEVELS = ("warning", "error", "fatal", "panic")
-_REFUSED_HOUR = {
-    "reject": "rejected",
-    "milter-reject": "rejected",
-    "reject_warning": "reject warnings",
-    "warning": "reject warnings",
-    "hold": "held",
-    "discard": "discarded",
-}
+_TRUST = (": Anonymous TLS ", ": Trusted TLS ", ": Untrusted TLS ", ": Verified TLS ")
+_REFUSED = frozenset(("reject", "reject_warning", "milter-reject", "hold", "discard"))
 
 
 def _hours(tally: Tally, kind: str, lines: list[str], start: int) -> None:
     tally.hour(kind).update(map(_HOUR_ISO if start > 17 else _HOUR_CLASSIC, lines))
 
 
+class _Words(dict[str, Callable[[str], None]]):
+    """From the text around the end of the tag ("]: co") to `append` of the list of lines of that kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists: dict[str, list[str]] = {kind: [] for kind in ("odd", "message", *_SMTPD_KINDS.values())}
+
+    def __missing__(self, key: str) -> Callable[[str], None]:
+        kind = _SMTPD_KINDS.get(key[3:], "message") if key.startswith("]: ") else "odd"
+        self[key] = append = self.lists[kind].append
+        return append
+
+    @classmethod
+    def of(cls, tally: Tally) -> _Words:
+        """The words known in this pass, with empty lists."""
+        words = tally.scratch.setdefault("smtpd words", cls())
+        assert isinstance(words, cls)
+        for lines in words.lists.values():
+            lines.clear()
+        return words
+
+
+# What the SMTP server's lines begin with. No queue id begins so: short ones are hexadecimal, long ones have no vowels
+# and, for the next century, begin with a digit.
+_SMTPD_KINDS = {
+    "co": "connect", "di": "disconnect", "An": "tls", "Tr": "tls", "Un": "tls", "Ve": "tls", "NO": "refusal",
+    "wa": "problem", "er": "problem", "fa": "problem", "pa": "problem", "lo": "hangup", "ti": "hangup", "to": "hangup",
+    "im": "hangup",
+}  # fmt: skip
+
+
 def smtpd(tally: Tally, lines: list[str], start: int, name: str) -> None:
     """Count what the SMTP server logs: messages, refusals, TLS, warnings, connections."""
-    plain, special = [], []
-    connections = disconnections = 0
+    at = lines[0].find(": ", start) + 2
+    words, begin, end = _Words.of(tally), at - 3, at + 2
     for line in lines:
+        words[line[begin:end]](line)
+    for line in words.lists["odd"]:  # the process id has another number of digits
         at = line.find(": ", start) + 2
-        match line[at : at + 3]:
-            case "con":
-                connections += 1
-            case "dis":
-                disconnections += 1
-            case (
-                "Ano"
-                | "Tru"
-                | "Unt"
-                | "Ver"
-                | "NOQ"
-                | "war"
-                | "los"
-                | "tim"
-                | "fat"
-                | "err"
-                | "pan"
-                | "imp"
-                | "too"
-                | "SSL"
-            ):
-                special.append(line)
-            case _:
-                plain.append(line)
-    tally.totals["connections"] += connections
-    special += _clients(tally, plain, start)
-    for line in special:
-        _smtpd_special(tally, line, start, name)
-    if tally.open_sessions or "sessions" in tally.totals:
+        words["]: " + line[at : at + 2]](line)
+    kinds = words.lists
+    tally.totals["connections"] += len(kinds["connect"])
+    _tls(tally, kinds["tls"], "in")
+    kinds["refusal"] += _clients(tally, kinds["message"], start)
+    _refusals(tally, kinds["refusal"], start, name)
+    for line in kinds["problem"]:
+        problem_of(tally, line, start, name)
+    for line in kinds["hangup"]:
+        text = line[line.find(": ", start) + 2 :]
+        tally.totals[text.partition(" from ")[0].partition(" [")[0][:60]] += 1
+    if "count sessions" in tally.scratch:
         _sessions(tally, lines, start)
 
 
 def _clients(tally: Tally, lines: list[str], start: int) -> list[str]:
     """Remember who submitted each message; return the lines that say something else."""
-    rest, kept, clients, received = [], [], [], tally.received
-    for line in lines:
-        parts = line.split(": ", 2)
-        if len(parts) == 3 and parts[2].startswith("client="):
-            qid, client = parts[1], parts[2]
-            received[qid] = client
-            kept.append(line)
-            clients.append(client)
-            if "sasl_username=" in client:
-                _sasl_message(tally, client)
-        else:
-            rest.append(line)
-    _hours(tally, "received", kept, start)
-    tally.clients.update(clients)
+    kept = [line for line in lines if ": client=" in line]
+    rest = [line for line in lines if ": client=" not in line] if len(kept) < len(lines) else []
+    if kept:
+        _, ids, clients = zip(*[line.split(": ", 2) for line in kept], strict=True)
+        if [client[:7] for client in clients].count("client=") < len(kept):
+            kept, ids, clients = _odd_clients(kept)
+        tally.received.update(zip(ids, clients, strict=True))
+        _hours(tally, "received", kept, start)
+        users = [client for client in clients if "sasl_username=" in client]
+        tally.sasl_users.update([user[user.find("sasl_username=") + 14 :].partition(",")[0] for user in users])
     return rest
 
 
-def _sasl_message(tally: Tally, client: str) -> None:
-    user = client[client.find("sasl_username=") + 14 :].partition(",")[0]
-    tally.sasl_users[user] += 1
+def _odd_clients(lines: list[str]) -> tuple[list[str], tuple[str, ...], tuple[str, ...]]:
+    """The slow way: some line has `client=` elsewhere."""
+    split = [(line, line.split(": ", 2)) for line in lines]
+    good = [(line, parts[1], parts[2]) for line, parts in split if parts[2].startswith("client=")]
+    return [g[0] for g in good], tuple(g[1] for g in good), tuple(g[2] for g in good)
 
 
-def _smtpd_special(tally: Tally, line: str, start: int, name: str) -> None:
-    at = line.find(": ", start) + 2
-    text = line[at:]
-    if text.startswith(_LEVELS):
-        problem(tally, name, text, line)
-    elif " TLS connection " in text:
-        _tls(tally, text, "in")
-    elif match := _REFUSAL.search(text):
-        _refused(tally, line, text, match["kind"], match["what"], start)
-    elif text.startswith(("lost connection", "timeout", "too many", "improper")):
-        tally.totals[text.partition(" from ")[0].partition(" [")[0][:60]] += 1
+def _tls(tally: Tally, lines: list[str], direction: str) -> None:
+    """Count `Trusted TLS connection established from host[address]: TLSv1.3 with cipher …` by all but the peer."""
+    for trust in _TRUST:
+        some = [line for line in lines if trust in line]
+        for cipher, count in Counter([line.rpartition(": ")[2] for line in some]).items():
+            tally.tls[f"{direction}{trust}{cipher}"] += count
 
 
-def _tls(tally: Tally, text: str, direction: str) -> None:
-    trust, _, rest = text.partition(" TLS connection ")
-    protocol = rest.rpartition(": ")[2]
-    tally.tls[f"{direction} {trust} {' '.join(protocol.split(' ', 4)[:4])}"] += 1
+def _refusals(tally: Tally, lines: list[str], start: int, name: str) -> None:
+    """Count refusals by their reason without address, sender and recipient; `QID: reject: RCPT from name[address]: …`."""
+    keys, addresses, kept = [], [], []
+    for line in lines:
+        parts = line.split(": ", 4)
+        if len(parts) < 5 or parts[2] not in _REFUSED:
+            _smtpd_other(tally, line, start, name)
+            continue
+        stage, reason = parts[3], parts[4]
+        address = stage[stage.find("[") + 1 : stage.rfind("]")]
+        cut = reason.find("; from=<")
+        reason = reason[:cut] if cut > 0 else reason.partition("; proto=")[0]
+        if reason[10:11] == "<":  # "550 5.1.1 <user@domain>: …"
+            reason = reason[:10] + reason[reason.find(">: ") + 3 :]
+        elif reason[4:5] == "<":
+            reason = reason[:4] + reason[reason.find(">: ") + 3 :]
+        keys.append(
+            (parts[2], stage[: stage.find(" ")], reason.replace(address, "ip")[:200] if address else reason[:200])
+        )
+        addresses.append(address)
+        kept.append(line)
+    tally.refusals.update(keys)
+    tally.refused_clients.update(addresses)
+    _hours(tally, "rejected", kept, start)
 
 
-def _refused(tally: Tally, line: str, text: str, kind: str, what: str, start: int) -> None:
-    """Count one refusal by its reason without address, sender and recipient."""
+def _smtpd_other(tally: Tally, line: str, start: int, name: str) -> None:
+    match = _REFUSAL.search(line, start)
+    if match:
+        _refused(tally, line, match["kind"], match["what"], start)
+    else:
+        problem_of(tally, line, start, name)
+
+
+def _refused(tally: Tally, line: str, kind: str, what: str, start: int) -> None:
+    """Count one refusal that is written in an unusual way, and those of cleanup."""
     stage, _, rest = what.partition(" from ")
     client, _, reason = rest.partition(": ")
-    name, _, address = client.partition("[")
-    address = address.partition("]")[0] or name
-    reason = reason.partition("; from=<")[0].partition("; proto=")[0]
-    if reason[9:11] == " <" or reason[3:5] == " <":  # "550 5.1.1 <user@domain>: …", "450 <user>: …"
-        cut = reason.find(">: ")
-        reason = reason[: 9 if reason[9:11] == " <" else 3] + reason[cut + 2 :] if cut > 0 else reason
-    reason = reason.replace(address, "ip")
-    tally.refusals[kind, stage[:40], reason[:200]] += 1
+    address = client.partition("[")[2].partition("]")[0]
+    reason = (reason or what).partition("; from=<")[0].partition("; proto=")[0]
+    tally.refusals[
+        kind, stage.partition(" ")[0][:40], reason.replace(address, "ip")[:200] if address else reason[:200]
+    ] += 1
     tally.refused_clients[address] += 1
-    tally.totals[_REFUSED_HOUR[kind]] += 1
-    tally.hour("rejected")[line[: 13 if start > 17 else 9]] += 1
+    _hours(tally, "rejected", [line], start)
 
 
 def _sessions(tally: Tally, lines: list[str], start: int) -> None:
@@ -176,7 +205,7 @@ def cleanup(tally: Tally, lines: list[str], start: int, name: str) -> None:
         text = line[line.find(": ", start) + 2 :]
         match = _REFUSAL.search(text)
         if match and not text.startswith(_LEVELS) and match["what"].startswith(("header ", "body ", "END-OF-MESSAGE ")):
-            _refused(tally, line, text, match["kind"], match["what"], start)
+            _refused(tally, line, match["kind"], match["what"], start)
         else:
             problem_of(tally, line, start, name)
 
@@ -188,33 +217,47 @@ def queue_manager(tally: Tally, lines: list[str], start: int, name: str) -> None
 
 def queued(tally: Tally, lines: list[str], start: int) -> list[str]:
     """Count messages that enter the active queue for the first time; return the lines that say `removed`."""
-    removals, rest = [], []
-    sizes, received, foreign = tally.sizes, tally.received, tally.foreign_from
+    removals, active, rest = [], [], []
     for line in lines:
-        end = line[-7:]
-        if end == "removed":
-            removals.append(line)
-            continue
-        if end != "active)":
-            rest.append(line)
-            continue
-        _, qid, text = line.split(": ", 2)
-        if qid in sizes:  # tried again
-            continue
-        fields = text.split(", ")
-        if len(fields) != 3 or fields[1][:5] != "size=":
-            rest.append(line)
-            continue
-        size = int(fields[1][5:])
-        sizes[qid] = size
-        client = received.pop(qid, None)
-        if client is None:
-            foreign[qid] = (fields[0], size)
-        else:
-            tally.add_sender(fields[0], size, client)
+        match line[-8:]:
+            case " removed":
+                removals.append(line)
+            case " active)":
+                active.append(line)
+            case _:
+                rest.append(line)
+    _active(tally, active, rest)
     for line in rest:
         _queue_special(tally, line, start)
     return removals
+
+
+def _active(tally: Tally, lines: list[str], rest: list[str]) -> None:
+    sizes, received, senders = tally.sizes, tally.received, tally.senders
+    total = 0
+    for line in lines:
+        try:
+            _, qid, text = line.split(": ", 2)
+            if qid in sizes:  # tried again
+                continue
+            sender, length, _ = text.split(", ", 2)
+            size = int(length[5:])
+        except ValueError:
+            rest.append(line)
+            continue
+        sizes[qid] = size
+        client = received.pop(qid, None)
+        if client is None:
+            tally.foreign_from[qid] = (sender, size)
+            continue
+        row = senders.get(sender)
+        if row is None:  # new, or without domain (then it is never in this table)
+            tally.add_sender(sender, size, client)
+            continue
+        row[0] += 1
+        row[1] += size
+        total += size
+    tally.totals["bytes received"] += total
 
 
 def _queue_special(tally: Tally, line: str, start: int) -> None:
@@ -229,113 +272,106 @@ def _queue_special(tally: Tally, line: str, start: int) -> None:
 
 def removed(tally: Tally, lines: list[str], start: int) -> None:
     """Forget messages that left the queue."""
-    sizes, deferred = tally.sizes, tally.deferred
+    sizes, deferred, foreign = tally.sizes, tally.deferred, tally.foreign_from
     for line in lines:
         qid = line[line.find(": ", start) + 2 : -9]
-        if sizes.pop(qid, None) is None or qid in tally.foreign_from:
+        if sizes.pop(qid, None) is None or qid in foreign:
             tally.foreign_removed.add(qid)
-        deferred.discard(qid)
+        if deferred:
+            deferred.discard(qid)
     tally.totals["removed"] += len(lines)
+
+
+@dataclass(slots=True)
+class _Deliveries:
+    """Columns of one block of deliveries with one outcome, counted at once when the block is through."""
+
+    lines: list[str] = field(default_factory=list)
+    relays: list[str] = field(default_factory=list)
+    delays: list[str] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
 
 def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
     """Count deliveries: sent, bounced, deferred, with delays, relays and reasons."""
-    sent, others, rest = [], [], []
-    recipients, sizes = tally.recipients, tally.sizes
-    relays, delays, phases = [], [], []
-    total_bytes = 0
-    for line in lines:
+    rows = [line for line in lines if ": to=<" in line]
+    if len(rows) < len(lines):
+        _delivery_specials(tally, [line for line in lines if ": to=<" not in line], start, name)
+    sent, deferred, bounced, odd = _Deliveries(), _Deliveries(), _Deliveries(), []
+    recipients, sizes, known = tally.recipients, tally.sizes, tally.deferred
+    delivered = 0
+    for line in rows:
         try:
             _, qid, text = line.split(": ", 2)
-            to, relay, delay, phase, _, status = text.split(", ", 5)
+            to, relay, delay, phase, dsn, status = text.split(", ", 5)
+            seconds = float(delay[6:])
         except ValueError:
-            rest.append(line)
+            odd.append(line)
             continue
-        if (
-            status[:8] != "status=s"
-            or to[:4] != "to=<"
-            or delay[:6] != "delay="
-            or status[:24] == "status=sent (forwarded a"
-        ):
-            rest.append(line)
+        kind = status[:12]
+        if kind == "status=sent ":
+            if name == "local" and status.startswith("forwarded as ", 13):
+                tally.totals["forwarded"] += 1
+                continue
+            row = recipients.get(to)
+            if row is None:
+                row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
+            row[0] += 1
+            row[2] += seconds
+            size = sizes.get(qid)
+            if size is None:
+                tally.foreign_sent.setdefault(qid, []).append(to)
+            else:
+                row[1] += size
+                delivered += size
+            columns = sent
+            sent.delays.append(delay)
+            sent.phases.append(phase)
+        elif kind == "status=defer" or kind == "status=bounc":
+            row = recipients.get(to)
+            if row is None:
+                row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
+            # what varies is taken out by hand, so that equal reasons meet in the counter, not in a regular expression
+            if to != "to=<>":
+                status = status.replace(to[4:-1], "")
+            if relay != "relay=none":
+                status = status.replace(relay[6:], "relay")
+            if kind == "status=defer":
+                columns = deferred
+                row[4] += 1
+                if qid not in known:
+                    _first_deferral(tally, qid)
+            else:
+                columns = bounced
+                row[5] += 1
+                seconds = 0.0
+            columns.reasons.append(dsn + " " + status)
+        else:
+            odd.append(line)
             continue
-        sent.append(line)
-        relays.append(relay)
-        delays.append(delay)
-        phases.append(phase)
-        row = recipients.get(to)
-        if row is None:
-            row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
-        row[0] += 1
-        seconds = float(delay[6:])
-        row[2] += seconds
         if seconds > row[3]:
             row[3] = seconds
-        size = sizes.get(qid)
-        if size is None:
-            tally.foreign_sent.setdefault(qid, []).append(to)
-        else:
-            row[1] += size
-            total_bytes += size
-    tally.totals["bytes delivered"] += total_bytes
-    _count_sent(tally, name, sent, relays, delays, phases, start)
-    for line in rest:
-        if ": to=<" in line and ", status=" in line:
-            others.append(line)
-        else:
-            _delivery_special(tally, line, start, name)
-    _unsent(tally, others, start, name)
+        columns.lines.append(line)
+        columns.relays.append(relay)
+    tally.totals["bytes delivered"] += delivered
+    tally.totals[f"sent by {name}"] += len(sent.lines)
+    for kind, columns in (("sent", sent), ("deferred", deferred), ("bounced", bounced)):
+        if columns.lines:
+            _count_columns(tally, kind, columns, start)
+    for line in odd:
+        _slow_delivery(tally, line, start, name)
 
 
-def _count_sent(
-    tally: Tally, name: str, lines: list[str], relays: Iterable[str], delays: list[str], phases: list[str], start: int
-) -> None:
-    _hours(tally, "delivered", lines, start)
-    tally.relays.update([(relay, "sent") for relay in relays])
-    tally.delays.update(delays)
-    flat = "/".join(phases).split("/") if phases else []
-    if len(flat) == 4 * len(phases):
+def _count_columns(tally: Tally, kind: str, columns: _Deliveries, start: int) -> None:
+    _hours(tally, "delivered" if kind == "sent" else kind, columns.lines, start)
+    tally.relays.setdefault(kind, Counter()).update(columns.relays)
+    tally.reasons.update(columns.reasons)
+    tally.delays.update(columns.delays)
+    flat = "/".join(columns.phases).split("/") if columns.phases else []
+    if len(flat) == 4 * len(columns.phases):
         for index, counter in enumerate(tally.phases):
             counter.update(flat[index::4])
-    tally.totals[f"sent by {name}"] += len(lines)
-
-
-def _unsent(tally: Tally, lines: list[str], start: int, name: str) -> None:
-    """Count deferrals and bounces, and the deliveries that are written in an unusual way."""
-    deferrals, bounces = [], []
-    for line in lines:
-        try:
-            _, qid, text = line.split(": ", 2)
-            to, relay, delay, _, dsn, status = text.split(", ", 5)
-        except ValueError:
-            _slow_delivery(tally, line, start, name)
-            continue
-        if to[:4] != "to=<" or dsn[:4] != "dsn=" or status[:8] not in ("status=d", "status=b"):
-            _slow_delivery(tally, line, start, name)
-            continue
-        row = tally.recipients.get(to)
-        if row is None:
-            row = tally.recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
-        kind, _, reason = status[7:].partition(" (")
-        tally.relays[relay, kind] += 1
-        # what varies is taken out by hand, so that equal reasons meet in the counter and not in a regular expression
-        reason = reason[:-1].replace(to[4:-1], "")
-        if len(relay) > 10:
-            reason = reason.replace(relay[6:], "relay")
-        tally.reasons[kind, dsn, reason] += 1
-        if kind == "deferred":
-            deferrals.append(line)
-            row[4] += 1
-            seconds = float(delay[6:])
-            if seconds > row[3]:
-                row[3] = seconds
-            if qid not in tally.deferred:
-                _first_deferral(tally, qid)
-        elif kind == "bounced":
-            bounces.append(line)
-            row[5] += 1
-    _hours(tally, "deferred", deferrals, start)
-    _hours(tally, "bounced", bounces, start)
 
 
 def _first_deferral(tally: Tally, qid: str) -> None:
@@ -358,12 +394,17 @@ def _slow_delivery(tally: Tally, line: str, start: int, name: str) -> None:
         tally.totals["forwarded"] += 1
     elif status == "sent":
         _slow_sent(tally, qid, to, row, seconds)
-        _count_sent(tally, name, [line], [relay], [f"delay={match['delay']}"], [f"delays={match['delays']}"], start)
+        tally.totals[f"sent by {name}"] += 1
+        phases = [f"delays={match['delays']}"] if match["delays"] else []
+        _count_columns(tally, "sent", _Deliveries([line], [relay], [f"delay={match['delay']}"], phases), start)
     elif status in ("deferred", "bounced"):
         reason = _REASON.search(line)
-        text = (reason["reason"] if reason else "").replace(match["to"], "") if match["to"] else ""
-        tally.reasons[status, f"dsn={match['dsn'] or ''}", text.replace(match["relay"], "relay")] += 1
-        tally.relays[relay, status] += 1
+        text = reason["reason"] if reason else ""
+        text = text.replace(match["to"], "") if match["to"] else text
+        if match["relay"] != "none":
+            text = text.replace(match["relay"], "relay")
+        tally.reasons[f"dsn={match['dsn'] or ''} status={status} ({text})"] += 1
+        tally.relays.setdefault(status, Counter())[relay] += 1
         row[5 if status == "bounced" else 4] += 1
         _hours(tally, status, [line], start)
         if status == "deferred":
@@ -393,19 +434,21 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _delivery_special(tally: Tally, line: str, start: int, name: str) -> None:
-    text = line[line.find(": ", start) :]
-    if " TLS connection " in text:
-        _tls(tally, text[2:], "out")
-    elif text.startswith(": connect to "):
-        match = _CONNECT.match(text)
-        tally.connect_failures[f"{match[1]}: {match[2]}" if match else text[2:200]] += 1
-    elif ": sender non-delivery notification: " in text:
-        tally.totals["bounce messages sent"] += 1
-    elif ": sender delay notification: " in text:
-        tally.totals["delay messages sent"] += 1
-    else:
-        problem_of(tally, line, start, name)
+def _delivery_specials(tally: Tally, lines: list[str], start: int, name: str) -> None:
+    """Count the other lines of delivery agents: TLS, connections that failed, notifications, problems."""
+    tls = [line for line in lines if " TLS connection " in line]
+    _tls(tally, tls, "out")
+    for line in lines if not tls else [line for line in lines if " TLS connection " not in line]:
+        text = line[line.find(": ", start) :]
+        if text.startswith(": connect to "):
+            match = _CONNECT.match(text)
+            tally.connect_failures[f"{match[1]}: {match[2]}" if match else text[2:200]] += 1
+        elif ": sender non-delivery notification: " in text:
+            tally.totals["bounce messages sent"] += 1
+        elif ": sender delay notification: " in text:
+            tally.totals["delay messages sent"] += 1
+        else:
+            problem_of(tally, line, start, name)
 
 
 def master(tally: Tally, lines: list[str], start: int, name: str) -> None:
@@ -442,8 +485,8 @@ def problem(tally: Tally, name: str, text: str, line: str) -> None:
         words = _auth_failed(tally, words)
     elif words.startswith("hostname "):
         parts = words.split(" ", 7)
-        if len(parts) > 6:
-            words = f"hostname host {' '.join(parts[2:6])} ip" + (f" {parts[7]}" if len(parts) > 7 else "")
+        if len(parts) == 8:
+            words = f"hostname host {' '.join(parts[2:7])} ip: {parts[7].partition(': ')[2]}"
     tally.totals[level] += 1
     key = (name, level, words[:200])
     tally.problems[key] += 1

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
-from operator import itemgetter
 
 from maildiag.logs import count_dovecot, count_postfix
 from maildiag.logs.lines import MONTHS, family_of
@@ -13,14 +11,18 @@ from maildiag.logs.tally import SAMPLES, Tally
 
 Handler = Callable[[Tally, list[str], int, str], None]
 
-# How many characters of "host program[pid]: text" tell the program: "postfix/cleanup[" is the longest common one.
-_KEY_BEYOND_HOST = 17
+# How many characters of " program[pid]: text" tell the program: "dovecot: imap-login:" is the longest common one. What
+# needs more ("postfix/submission/smtpd[") gets a second, longer look.
+_KEY_BEYOND_HOST = (21, 34)
 _MAX_KEYS = 100_000
 _STAMP = re.compile(
     r"(?:<\d{1,3}>1? ?)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) "
 )
 _TAG = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+)(?:\[\d*\])?(?=: |:$)")
-_KEY = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+)(?:\[|: )")
+_KEY = re.compile(
+    r"(?P<host>\S+) (?P<program>dovecot)(?:\[\d*\])?: (?P<service>[a-z0-9-]*)[^a-z0-9-]|(?P<host2>\S+) (?P<program2>(?!dovecot[:\[])[^\s:\[]+)(?:\[|: )"
+)
+_SERVICE = re.compile(r"[a-z0-9-]*")
 
 _POSTFIX_HANDLERS: dict[str, Handler] = {
     "smtpd": count_postfix.smtpd,
@@ -45,7 +47,8 @@ def handler_of(program: str) -> tuple[Handler, str]:
             daemon = program.rsplit("/", 1)[-1]
             return _POSTFIX_HANDLERS.get(daemon, count_postfix.other), daemon
         case "dovecot":
-            return count_dovecot.dovecot, "dovecot"
+            service = program.partition(" ")[2]
+            return (count_dovecot.login if service.endswith("-login") else count_dovecot.dovecot), service
     return ignored, program
 
 
@@ -68,16 +71,21 @@ class _Buckets(dict[str, Callable[[str], None]]):
         self.unsure: list[str] = []
 
     def __missing__(self, key: str) -> Callable[[str], None]:
-        match = _KEY.match(key)
-        sure = match is not None and match["host"] in self.hosts
-        append = self.list_of(match["host"], match["program"]).append if match and sure else self.unsure.append
+        append = self.unsure.append
+        if match := _KEY.match(key):
+            host, program = match["host"] or match["host2"], match["program2"] or f"dovecot {match['service']}"
+            if host in self.hosts:
+                append = self.list_of(host, program).append
         self[key] = append
         return append
 
-    def list_of(self, host: str, program: str) -> list[str]:
+    def learn(self, host: str) -> None:
+        """Trust keys with this host from now on."""
         if host not in self.hosts:
             self.hosts.add(host)
-            self.clear()  # keys with this host may now lead somewhere
+            self.clear()
+
+    def list_of(self, host: str, program: str) -> list[str]:
         return self.lists.setdefault((host, program), [])
 
 
@@ -88,7 +96,6 @@ class Scanner:
         self.tally = tally
         self._keep = keep
         self._buckets: dict[tuple[int, int], _Buckets] = {}
-        self._order = list(_POSTFIX_HANDLERS)
 
     def feed(self, text: str) -> None:
         """Count a block that ends at the end of a line."""
@@ -113,29 +120,43 @@ class Scanner:
 
     def _count(self, lines: list[str], start: int) -> None:
         host_end = max(lines[0].find(" ", start), start + 1)
-        end = host_end + _KEY_BEYOND_HOST
-        buckets = self._buckets.setdefault((start, end), _Buckets())
-        if len(buckets) > _MAX_KEYS or len(buckets.lists) > 2000:
-            buckets = self._buckets[start, end] = _Buckets()
-        for line in lines:
-            buckets[line[start:end]](line)
-        others = self._resolve(buckets, start) if buckets.unsure else {}
-        self._dispatch(buckets, start)
+        unsure: list[str] = lines
+        for beyond in _KEY_BEYOND_HOST:
+            buckets = self._bucket(start, host_end + beyond)
+            end = host_end + beyond
+            for line in unsure:
+                buckets[line[start:end]](line)
+            unsure, buckets.unsure[:] = list(buckets.unsure), []
+            if not unsure:
+                break
+        others = self._resolve(buckets, unsure, start)
+        self._dispatch([self._bucket(start, host_end + beyond) for beyond in _KEY_BEYOND_HOST], start)
         for other, rest in others.items():
             self._layout_again(rest, other)
 
-    def _resolve(self, buckets: _Buckets, start: int) -> dict[int, list[str]]:
+    def _bucket(self, start: int, end: int) -> _Buckets:
+        """The buckets for keys from `start` to `end`, emptied of keys when they are too many."""
+        buckets = self._buckets.setdefault((start, end), _Buckets())
+        if len(buckets) > _MAX_KEYS:
+            buckets.clear()
+        return buckets
+
+    def _resolve(self, buckets: _Buckets, unsure: list[str], start: int) -> dict[int, list[str]]:
         """Sort the lines whose key was too short by their whole tag; return those with timestamps of other lengths."""
         others: dict[int, list[str]] = {}
-        for line in buckets.unsure:
+        for line in unsure:
             tag = _TAG.match(line, start)
             if tag and _looks_like_stamp(line, start):
-                buckets.list_of(tag["host"], tag["program"]).append(line)
+                self._learn(tag["host"])
+                buckets.list_of(tag["host"], _program(tag, line)).append(line)
             else:
                 stamp = _STAMP.match(line)
                 others.setdefault(stamp.end() if stamp else 0, []).append(line)
-        buckets.unsure.clear()
         return others
+
+    def _learn(self, host: str) -> None:
+        for buckets in self._buckets.values():
+            buckets.learn(host)
 
     def _layout_again(self, lines: list[str], start: int) -> None:
         """Count lines whose timestamps were found to be `start` long (0: none was found)."""
@@ -149,12 +170,12 @@ class Scanner:
         for line in tagged:
             tag = _TAG.match(line, start)
             if tag:
-                buckets.list_of(tag["host"], tag["program"]).append(line)
-        self._dispatch(buckets, start)
+                buckets.list_of(tag["host"], _program(tag, line)).append(line)
+        self._dispatch([buckets], start)
 
-    def _dispatch(self, buckets: _Buckets, start: int) -> None:
+    def _dispatch(self, all_buckets: list[_Buckets], start: int) -> None:
         """Count every list; what submits before what is queued, delivered and removed, as in the life of a message."""
-        full = [(name, lines) for name, lines in buckets.lists.items() if lines]
+        full = [(name, lines) for buckets in all_buckets for name, lines in buckets.lists.items() if lines]
         removals: list[str] = []
         for (host, program), lines in sorted(full, key=_by_life):
             handler, name = handler_of(program)
@@ -184,6 +205,14 @@ class Scanner:
         self.tally.unparsed_samples.extend(line[:500] for line in lines[: max(room, 0)])
 
 
+def _program(tag: re.Match[str], line: str) -> str:
+    """The program of a line; for Dovecot also its service, as the lines of a login process are counted apart."""
+    if tag["program"] != "dovecot":
+        return tag["program"]
+    service = _SERVICE.match(line, tag.end() + 2)
+    return f"dovecot {service[0] if service else ''}"
+
+
 _LIFE = {"smtpd": 0, "postscreen": 0, "pickup": 0, "cleanup": 1, "qmgr": 2, "nqmgr": 2, "oqmgr": 2}
 
 
@@ -204,8 +233,3 @@ def _earlier(one: str, other: str) -> bool:
     if month != other_month:
         return (month < other_month) == (abs(month - other_month) < 7)
     return one[4:] < other[4:]
-
-
-def count_hours(counter: Counter[str], lines: list[str], start: int) -> None:
-    """Count lines by day and hour: the timestamp up to the hour."""
-    counter.update(map(itemgetter(slice(0, 13 if start > 17 else 9)), lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 CAP = 200_000  # distinct values kept per counter; beyond it the rarest go to OTHERS, and the report says so
 LIVE_CAP = 1_000_000  # messages in the queue at one time
@@ -12,8 +13,7 @@ SAMPLES = 5
 OTHERS = "(others)"
 
 # A sender: messages, bytes. A recipient: sent, bytes, sum and maximum of the delays in seconds, deferrals, bounces.
-SenderRow = list[int]
-RecipientRow = list[float]
+Row = list[float]
 
 
 @dataclass(slots=True)
@@ -36,21 +36,21 @@ class Tally:
     hours: dict[str, Counter[str]] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=Counter)
 
-    senders: dict[str, SenderRow] = field(default_factory=dict)
-    recipients: dict[str, RecipientRow] = field(default_factory=dict)
-    sender_domains: dict[str, SenderRow] = field(default_factory=dict)
-    recipient_domains: dict[str, RecipientRow] = field(default_factory=dict)
+    senders: dict[str, Row] = field(default_factory=dict)
+    recipients: dict[str, Row] = field(default_factory=dict)
+    bare_senders: dict[str, Row] = field(default_factory=dict)  # those without a domain, <> above all
+    sender_domains: dict[str, Row] = field(default_factory=dict)
+    recipient_domains: dict[str, Row] = field(default_factory=dict)
 
-    relays: Counter[tuple[str, str]] = field(default_factory=Counter)
+    relays: dict[str, Counter[str]] = field(default_factory=dict)  # by status
     delays: Counter[str] = field(default_factory=Counter)
     phases: tuple[Counter[str], ...] = field(default_factory=lambda: tuple(Counter() for _ in range(4)))
-    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)  # "dsn=… status=… (…)"
     refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refused_clients: Counter[str] = field(default_factory=Counter)
     problems: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     problem_samples: dict[tuple[str, str, str], str] = field(default_factory=dict)
     connect_failures: Counter[str] = field(default_factory=Counter)
-    clients: Counter[str] = field(default_factory=Counter)
     tls: Counter[str] = field(default_factory=Counter)
     hosts: Counter[str] = field(default_factory=Counter)
     master: Counter[str] = field(default_factory=Counter)
@@ -73,6 +73,7 @@ class Tally:
     foreign_deferred: set[str] = field(default_factory=set)
     foreign_removed: set[str] = field(default_factory=set)
     capped: set[str] = field(default_factory=set)
+    scratch: dict[str, object] = field(default_factory=dict)  # belongs to the pass, is never merged
 
     def hour(self, kind: str) -> Counter[str]:
         """The counter by hour of one kind of event."""
@@ -84,6 +85,9 @@ class Tally:
             table = getattr(self, name)
             if len(table) > CAP:
                 self._shrink_counter(name, table)
+        for counter in self.relays.values():
+            if len(counter) > CAP:
+                self._shrink_counter("relays", counter)
         if len(self.senders) > CAP:
             self._evict("senders", self.senders, self.sender_domains, _add_rows)
         if len(self.recipients) > CAP:
@@ -91,23 +95,18 @@ class Tally:
         for name in _LIVE:
             self._shrink_live(name, getattr(self, name))
 
-    def _shrink_counter(self, name: str, table: Counter[object]) -> None:
+    def _shrink_counter(self, name: str, table: Counter[Any]) -> None:
         self.capped.add(name)
         for key, count in table.most_common()[CAP // 2 :]:
             del table[key]
             if isinstance(key, str):
                 table[OTHERS] += count
             else:
-                assert isinstance(key, tuple)
-                table[(*(OTHERS for _ in key[:-1]), key[-1]) if name == "relays" else (*key[:-1], OTHERS)] += count
+                table[*key[:-1], OTHERS] += count
 
-    def _evict(
-        self, name: str, table: dict[str, list[float]] | dict[str, list[int]], into: dict[str, list[float]] | dict[str, list[int]],
-        add: Callable[[list[float], list[float]], None],
-    ) -> None:  # fmt: skip
+    def _evict(self, name: str, rows: dict[str, Row], domains: dict[str, Row], add: Callable[[Row, Row], None]) -> None:
+        """Fold the half that counts least into its domains."""
         self.capped.add(name)
-        rows: dict[str, list[float]] = table  # type: ignore[assignment]  # int rows are read as float rows
-        domains: dict[str, list[float]] = into  # type: ignore[assignment]
         for key in sorted(rows, key=lambda one: rows[one][0])[: CAP // 2]:
             row, domain = rows.pop(key), key.rpartition("@")[2].rstrip(">").lower()
             if domain not in domains and len(domains) >= CAP:
@@ -177,12 +176,9 @@ class Tally:
 
     def add_sender(self, sender: str, size: int, client: str) -> None:
         """Count a received message; `sender` is `from=<…>`, `client` the `client=…` text or `pickup`."""
-        row = self.senders.get(sender)
-        if row is None:
-            self.senders[sender] = [1, size]
-        else:
-            row[0] += 1
-            row[1] += size
+        row = (self.senders if "@" in sender else self.bare_senders).setdefault(sender, [0, 0])
+        row[0] += 1
+        row[1] += size
         if "@" not in sender:  # then the domain is that of the client
             domain = sender if client == "pickup" else client_domain(client)
             _add_rows(
@@ -206,17 +202,17 @@ def client_domain(client: str) -> str:
     return name
 
 
-def _add_rows(into: list[int] | list[float], row: list[int] | list[float]) -> None:
+def _add_rows(into: Row, row: Row) -> None:
     for index, value in enumerate(row):
-        into[index] += value  # type: ignore[assignment]  # both rows hold the same kind of number
+        into[index] += value
 
 
-def _add_recipients(into: list[float], row: list[float]) -> None:
+def _add_recipients(into: Row, row: Row) -> None:
     for index, value in enumerate(row):
         into[index] = max(into[index], value) if index == 3 else into[index] + value
 
 
-def _merge_field(into: Tally, name: str, value: object) -> None:
+def _merge_field(into: Tally, name: str, value: Any) -> None:
     mine = getattr(into, name)
     match value:
         case Counter():
@@ -232,14 +228,14 @@ def _merge_field(into: Tally, name: str, value: object) -> None:
             _merge_table(name, mine, value.items())
 
 
-def _merge_table(name: str, mine: dict[str, object], items: Iterable[tuple[str, object]]) -> None:
+def _merge_table(name: str, mine: dict[str, Any], items: Iterable[tuple[str, Any]]) -> None:
     for key, value in items:
         own = mine.get(key)
         if own is None:
             mine[key] = value
         elif isinstance(own, Counter):
-            own.update(value)  # type: ignore[arg-type]  # equal tables hold equal kinds
-        elif isinstance(own, list) and isinstance(value, list):
+            own.update(value)
+        elif isinstance(own, list):
             match name:
                 case "recipients" | "recipient_domains":
                     _add_recipients(own, value)
@@ -251,7 +247,7 @@ def _merge_table(name: str, mine: dict[str, object], items: Iterable[tuple[str, 
 
 _LIVE = ("received", "sizes", "deferred", "foreign_from", "foreign_sent", "foreign_deferred", "foreign_removed")
 _COUNTERS = (
-    "relays", "delays", "reasons", "refusals", "refused_clients", "problems", "connect_failures", "clients", "tls",
+    "delays", "reasons", "refusals", "refused_clients", "problems", "connect_failures", "tls",
     "hosts", "master", "auth_users", "auth_addresses", "sasl_users", "logins", "login_users",
 )  # fmt: skip
-_JOINED = frozenset((*_LIVE, "first_stamp", "last_stamp", "unparsed_samples"))
+_JOINED = frozenset((*_LIVE, "first_stamp", "last_stamp", "unparsed_samples", "scratch"))

@@ -77,7 +77,6 @@ ACTIONS: dict[str, Action] = {
     "update-ca-trust": Action("rebuilds the list of trusted authorities (RHEL)"),
     "journalctl": Action("flushes and rotates the journal, shrinks it", frozenset({"--flush", "--rotate", "--sync"})),
     "systemd-tmpfiles": Action("makes the runtime directories that a package declares", frozenset({"--create"})),
-    "systemd-run": Action("starts the timer that switches verbose logging off again"),
 }
 
 GUARDS: dict[str, Action] = {

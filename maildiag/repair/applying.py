@@ -178,7 +178,7 @@ def _conclude(
         ):
             return _cured(transaction, acted, keys)
         case CannotTell(why) if isinstance(acted, Completed) and not acted.left_out:
-            transaction.journal.write(*_left(transaction), journal.Ended(journal.now(), "Unverified", why))
+            transaction.journal.write(*undo.left_by(transaction.saved), journal.Ended(journal.now(), "Unverified", why))
             return events.Unverified(transaction.id, why)
         case CannotTell(why) if isinstance(acted, Completed):
             return events.NotCured(why, (yield from _undo(transaction, shop, why)))
@@ -194,17 +194,8 @@ def _cured(transaction: Open, acted: Broke | Completed, remaining: tuple[str, ..
         note = f"{' '.join(acted.ran.argv)} failed for another cause"
     elif acted.left_out:
         note = "not loaded yet: the configuration is still broken elsewhere"
-    transaction.journal.write(*_left(transaction), journal.Ended(journal.now(), "Cured", note))
+    transaction.journal.write(*undo.left_by(transaction.saved), journal.Ended(journal.now(), "Cured", note))
     return events.Cured(transaction.id, remaining, note)
-
-
-def _left(transaction: Open) -> list[journal.Left]:
-    whole = [
-        each
-        for each in transaction.saved
-        if each.extent is saved.Extent.WHOLE and each.kind is not saved.Kind.DIRECTORY
-    ]
-    return [journal.Left(each.path, saved.digest(each.path)) for each in whole]
 
 
 def _undo(transaction: Open, shop: Workshop, why: str) -> undo.Events:

@@ -9,17 +9,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+_LOOK_AGAIN_S = 0.05
+
 
 class Locked(Exception):  # noqa: N818 (an answer, not a failure)
     """Another maildiag is changing this host; the message says which process."""
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the host's repair lock. Raises Locked at once where another process has it, OSError where it cannot be made."""
+def held(path: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the host's repair lock.
+
+    Raises Locked where another process has it for longer than `wait_s` seconds, OSError where it cannot be made.
+    """
     descriptor = _open(path)
     try:
-        _take(descriptor)
+        _take(descriptor, time.monotonic() + wait_s)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -63,7 +68,7 @@ def wait_for_children(path: Path, seconds: float) -> bool:
                 return True
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(0.05)
+            time.sleep(_LOOK_AGAIN_S)
     finally:
         os.close(descriptor)
 
@@ -72,9 +77,12 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
-def _take(descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        raise Locked(f"another maildiag (process {owner}) is changing this host") from None
+def _take(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            if time.monotonic() >= deadline:
+                raise Locked(f"another maildiag (process {owner}) is changing this host") from None
+        time.sleep(_LOOK_AGAIN_S)

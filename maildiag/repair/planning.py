@@ -26,10 +26,15 @@ def causes(report: Report, wanted: Sequence[str] = ()) -> list[Cause]:
     return [known.get(each.key) or Cause(each, ()) for each in named]
 
 
+def names(report: Report) -> set[str]:
+    """What a finding or a fix of this report may be called by."""
+    found = {name for each in report.findings for name in (each.id, each.key, each.check)}
+    return found | {fix.id for fix in report.fixes}
+
+
 def unknown_names(report: Report, wanted: Iterable[str]) -> list[str]:
     """The names that are no finding and no fix of this report."""
-    known = {each.id for each in report.findings} | {each.key for each in report.findings}
-    known |= {each.check for each in report.findings} | {fix.id for fix in report.fixes}
+    known = names(report)
     return [each for each in wanted if each not in known]
 
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from maildiag.repair import actions, events, lock, units
 from maildiag.repair.guards import guards
 from maildiag.repair.hand import Hand, Ran
-from maildiag.repair.journal import Journal, Record, State, Transaction, UndoBegan, UndoEnded, now
-from maildiag.repair.saved import CannotRestore, Extent, Kind, digest, restore
+from maildiag.repair.journal import Journal, Left, Record, State, Transaction, UndoBegan, UndoEnded, now
+from maildiag.repair.saved import CannotRestore, Extent, Kind, Saved, digest, restore
 from maildiag.repair.store import Store
 from maildiag.repair.targets import Places, targets
 
 Events = Generator[events.RepairEvent, None, events.Undone]
 _CHILDREN_S = 30.0
+
+
+def left_by(kept: Sequence[Saved]) -> list[Left]:
+    """What a change left at the paths that were saved for it."""
+    whole = [each for each in kept if each.extent is Extent.WHOLE and each.kind is not Kind.DIRECTORY]
+    return [Left(each.path, digest(each.path)) for each in whole]
 
 
 def conflicts(transaction: Transaction, store: Store) -> tuple[str, ...]:
@@ -34,15 +40,33 @@ def conflicts(transaction: Transaction, store: Store) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def undo(transaction: Transaction, hand: Hand, store: Store) -> Events:
-    """Take the host's lock and put everything back. Raises `lock.Locked` and OSError."""
-    with lock.held(store.lock):
+def undo(transaction: Transaction, hand: Hand, store: Store, wait_s: float = 0.0) -> Events:
+    """Take the host's lock and put everything back.
+
+    A time-limited change whose files were edited since is taken back by its own commands, so that the edits stay.
+    Raises `lock.Locked` where the lock is not free within `wait_s` seconds, and OSError.
+    """
+    with lock.held(store.lock, wait_s):
         lock.wait_for_children(store.children, _CHILDREN_S)
         journal = store.open(transaction.id)
         try:
+            if transaction.began.until is not None and conflicts(transaction, store):
+                return (yield from _take_out(transaction, journal, hand, store))
             return (yield from put_back(transaction, journal, hand, store))
         finally:
             journal.close()
+
+
+def _take_out(transaction: Transaction, journal: Journal, hand: Hand, store: Store) -> Events:
+    """Run the fix's own undo commands and leave the rest of the files alone."""
+    _note(journal, UndoBegan(now()))
+    fix = transaction.began.fix
+    with lock.shared_with_children(store.children) as inherited:
+        left = yield from _commands(transaction, list(fix.undo), hand, inherited)
+    if not fix.undo:
+        left.append(f"{', '.join(fix.changes)} was changed since: take the change out by hand")
+    _note(journal, UndoEnded(now(), tuple(left)))
+    return events.Undone(transaction.id, (), tuple(left))
 
 
 def put_back(transaction: Transaction, journal: Journal, hand: Hand, store: Store) -> Events:
@@ -51,8 +75,9 @@ def put_back(transaction: Transaction, journal: Journal, hand: Hand, store: Stor
         _note(journal, UndoEnded(now()))
         return events.Undone(transaction.id)
     _note(journal, UndoBegan(now()))
-    restored, left = yield from _files(transaction)
     with lock.shared_with_children(store.children) as inherited:
+        left = yield from _commands(transaction, list(_stops(transaction, hand)), hand, inherited)
+        restored, _ = yield from _files(transaction)
         left += yield from _commands(transaction, list(_way_back(transaction, hand)), hand, inherited)
         again, still = yield from _files(transaction)
         left += yield from _commands(transaction, list(_services(transaction, hand)), hand, inherited)
@@ -108,13 +133,21 @@ def _state(argv: actions.Argv) -> bool:
     return argv[0] in ("firewall-cmd", "ufw", "hostnamectl")
 
 
-def _services(transaction: Transaction, hand: Hand) -> Iterator[actions.Argv]:
-    """Make the services read what is there again, then bring every unit back to its state."""
-    now_ = {was.unit: units.state(hand, was.unit) for was in transaction.units}
+def _stops(transaction: Transaction, hand: Hand) -> Iterator[actions.Argv]:
+    """Units that did not run before are stopped first, while the configuration still lets them stop in good order."""
+    return (argv for argv in _units(transaction, hand) if actions.verb(argv) == "stop")
+
+
+def _units(transaction: Transaction, hand: Hand) -> Iterator[actions.Argv]:
     for was in transaction.units:
-        current = now_[was.unit]
+        current = units.state(hand, was.unit)
         if current is not None:
             yield from units.way_back(was, current)
+
+
+def _services(transaction: Transaction, hand: Hand) -> Iterator[actions.Argv]:
+    """Bring every unit back to its state and make the running ones read what is there again."""
+    yield from _units(transaction, hand)
     idle = {was.unit for was in transaction.units if was.active not in ("active", "reloading")}
     for argv in _loaded(transaction, hand):
         if not idle & {each.removesuffix(".service") for each in actions.units(argv)}:

@@ -8,8 +8,11 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.lab.errors import LabError
+from tests.lab.fault_runner import Result, Runner, line_of, summary
+from tests.lab.faults import catalogue
 from tests.lab.golden import golden_layers
 from tests.lab.guide import PASSWORDS
 from tests.lab.hosts import ALL_HOSTS, command_on
@@ -71,6 +74,15 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("status", help="which labs run").set_defaults(do=_status)
 
+    faults = commands.add_parser("faults", help="break hosts by the catalogue and see what maildiag says")
+    faults.add_argument("names", nargs="*", metavar="NAME", help="area/name, or the beginning of it; all by default")
+    faults.add_argument("--release", choices=RELEASES, action="append", help="both by default, side by side")
+    faults.add_argument("--fix", action="store_true", help="also let maildiag cure what is curable, and undo it again")
+    faults.add_argument(
+        "--prove", action="store_true", help="also see that the path of mail is broken as the fault says"
+    )
+    faults.set_defaults(do=_faults)
+
     build = commands.add_parser("build", help="build what the labs boot from, so that the first one starts quickly")
     build.add_argument("--release", choices=RELEASES, action="append")
     build.set_defaults(do=_build)
@@ -119,6 +131,28 @@ def _status(_: argparse.Namespace) -> int:
     if not labs:
         print(f"no lab runs (below {lab_dir()})")
     return 0
+
+
+def _faults(arguments: argparse.Namespace) -> int:
+    chosen = [fault for fault in catalogue() if not arguments.names or fault.name.startswith(tuple(arguments.names))]
+    if not chosen:
+        raise LabError(f"no fault is called {' or '.join(arguments.names)}")
+    releases = arguments.release or list(RELEASES)
+
+    def run(release: str) -> list[Result]:
+        with Lab(release, maildiag=True) as lab:
+            runner = Runner(lab, fix=arguments.fix, prove=arguments.prove)
+            return [_told(runner.run(fault)) for fault in chosen if release in fault.releases]
+
+    with ThreadPoolExecutor(max_workers=len(releases)) as pool:
+        results = [result for results in pool.map(run, releases) for result in results]
+    print(summary(results))
+    return 1 if any(result.complaints for result in results) else 0
+
+
+def _told(result: Result) -> Result:
+    print(line_of(result), flush=True)
+    return result
 
 
 def _build(arguments: argparse.Namespace) -> int:

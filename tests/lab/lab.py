@@ -97,16 +97,18 @@ class Lab:
 
     def submit(self, user: str, to: str, *, timeout: float = 30.0) -> float:
         """Send a message from app02 through port 587 with STARTTLS and AUTH as `user`, and wait for it as `deliver` does."""
-        token, started = f"lab-{uuid.uuid4().hex[:12]}", time.monotonic()
+        started = time.monotonic()
         try:
-            address = f"{user}@example.test"
-            self._client(
-                "submit", "mail.example.test", "587", user, PASSWORDS[user], address, to, token, timeout=timeout
-            )
-            self.await_arrival(token, to, timeout=timeout)
+            self.await_arrival(self.submit_only(user, to), to, timeout=timeout)
         except LabError as problem:
             raise LabError(f"submission by {user} to {to}: {problem}\n{self._trail(self.mail)}") from problem
         return time.monotonic() - started
+
+    def submit_only(self, user: str, to: str) -> str:
+        """Submit as `submit` does, without waiting for the arrival; returns the subject. Raises LabError where it is refused."""
+        token = f"lab-{uuid.uuid4().hex[:12]}"
+        self._client("submit", "mail.example.test", "587", user, PASSWORDS[user], f"{user}@example.test", to, token)
+        return token
 
     def await_arrival(self, token: str, to: str, *, timeout: float = 30.0, over: str = "imap") -> None:
         """Wait until the message whose subject is `token` has arrived at `to`; raises LabError after `timeout` seconds."""

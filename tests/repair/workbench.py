@@ -81,7 +81,12 @@ def world(root: Path, *fixes: Fix, patience_s: float = 0.5) -> World:
         (root / name).write_text(text)
         (root / name).chmod(0o755)
     (root / "service.cf").write_text(BAD)
-    (root / "loaded").write_text(GOOD)
+    (root / "loaded").write_text(BAD)
+    return existing(root, *fixes, patience_s=patience_s)
+
+
+def existing(root: Path, *fixes: Fix, patience_s: float = 0.5) -> World:
+    """What repairs the world that is in `root` already."""
     host = LocalHost()
     hand = Hand(
         host,
@@ -103,7 +108,7 @@ def fix(root: Path, **more: object) -> Fix:
             replace_line(str(root / "service.cf"), 2, "host = relay.example.test"),
             (str(root / "service"), "reload", str(root)),
         ),
-        "changes": (str(root / "service.cf"), str(root / "loaded")),
+        "changes": (str(root / "service.cf"),),
         "guards": ((str(root / "guard"), "check", str(root)),),
         "needs_root": False,
         "automatic": True,
@@ -151,4 +156,4 @@ def registry(root: Path, *fixes: Fix) -> Registry:
     return found
 
 
-__all__ = ["BAD", "GOOD", "Gap", "GapReason", "World", "fix", "world"]
+__all__ = ["BAD", "GOOD", "Gap", "GapReason", "World", "existing", "fix", "world"]

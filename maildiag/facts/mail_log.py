@@ -1,0 +1,233 @@
+"""What the mail log says in the window that is judged: files and journal put together, oldest line first."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import itemgetter
+
+from maildiag.engine import Ask
+from maildiag.facts.local_time import LocalTime
+from maildiag.facts.log_sources import LogFile, LogSources
+from maildiag.facts.services import MAIL_UNITS, Services
+from maildiag.logs.lines import parse_line
+from maildiag.logs.summary import LogSummary, summarise
+from maildiag.model import Gap, GapReason, Missing
+from maildiag.probes import Command, CommandResult, FileText, ReadFile
+from maildiag.registry import gatherer
+from maildiag.settings import Settings
+
+MOST_BYTES = 6 * 1024 * 1024
+_OLDEST = datetime.min.replace(tzinfo=UTC)
+JOURNAL = "journal"
+# Programs whose own messages about mail are of interest when systemd keeps their standard output.
+_SPEAKING = ("dovecot.service", "postfix.service", "postfix@-.service")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSource:
+    """One source that was read, or could not be: its name, lines in the window, its latest line's time."""
+
+    name: str
+    lines: int = 0
+    last: datetime | None = None
+    cut: bool = False
+    gap: Gap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MailLog:
+    """The window of the mail log from `since` on; `source` names where mail itself is logged.
+
+    `complete` is False where the window was cut at a number of bytes. Commands that show the same lines to a person
+    stand in `shown_by`.
+    """
+
+    source: str
+    since: datetime
+    summary: LogSummary
+    sources: tuple[ReadSource, ...]
+    complete: bool = True
+    shown_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """The raw lines of one source."""
+
+    name: str
+    lines: Sequence[str]
+    cut: bool = False
+
+
+@gatherer
+def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, services: Services | None) -> MailLog:
+    """Read the tail of the mail log's files, and of the journal what no file holds: systemd's and the kernel's lines.
+
+    Raises Missing where nothing may be read.
+    """
+    since = time.now - timedelta(hours=settings.thresholds.log_window_hours)
+    read = [_file(ask, each, since) for each in places.files()]
+    texts = [each for each in read if isinstance(each, _Text)]
+    by_mail = _main_texts(texts, places)
+    told = ask.maybe(journal_query(since, _units(services), mail=not by_mail))
+    journal = _journal(told)
+    if isinstance(journal, _Text) and not by_mail:
+        by_mail = [journal] if journal.lines else []
+    if not texts and isinstance(journal, Gap):
+        raise Missing(_why_not(places, journal))
+    return _together(time, since, texts, journal, read, places)
+
+
+def _main_texts(texts: Sequence[_Text], places: LogSources) -> list[_Text]:
+    """The files in which Postfix logs: all but those that only Dovecot writes."""
+    only_dovecot = {each.path for each in places.configured if each.daemon == "dovecot"}
+    return [each for each in texts if each.name not in only_dovecot and each.lines]
+
+
+def _units(services: Services | None) -> tuple[str, ...]:
+    """The units whose starts and failures matter here: those of mail, and what else of the known ones is installed."""
+    if services is None:
+        return MAIL_UNITS
+    return tuple(dict.fromkeys((*MAIL_UNITS, *(each.name for each in services.units.values() if each.exists))))
+
+
+def journal_query(since: datetime, units: Sequence[str], mail: bool) -> Command:
+    """journalctl(1) for systemd's lines about these units, the daemons' standard output, the kernel, and with `mail` the
+    mail facility (2), which all of Postfix and Dovecot log to whatever `syslog_name` is.
+    """
+    matches: list[str] = ["_TRANSPORT=kernel", "+", "SYSLOG_IDENTIFIER=systemd-coredump"]
+    for unit in units:
+        matches += ["+", "_PID=1", f"UNIT={unit}"]
+    for unit in _SPEAKING:
+        matches += ["+", "_TRANSPORT=stdout", f"_SYSTEMD_UNIT={unit}"]
+    if mail:
+        matches += ["+", "SYSLOG_FACILITY=2"]
+    start = f"--since=@{int(since.timestamp())}"
+    return Command(
+        ("journalctl", "--quiet", "--no-pager", "--output=short-iso-precise", start, *matches),
+        timeout=10.0,
+        most=MOST_BYTES,
+    )
+
+
+def _file(ask: Ask, file: LogFile, since: datetime) -> _Text | ReadSource:
+    """The file's tail, with that of the one before it where the log was rotated within the window."""
+    got = ask.maybe(ReadFile(file.path, most=MOST_BYTES, tail=True))
+    if isinstance(got, Gap):
+        return ReadSource(file.path, gap=got)
+    lines, cut = got.text.splitlines(), got.truncated
+    if not cut:
+        before = ask.maybe(ReadFile(f"{file.path}.1", most=MOST_BYTES, tail=True))
+        if isinstance(before, FileText) and before.modified >= since:
+            lines, cut = [*before.text.splitlines(), *lines], before.truncated
+    return _Text(file.path, lines, cut)
+
+
+def _journal(told: CommandResult | Gap) -> _Text | Gap:
+    if isinstance(told, Gap):
+        return told
+    if told.stdout:
+        return _Text(JOURNAL, told.stdout.splitlines(), told.truncated)
+    words = told.stderr.strip()
+    if re.search(r"insufficient permissions|not permitted|Permission denied", words):
+        return Gap(
+            GapReason.DENIED, "journalctl: the journal is closed to this user", "needs root or group systemd-journal"
+        )
+    if told.status and words:
+        return Gap(GapReason.FAILED, f"journalctl: {words.splitlines()[0][:200]}")
+    return _Text(JOURNAL, ())
+
+
+def _why_not(places: LogSources, journal: Gap) -> Gap:
+    denied = next((each for each in places.files()), None)
+    if denied is not None:
+        return Gap(GapReason.DENIED, f"{denied.path} may not be read", "needs root or group adm")
+    return journal
+
+
+def _together(
+    time: LocalTime,
+    since: datetime,
+    texts: Sequence[_Text],
+    journal: _Text | Gap,
+    read: Sequence[_Text | ReadSource],
+    places: LogSources,
+) -> MailLog:
+    when = partial(line_time, now=time.now)
+    parts = [*texts, *([journal] if isinstance(journal, _Text) else [])]
+    lines: Sequence[str] = ()
+    for each in parts:
+        lines = interleave(lines, each.lines, time.now)
+    main = _main_texts(texts, places)
+    source = main[0].name if main else JOURNAL if isinstance(journal, _Text) else texts[0].name
+    told = [_told(each, when) for each in parts]
+    told += [each for each in read if isinstance(each, ReadSource)]
+    told += [ReadSource(JOURNAL, gap=journal)] if isinstance(journal, Gap) else []
+    return MailLog(
+        source=source,
+        since=since,
+        summary=summarise(lines, time.now, since),
+        sources=tuple(told),
+        complete=not any(each.cut and not _reaches(each, since, time.now) for each in parts),
+        shown_by=shown_by(source, since),
+    )
+
+
+def _told(text: _Text, when: partial[datetime]) -> ReadSource:
+    last = when(text.lines[-1]) if text.lines else _OLDEST
+    return ReadSource(text.name, len(text.lines), None if last == _OLDEST else last, text.cut)
+
+
+def _reaches(text: _Text, since: datetime, now: datetime) -> bool:
+    """True where the cut lies before the window."""
+    return bool(text.lines) and _OLDEST < line_time(text.lines[0], now) <= since
+
+
+def shown_by(source: str, since: datetime) -> str:
+    """The command by which a person sees the same lines."""
+    if source != JOURNAL:
+        return f"tail {source}"
+    return f"journalctl SYSLOG_FACILITY=2 --since '{since:%Y-%m-%d %H:%M}'"
+
+
+def line_time(raw: str, now: datetime) -> datetime:
+    """When the line was written; the oldest time there is where it does not say."""
+    line = parse_line(raw, now)
+    return line.when if line is not None and line.when is not None else _OLDEST
+
+
+def interleave(many: Sequence[str], few: Sequence[str], now: datetime) -> Sequence[str]:
+    """Both, each in its own order, put together by time.
+
+    Reading the time of a line costs more than anything else here, so that a short list is placed into a long one by
+    bisection.
+    """
+    if not many or not few:
+        return many or few
+    if len(few) > len(many):
+        many, few = few, many
+    when = partial(line_time, now=now)
+    if len(few) * 20 > len(many):
+        return [raw for _, raw in heapq.merge(_carrying(many, now), _carrying(few, now), key=itemgetter(0))]
+    merged: list[str] = []
+    done = 0
+    for raw in few:
+        place = bisect_right(many, when(raw), lo=done, key=when)
+        merged += [*many[done:place], raw]
+        done = place
+    return [*merged, *many[done:]]
+
+
+def _carrying(lines: Iterable[str], now: datetime) -> list[tuple[datetime, str]]:
+    """Each line with its time; one that has none belongs to the line before it."""
+    found: list[tuple[datetime, str]] = []
+    for raw in lines:
+        when = line_time(raw, now)
+        found.append((found[-1][0] if found and when == _OLDEST else when, raw))
+    return found

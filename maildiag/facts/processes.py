@@ -1,0 +1,40 @@
+"""The running processes, and which of them are mail daemons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maildiag.engine import Ask
+from maildiag.probes import Process, Processes
+from maildiag.registry import gatherer
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessTable:
+    """Every process that could be seen."""
+
+    processes: tuple[Process, ...]
+
+    def by_pid(self, pid: int) -> Process | None:
+        """The process with this id."""
+        return next((each for each in self.processes if each.pid == pid), None)
+
+    def named(self, *names: str) -> tuple[Process, ...]:
+        """The processes with one of these names, zombies left out."""
+        return tuple(each for each in self.processes if each.name in names and each.state != "zombie")
+
+    def postfix_masters(self) -> tuple[Process, ...]:
+        """The processes that are Postfix's master(8); salt and others have a program of that name too."""
+        return tuple(each for each in self.named("master") if any("postfix" in word for word in each.command[:1]))
+
+    def dovecot_masters(self) -> tuple[Process, ...]:
+        """The processes that are Dovecot's master: `dovecot` itself, not its children."""
+        found = self.named("dovecot")
+        pids = {each.pid for each in found}
+        return tuple(each for each in found if each.parent not in pids)
+
+
+@gatherer
+def process_table(ask: Ask) -> ProcessTable:
+    """Ask for the running processes."""
+    return ProcessTable(ask(Processes()))
