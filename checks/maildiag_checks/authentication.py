@@ -167,6 +167,15 @@ def users(
     if daemon is not None and not daemon.running:
         yield critical("No user can be looked up: Dovecot does not run", explained_by=DEAD)
         return
+    if users.silent:
+        yield critical(
+            "Dovecot's user look-up gives no answer: its authentication process is stuck or keeps dying",
+            detail="Nobody can log in, and LMTP can deliver to nobody.",
+            subject="auth",
+            evidence=(Evidence("doveadm user", users.silent),),
+            explained_by=("services.dovecot-config", PASSDB, MECHANISMS, "services.backend", "services.dovecot"),
+        )
+        return
     if not users.users:
         yield skipped(f"No user to look up: {users.chosen}")
         return
@@ -339,7 +348,7 @@ def _open_file(file: PasswordFile, info: FileInfo, closed: tuple[FileInfo, ...])
         Fix(
             id=f"{PASSDB}/let-read",
             title=f"Let the group {group} read it, and nobody else",
-            commands=(("chgrp", group, file.path), ("chmod", "0640", file.path)),
+            commands=(("chgrp", group, file.path), ("chmod", "0640", file.path), RELOAD),
             automatic=True,
             undo=(("chgrp", info.group, file.path), ("chmod", f"{info.mode:04o}", file.path)),
             changes=(file.path,),
@@ -457,7 +466,7 @@ def mechanisms(config: DovecotConfig) -> Iterator[Verdict]:
             Fix(
                 id=f"{MECHANISMS}/plain",
                 title="Offer PLAIN as well",
-                commands=(*editing.commands((edit,)), RELOAD),
+                commands=(*editing.commands((edit,)), RESTART),
                 automatic=bool(needs_plain),
                 changes=(setting.place.file,),
                 verify=(MECHANISMS,),

@@ -128,7 +128,8 @@ def _by_hand(found: tuple[Mistake, ...]) -> Fix:
 def _accepted(config: DovecotConfig, daemon: DovecotDaemon | None, parts: DovecotParts | None) -> Iterator[Verdict]:
     found = remarks(config, parts)
     for each in found:
-        yield _remark(config, each, RELOAD if daemon is None or daemon.running else RESTART)
+        dead = (daemon is not None and not daemon.running) or each.subject == "auth_mechanisms"
+        yield _remark(config, each, RESTART if dead else RELOAD)
     yield from _unloaded(config, daemon)
     if config.refusal and config.refusal.denied:
         yield unknown(
