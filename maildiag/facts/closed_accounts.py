@@ -46,7 +46,7 @@ def closed_accounts(ask: Ask, log: MailLog, accounts: Accounts, identity: Identi
     names = list(dict.fromkeys(names))[:_MOST] if identity.privileged else []
     states = ask.all([command("passwd", "-S", name) for name in names])
     ages = ask.all([command("chage", "-l", name) for name in names])
-    found = []
+    found: list[ClosedAccount] = []
     for name, state, age in zip(names, states, ages, strict=True):
         count = sum(number for user, number in failures.items() if user.split("@")[0] == name)
         found.extend(_closed(name, count, state, age, identity.now.date()))
