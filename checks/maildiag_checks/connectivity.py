@@ -37,9 +37,10 @@ _BLAME = {
     Owner.DOVECOT: ("services.port-taken", "services.dovecot", "services.dovecot-config"),
     Owner.SETTINGS: ("services.port-taken", "services.postfix", "services.dovecot"),
 }
-_PROGRAMS = {
-    Owner.POSTFIX: ("master", "systemd", "docker-proxy", "haproxy"),
-    Owner.DOVECOT: ("dovecot", "systemd", "docker-proxy", "haproxy", "nginx"),
+_PROXIES = ("systemd", "docker-proxy", "haproxy", "nginx")  # these listen in the place of others
+_PROGRAMS = {  # a child process holds its parent's socket too, and the kernel names any of them
+    Owner.POSTFIX: ("master", "smtpd", "postscreen", "qmqpd", "spawn", "tlsproxy", *_PROXIES),
+    Owner.DOVECOT: ("dovecot", "imap-login", "pop3-login", "managesieve-login", "submission-login", "lmtp", *_PROXIES),
 }
 _SOURCE = "listening sockets"
 
