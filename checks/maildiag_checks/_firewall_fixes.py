@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from maildiag import edits
 from maildiag.facts.firewall import SERVICES, Backend, Firewall
@@ -21,7 +22,57 @@ def opening(firewall: Firewall, judgement: Judgement, ports: Sequence[int], inte
             return (_firewalld(firewall, ports, interface),)
         case Backend.UFW if hit is None or hit.chain.name.startswith("ufw") or hit.rule is None:
             return (_ufw(firewall, ports),)
-    return removal(firewall, hit, "firewall.inbound")
+    what = Passing(
+        f"connections to {'port' if len(ports) == 1 else 'the ports'} {', '.join(map(str, ports))}",
+        ("-p", "tcp", "-m", "multiport", "--dports", ",".join(map(str, ports))),
+        ("tcp", "dport", "{", *f"{', '.join(map(str, ports))}".split(" "), "}"),
+        automatic=False,
+    )
+    return removal(firewall, hit, "firewall.inbound") or acceptance(firewall, hit, what)
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What is to pass: in words, and as iptables and nft match it."""
+
+    words: str
+    iptables: tuple[str, ...]
+    nft: tuple[str, ...]
+    automatic: bool = True
+
+
+LOOPBACK = Passing("connections of this host to itself", ("-i", "lo"), ("iifname", "lo"))
+ANSWERS = Passing(
+    "answers to connections of this host",
+    ("-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED"),
+    ("ct", "state", "established,related"),
+)
+
+
+def acceptance(firewall: Firewall, hit: Hit | None, what: Passing) -> tuple[Fix, ...]:
+    """A rule before all others of the chain whose policy stops the packet; nothing where another program makes the rules."""
+    if hit is None or not hit.chain.hook or firewall.backend not in (Backend.NFTABLES, Backend.IPTABLES):
+        return ()
+    chain = hit.chain
+    if chain.origin == "iptables":
+        rule = (*what.iptables, "-j", "ACCEPT")
+        commands = (("iptables", "-t", chain.table, "-I", chain.name, "1", *rule),)
+        undo: tuple[tuple[str, ...], ...] = (("iptables", "-t", chain.table, "-D", chain.name, *rule),)
+    else:
+        commands = (("nft", "insert", "rule", chain.family, chain.table, chain.name, *what.nft, "accept"),)
+        undo = ()
+    return (
+        Fix(
+            id="firewall.inbound/accept",
+            title=f"Let {what.words} pass",
+            commands=commands,
+            undo=undo,
+            risk=Risk.LOW if what.automatic else Risk.MEDIUM,
+            verify=("firewall.inbound",),
+            automatic=what.automatic and bool(undo),
+            why="The running rules only: put the same into the file or program that loads them at boot.",
+        ),
+    )
 
 
 def _firewalld(firewall: Firewall, ports: Sequence[int], interface: str) -> Fix:

@@ -209,11 +209,12 @@ def _own_traffic(firewall: Firewall, routes: Routes) -> Iterator[Verdict]:
 
 def _stopped(subject: str, title: str, judgement: Judgement, firewall: Firewall) -> Verdict:
     hit = judgement.hits[0]
+    what = fixes.LOOPBACK if subject == "loopback" else fixes.ANSWERS
     return critical(
         title,
         subject=subject,
         evidence=_evidence(firewall, judgement),
-        fixes=fixes.removal(firewall, hit, "firewall.inbound"),
+        fixes=fixes.removal(firewall, hit, "firewall.inbound") or fixes.acceptance(firewall, hit, what),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import socket
 import ssl
 import time
@@ -184,12 +185,18 @@ class _Talk:
         except TimeoutError as error:
             raise _Broken("tls", f"no TLS handshake within {self.probe.timeout:g} s") from error
         except (OSError, ValueError) as error:
-            raise _Broken("tls", getattr(error, "reason", "") or str(error)) from error
+            raise _Broken("tls", _tls_words(error)) from error
         self.connected = secured
         self._rest = b""
         self.certificate = _presented(secured)
         said = f"{self.certificate.protocol} {self.certificate.cipher}"
         self.exchanges.append(Exchange("tls", "", said, "", time.monotonic() - started))
+
+
+def _tls_words(error: OSError | ValueError) -> str:
+    """OpenSSL's reason, or the system's words, without places in our own source."""
+    reason = str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)
+    return re.sub(r"\s*\(_ssl\.c:\d+\)", "", reason)
 
 
 def _presented(secured: ssl.SSLSocket) -> Certificate:
