@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from maildiag import edits
 from maildiag.dns_text import knows, said
 from maildiag.facts.names import Chroot, OwnName, Resolver
+from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import Relay, is_address
 from maildiag.model import (
     Evidence,
@@ -226,7 +227,7 @@ def _relay_disagreement(relay: Relay, own: OwnName) -> Iterator[Verdict]:
     roles=BOTH,
     explained_by=(),
 )
-def chroot(chroot: Chroot) -> Iterator[Verdict]:
+def chroot(chroot: Chroot, postfix: Postfix) -> Iterator[Verdict]:
     """Debian copies resolv.conf, hosts, services and nsswitch.conf when Postfix starts. Source: master(5) chroot."""
     if not chroot.services:
         yield skipped("No service that looks names up runs chrooted")
@@ -246,12 +247,13 @@ def chroot(chroot: Chroot) -> Iterator[Verdict]:
         disrupts="Postfix is stopped for a second",
     )
     names = [each.name for each in chroot.stale]
-    status = Status.CRITICAL if useless else Status.WARNING
+    matters = "etc/resolv.conf" in names or "native" in postfix.get("smtp_host_lookup")
+    status = Status.CRITICAL if useless else Status.WARNING if matters else Status.NOTICE
     yield Verdict(
         status=status,
         title=f"{', '.join(names)} in Postfix's chroot {'is' if len(names) == 1 else 'are'} out of date",
         detail=(
-            f"{', '.join(chroot.services)} run chrooted in {chroot.directory} and read the copy, not the system's file."
+            f"{', '.join(dict.fromkeys(chroot.services))} run chrooted in {chroot.directory} and read the copy, not the system's file."
             + (f" The name server that only the copy names does not answer: {', '.join(dead)}." if dead else "")
         ),
         subject=names[0],

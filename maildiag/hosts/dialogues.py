@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from maildiag.probes import Certificate, Connect, Connection, Dialogue, Exchange, Protocol, Tls, Transcript, TryConnect
 
 _MOST_REPLY = 64 * 1024
+_CONNECT_LIMIT_S = 5.0  # two lost packets; a greeting may take longer, a connection does not
 _OUTCOMES = {
     errno.ECONNREFUSED: Connect.REFUSED,
     errno.ETIMEDOUT: Connect.TIMEOUT,
@@ -39,7 +40,7 @@ class _Broken(Exception):  # noqa: N818 (the dialogue broke off; that is an answ
 def try_connect(probe: TryConnect) -> Connection:
     """Connect and close again."""
     try:
-        connected, address = _connect(probe.host, probe.port, probe.timeout)
+        connected, address = _connect(probe.host, probe.port, min(probe.timeout, _CONNECT_LIMIT_S))
     except OSError as error:
         return Connection(_outcome(error), probe.host, _words(error))
     connected.close()
@@ -50,9 +51,10 @@ def hold(probe: Dialogue) -> Transcript:
     """The dialogue as far as it went; a broken one is an answer and tells its phase."""
     started = time.monotonic()
     try:
-        connected, address = _connect(probe.host, probe.port, probe.timeout)
+        connected, address = _connect(probe.host, probe.port, min(probe.timeout, _CONNECT_LIMIT_S))
     except OSError as error:
         return Transcript(_outcome(error), probe.host, failed="connect", error=_words(error))
+    connected.settimeout(probe.timeout)
     talk = _Talk(connected, probe, [Exchange("connect", "", address, "", time.monotonic() - started)])
     try:
         with talk:
