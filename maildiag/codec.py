@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from functools import cache
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from maildiag import model, probes
 
@@ -40,9 +42,13 @@ def encode(value: Any) -> Any:
     return value
 
 
-def decode(value: Any) -> Any:
-    """What `encode` was given. Raises KeyError, TypeError or ValueError for what it cannot have made."""
-    cls = _types()[value[_TYPE]]
+def decode(value: Any, more: Mapping[str, type] = MappingProxyType({})) -> Any:
+    """What `encode` was given; `more` are types besides those of the model that the outermost value may have.
+
+    Raises KeyError, TypeError or ValueError for what `encode` cannot have made.
+    """
+    name = value[_TYPE]
+    cls = more[name] if name in more else _types()[name]
     hints = _hints(cls)
     return cls(**{name: _restore(each, hints[name]) for name, each in value.items() if name != _TYPE})
 
@@ -65,6 +71,8 @@ def _is_default(cls: type, name: str, value: Any) -> bool:
 def _restore(value: Any, hint: Any) -> Any:
     if isinstance(value, dict) and _TYPE in value:
         return decode(value)
+    if isinstance(hint, TypeVar) and isinstance(value, list):
+        return tuple(_restore(each, hint) for each in value)
     origin = typing.get_origin(hint)
     if origin is tuple:
         inner = typing.get_args(hint)[0]

@@ -158,7 +158,7 @@ def document(report: Report) -> ReportDocument:
             "causes": [_cause(each) for each in report.diagnosis.causes],
         },
         "steps": [_step(each) for each in report.steps],
-        "findings": [_finding(each, report) for each in report.findings],
+        "findings": [finding_document(each, report.diagnosis.caused_by.get(each.key, ())) for each in report.findings],
         "fixes": [_fix(each) for each in report.fixes],
         "timings": [_timing(each) for each in report.timings],
     }
@@ -219,7 +219,8 @@ def _step(result: StepResult) -> StepDocument:
     }
 
 
-def _finding(finding: Finding, report: Report) -> FindingDocument:
+def finding_document(finding: Finding, caused_by: Iterable[str] = ()) -> FindingDocument:
+    """One finding; `caused_by` are the keys of those that explain it, known once the run is over."""
     return {
         "id": finding.id,
         "check": finding.check,
@@ -231,7 +232,7 @@ def _finding(finding: Finding, report: Report) -> FindingDocument:
         "data": dict(finding.data),
         "evidence": _evidence(finding),
         "confidence": finding.confidence,
-        "caused_by": _ids(report.diagnosis.caused_by.get(finding.key, ())),
+        "caused_by": _ids(caused_by),
         "fixes": [fix.id for fix in finding.fixes],
         "runbook": finding.runbook,
         "duration_ms": finding.duration_ms,

@@ -40,6 +40,11 @@ def insert_after(path: str, number: int, text: str) -> Argv:
     return _sed(path, f"{number}s/$/\\n{_replacement(text)}/")
 
 
+def append_line(path: str, text: str) -> Argv:
+    """Put `text` (one line) behind the last line. Raises ValueError for text of several lines."""
+    return _sed(path, f"$s/$/\\n{_replacement(text)}/")
+
+
 def _sed(path: str, script: str) -> Argv:
     if not path.startswith("/"):
         raise ValueError(f"{path!r} is no absolute path")

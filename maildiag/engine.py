@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from maildiag.model import (
     Confidence,
     Evidence,
     Finding,
+    Fix,
     Gap,
     GapReason,
     HostInfo,
@@ -37,7 +38,6 @@ from maildiag.settings import Settings
 from maildiag.text import safe, safe_lines
 
 A = TypeVar("A")
-SEEDED: frozenset[type] = frozenset({Settings})
 _SIDE_BY_SIDE = 32
 _GRACE_S = 1.0
 
@@ -68,6 +68,10 @@ class Ask:
     def reading(self, probe: Probe[A]) -> Reading[A] | Gap:
         """The answer with its time and duration, or the gap."""
         return self._session.wait(probe, self._session.start(probe))
+
+    def begin(self, probe: Probe[Any]) -> None:
+        """Start asking what will be wanted later, so that it is under way beside what is asked meanwhile."""
+        self._session.start(probe)
 
     def all(self, probes: Sequence[Probe[A]]) -> list[A | Gap]:
         """The answers to all of them, asked side by side, in their order."""
@@ -163,6 +167,14 @@ class _Session:
         except TimeoutError:
             return Gap(GapReason.TIMEOUT, f"{wanted.__name__}: the run's time was up")
 
+    def known(self, wanted: type) -> Any:
+        """The fact where it is there by now, or a gap; waits for nothing."""
+        with self._lock:
+            future = self._facts.get(wanted)
+        if future is None or not future.done():
+            return Gap(GapReason.TIMEOUT, f"{wanted.__name__}: the run was ended")
+        return future.result()
+
 
 def run(
     host: Host,
@@ -187,7 +199,7 @@ def run(
         yield event
     told = _in_order(findings, chosen)
     complete = not (cancelled and cancelled.is_set())
-    info = session.value(HostInfo)
+    info = session.value(HostInfo) if complete else session.known(HostInfo)
     yield RunFinished(
         Report(
             started=started,
@@ -300,12 +312,12 @@ def _finding(session: _Session, check: Check, verdict: Verdict, gap: Gap | None,
         detail=safe_lines(verdict.detail),
         data={safe(key): _clean(value) for key, value in verdict.data.items()},
         evidence=tuple(_evidence(session, each) for each in verdict.evidence),
-        fixes=verdict.fixes,
+        fixes=tuple(_clean_fix(each) for each in verdict.fixes),
         explained_by=check.explained_by if verdict.explained_by is None else verdict.explained_by,
         confidence=verdict.confidence,
         runbook=check.id,
         duration_ms=took,
-        gap=gap or (Gap(GapReason.FAILED, verdict.title) if verdict.status is Status.UNKNOWN else None),
+        gap=_clean_gap(gap or (Gap(GapReason.FAILED, verdict.title) if verdict.status is Status.UNKNOWN else None)),
         acknowledged=_acknowledged(session, verdict.id or check.id, verdict.subject),
     )
 
@@ -313,6 +325,15 @@ def _finding(session: _Session, check: Check, verdict: Verdict, gap: Gap | None,
 def _evidence(session: _Session, each: Evidence) -> Evidence:
     at = each.at or session.read_at.get(each.source)
     return Evidence(safe(each.source, 300), safe_lines(each.text), at)
+
+
+def _clean_fix(fix: Fix) -> Fix:
+    """The words made safe; the commands stay what they are, and `Fix.shell` shows them safely."""
+    return replace(fix, title=safe(fix.title, 300), why=safe_lines(fix.why), ask=safe_lines(fix.ask))
+
+
+def _clean_gap(gap: Gap | None) -> Gap | None:
+    return gap and Gap(gap.reason, safe(gap.detail), safe(gap.remedy))
 
 
 def _clean(value: JsonValue) -> JsonValue:

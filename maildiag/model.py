@@ -157,8 +157,10 @@ class Fix:
     ask: str = ""
 
     def shell(self) -> list[str]:
-        """The commands as an administrator would type them."""
-        return [shlex.join(argv) for argv in self.commands]
+        """The commands as an administrator would type them; a control character in one is shown, not sent."""
+        from maildiag.text import safe
+
+        return [safe(shlex.join(argv)) for argv in self.commands]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

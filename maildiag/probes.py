@@ -51,7 +51,8 @@ class Command(Probe[CommandResult]):
 
     `tty` puts standard error on a pseudo-terminal: postfix(1) tells its errors to nothing else. `user` runs it as that
     account where maildiag is root, and otherwise as the caller. `stdin` is given to it (default: nothing). Output past
-    `most` bytes a stream is cut and `truncated` set.
+    `most` bytes a stream is cut and `truncated` set. With `discard_stdout` what it prints on standard output is never
+    read, because it may hold secrets; exit status and standard error are the answer.
     """
 
     argv: tuple[str, ...]
@@ -60,6 +61,7 @@ class Command(Probe[CommandResult]):
     user: str = ""
     stdin: str = ""
     most: int = 8 * 1024 * 1024
+    discard_stdout: bool = False
 
     @property
     def source(self) -> str:
@@ -90,12 +92,17 @@ class FileText:
 
 @dataclass(frozen=True, slots=True)
 class ReadFile(Probe[FileText]):
-    """Read a text file: the first `most` bytes, or with `tail` the last `most` bytes from a whole line on."""
+    """Read a text file: the first `most` bytes, or with `tail` the last `most` bytes from a whole line on.
+
+    What the regular expression `hide` matches (behind its first group, where it has one that took part) is replaced by
+    `(hidden)` before the text leaves the host, so that no secret gets into a reading.
+    """
 
     path: str
     most: int = 4 * 1024 * 1024
     tail: bool = False
     timeout: float = 5.0
+    hide: str = ""
 
     @property
     def source(self) -> str:

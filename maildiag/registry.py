@@ -18,12 +18,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from maildiag.model import Gap, Role, Step, Verdict
+from maildiag.settings import Settings
 
 ENTRY_POINTS = "maildiag.checks"
 DROP_INS = Path("/etc/maildiag/checks.d")
 BOTH = frozenset(Role)
 SERVER = frozenset({Role.MAIL_SERVER})
 CLIENT = frozenset({Role.RELAY_CLIENT})
+
+SEEDED: frozenset[type] = frozenset({Settings})
+"""The facts that nobody gathers: the run is given them."""
 
 Judge = Callable[..., Iterable[Verdict]]
 J = TypeVar("J", bound=Judge)
@@ -147,8 +151,6 @@ class Registry:
             yield from walk(name, ())
 
     def _ungathered(self) -> Iterator[str]:
-        from maildiag.engine import SEEDED
-
         needs = {each.id: each.needs for each in self.checks.values()}
         needs |= {each.name: each.needs for each in self.gatherers.values()}
         for owner, wanted in needs.items():

@@ -19,6 +19,15 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteHost:
+    """Another host of the installation: its name, how ssh(1) reaches it, and its role where it is known."""
+
+    name: str
+    ssh: str = ""
+    role: Role | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """When a number becomes a finding. The queue limit is the documentation's."""
 
@@ -30,6 +39,7 @@ class Thresholds:
     auth_failures_per_hour: int = 100
     log_window_hours: float = 24.0
     delivery_drop_percent: float = 80.0
+    mail_store_growth_percent: float = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +54,6 @@ class Settings:
     probe_mailbox: str = ""
     test_users: tuple[str, ...] = ()
     client_networks: tuple[str, ...] = ()
+    hosts: tuple[RemoteHost, ...] = ()
     acknowledgements: tuple[Acknowledgement, ...] = ()
     timeout: float = 60.0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 from maildiag import __version__
+from maildiag.cli.errors import OutputError, UsageError
 
+NAGIOS_UNKNOWN = 3
 USAGE_ERROR = 64
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
@@ -18,6 +21,8 @@ COMMANDS: dict[str, str] = {
     "run": "run the diagnostic workflow once and report",
     "fix": "show the fixes of the causes and apply them after a yes",
     "undo": "put back what a fix changed",
+    "debug-peer": "verbose logging for one peer or domain, which switches itself off again",
+    "backup-config": "both configurations in one archive, secrets included",
     "probe": "send a real test message and follow it",
     "trace": "everything the logs say of one queue id, Message-ID or address",
     "logs": "report on mail logs",
@@ -27,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "bundle": "record this host's evidence for support",
     "demo": "a recorded incident: no mail server needed",
     "config": "the effective settings and where each comes from",
+    "answer": "answer a maildiag that diagnoses this host over SSH",
     "history": "earlier runs and what changed",
 }
 
@@ -44,56 +50,137 @@ class Command(Protocol):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with the contract's exit status for bad usage."""
+    """argparse with the contract's exit status for bad usage; options are written out, never abbreviated."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong on standard error and exit 64 (with `--format nagios`: on standard output and exit 3)."""
-        if asks_for_nagios(sys.argv[1:]):
-            print(f"MAILDIAG UNKNOWN - {self.prog}: {message}")
-            raise SystemExit(3)
-        self.print_usage(sys.stderr)
-        print(f"{self.prog}: {message}", file=sys.stderr)
-        raise SystemExit(USAGE_ERROR)
+        """Say what is wrong and exit 64 (with `--format nagios`: on standard output and exit 3)."""
+        raise SystemExit(complain(USAGE_ERROR, self.prog, f"{message} (see {self.prog} --help)"))
+
+    def options(self) -> list[str]:
+        """Every long option."""
+        return [each for action in self._actions for each in action.option_strings if each.startswith("--")]
 
 
 def asks_for_nagios(arguments: Sequence[str]) -> bool:
     """True where the caller is a monitoring system, which wants every error as one line and exit 3."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = zip(arguments, [*arguments[1:], ""], strict=False)
     return any(one == "--format=nagios" or (one == "--format" and two == "nagios") for one, two in pairs)
+
+
+def complain(status: int, who: str, message: str) -> int:
+    """Tell an error in one line where the caller looks for it; the exit status that the caller expects."""
+    from maildiag.text import safe
+
+    line = safe(message.replace("\n", "; "))
+    if asks_for_nagios(sys.argv[1:]):
+        from maildiag.render.nagios import error_line
+
+        print(error_line(f"{who}: {line}"), flush=True)
+        return NAGIOS_UNKNOWN
+    print(f"{who}: {line}", file=sys.stderr)
+    return status
 
 
 def parser(command: str | None = None) -> Parser:
     """The parser; with `command`, only that one's module is imported for its arguments."""
-    top = Parser(prog="maildiag", description="What is broken on a Postfix + Dovecot host, why, and what to type.")
+    top = Parser(
+        prog="maildiag",
+        description="What is broken on a Postfix + Dovecot host, why, and what to type. "
+        "Without a command: the interactive screen.",
+        allow_abbrev=False,
+    )
     top.add_argument("--version", action="version", version=f"maildiag {__version__}")
     top.add_argument(
-        "--allow-fix", action="store_true", help="start the TUI unlocked: fixes may be applied after confirmation"
+        "--allow-fix", action="store_true", help="start the screen unlocked: fixes may be applied after confirmation"
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for name, summary in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=summary)
+        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name == command:
             module(name).add_arguments(sub)
+            sub.set_defaults(parser=sub)
     return top
 
 
 def module(name: str) -> Command:
     """The module of a command."""
-    found: Command = importlib.import_module(f"maildiag.cli.{name}")
+    found: Command = importlib.import_module(f"maildiag.cli.{name.replace('-', '_')}")
     return found
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments as a namespace; a mistyped command or option is answered with the nearest one."""
+    from maildiag.nearest import hint
+
+    name = next((each for each in arguments if not each.startswith("-")), None)
+    top = parser(name if name in COMMANDS else None)
+    if name is not None and name not in COMMANDS:
+        top.error(f"there is no command {name!r}{hint(name, COMMANDS)}")
+    args, unknown = top.parse_known_args(arguments)
+    if unknown:
+        mine: Parser = getattr(args, "parser", top)
+        mine.error(f"{unknown[0]!r} is not understood{hint(unknown[0].partition('=')[0], mine.options())}")
+    return args
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit status."""
-    name = next((each for each in arguments if not each.startswith("-")), None)
-    args = parser(name if name in COMMANDS else None).parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    _open_streams()
     try:
-        return module(args.command or "tui").main(args)
+        args = parse(arguments)
+        status = module(args.command or "tui").main(args)
+        _flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
+        _drop_output()
         return 0
+    except UsageError as error:
+        return complain(USAGE_ERROR, _who(arguments), str(error))
+    except OutputError as error:
+        _drop_output()
+        return complain(INTERNAL_ERROR, _who(arguments), str(error))
+    except Exception as error:
+        if os.environ.get("MAILDIAG_DEBUG"):
+            raise
+        what = f"internal error: {type(error).__name__}: {error} (MAILDIAG_DEBUG=1 shows where; please report it)"
+        return complain(INTERNAL_ERROR, _who(arguments), what)
+    return status
+
+
+def _who(arguments: Sequence[str]) -> str:
+    name = next((each for each in arguments if each in COMMANDS), "")
+    return f"maildiag {name}".strip()
+
+
+def _open_streams() -> None:
+    """A closed standard stream would lend its number to the next file that is opened, and text would land in it."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 (a stream for the life of the process)
+
+
+def _flush() -> None:
+    """What was printed must have arrived before the exit status says so."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output: {error.strerror}") from error
+
+
+def _drop_output() -> None:
+    """Nobody reads standard output any more: what is still buffered must not fail again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

@@ -1,13 +1,30 @@
-"""Dovecot's configuration as Dovecot reads it: doveconf(1)."""
+"""Dovecot's configuration as Dovecot reads it (doveconf(1)) and as it stands in the files, with file and line."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import fnmatch
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import PurePosixPath
 
+from maildiag.dovecot.refusal import Refusal, parse_refusal
+from maildiag.dovecot.syntax import Include, Place, parse
+from maildiag.dovecot.tree import Builder, Section, Setting, Tree, tree_of
 from maildiag.engine import Ask
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import CommandResult, command
+from maildiag.probes import Command, CommandResult, ListDirectory, ReadFile, command
 from maildiag.registry import gatherer
+
+MAIN = "/etc/dovecot/dovecot.conf"
+_DEPTH = 8
+_FILES = 200
+SECRETS = (
+    r"(?im)^(\s*(?:[\w/.-]*[_/])?(?:password|passwd|dnpass|secret|api_key|hash_nonce|private_key)\s*=\s*)(?!<)\S.*$"
+    r"|(?<![\w#])(?:password|passwd|dnpass)=[^\s;,]+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +44,104 @@ class Dovecot:
             (int(parts[0]), int(parts[1])) if len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit() else (0, 0)
         )
 
+    @property
+    def modern(self) -> bool:
+        """True for 2.4 and later, whose settings have other names."""
+        return self.generation >= (2, 4)
+
 
 NOT_INSTALLED = Dovecot(installed=False)
+
+
+@dataclass(frozen=True)
+class DovecotConfig:
+    """The settings of Dovecot.
+
+    `source` is what the files say, with places; `effective` every setting as Dovecot takes it (`doveconf -a`), or the
+    source where Dovecot refuses to read it. `refusal` is the first thing that it refuses, `unreadable` what keeps us
+    from telling, `absent` the required includes that match nothing, `known` the names that this version knows (asked
+    only where there is a refusal), `changed` when the newest of `files` was changed.
+    """
+
+    version: str
+    source: Tree
+    effective: Tree
+    refusal: Refusal | None = None
+    unreadable: tuple[Gap, ...] = ()
+    absent: tuple[Include, ...] = ()
+    known: frozenset[str] = frozenset()
+    files: tuple[str, ...] = ()
+    changed: datetime | None = None
+    newest: str = ""
+    lines: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def modern(self) -> bool:
+        """True for 2.4 and later."""
+        return Dovecot(True, self.version).modern
+
+    def value(self, name: str, default: str = "") -> str:
+        """The effective value of a setting at top level."""
+        return self.effective.value(name, default=default)
+
+    def yes(self, name: str) -> bool:
+        """True where the setting is `yes`."""
+        return self.value(name).lower() in ("yes", "y", "1")
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """The words of a list; for 2.4 also the names set to `yes` in a section of that name."""
+        boxed = [each.name for each in self.effective.settings if _in(each, name) and each.value == "yes"]
+        return tuple(boxed) or tuple(re.split(r"[\s,]+", self.value(name).strip())) if self.value(name) or boxed else ()
+
+    def where(self, name: str) -> Place | None:
+        """Where in the files the setting gets its value, None where it has its default."""
+        found = None
+        for each in self.source.named(name):
+            found = each.place
+        return found
+
+    @cached_property
+    def protocols(self) -> tuple[str, ...]:
+        """The protocols that are switched on."""
+        return tuple(each for each in self.words("protocols") if each != "none")
+
+    def databases(self, kind: str) -> tuple[Database, ...]:
+        """The `passdb` or `userdb` sections in their order, however the version writes them."""
+        return tuple(_database(self.effective, each) for each in self.effective.of_kind(kind))
+
+    def source_line(self, place: Place) -> str:
+        """The line at that place as it stands in the file, or ""."""
+        lines = self.lines.get(place.file, ())
+        return lines[place.line - 1] if 0 < place.line <= len(lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A passdb or userdb: its driver, 2.3's `args`, its settings by their full 2.4 name, and its place."""
+
+    kind: str
+    driver: str
+    args: str
+    settings: tuple[Setting, ...]
+    place: Place
+
+    def get(self, *names: str) -> str:
+        """The value of the first of these settings that is set here, or ""."""
+        for each in reversed(self.settings):
+            if each.name in names or each.full_name in names:
+                return each.value
+        return ""
+
+
+def _in(setting: Setting, kind: str) -> bool:
+    return len(setting.within) == 1 and setting.within[0].kind == kind
+
+
+def _database(tree: Tree, section: Section) -> Database:
+    settings = tree.inside(section)
+    values = {each.name: each.value for each in settings}
+    driver = values.get("driver", values.get(f"{section.kind}_driver", section.name))
+    return Database(section.kind, driver, values.get("args", ""), settings, section.place)
 
 
 @gatherer
@@ -41,3 +154,99 @@ def dovecot(ask: Ask) -> Dovecot:
         raise Missing(version)
     told = settings if isinstance(settings, CommandResult) else CommandResult(1, "", str(settings))
     return Dovecot(True, version.stdout.split(" ")[0].strip(), told.stdout, told.stderr.strip())
+
+
+@gatherer
+def dovecot_config(ask: Ask, dovecot: Dovecot) -> DovecotConfig:
+    """Read Dovecot's files, its effective settings, and whether it would start with them.
+
+    `doveconf -n` succeeds where a certificate is missing; only `doveconf -x -n` opens the files. What that prints on
+    standard output holds their contents and is never read.
+    """
+    if not dovecot.installed:
+        raise Missing(Gap(GapReason.ABSENT, "Dovecot is not installed"))
+    strict, every = ask.all(
+        [Command(("doveconf", "-x", "-n"), discard_stdout=True), command("doveconf", "-a")],
+    )
+    reading = _Reading(ask)
+    reading.read(MAIN)
+    source = reading.builder.tree()
+    refusal = parse_refusal(strict.stderr) if isinstance(strict, CommandResult) and strict.status else None
+    gaps = [*reading.gaps, *([strict] if isinstance(strict, Gap) else [])]
+    told = isinstance(every, CommandResult) and every.status == 0
+    return DovecotConfig(
+        version=dovecot.version,
+        source=source,
+        effective=tree_of(every.stdout) if isinstance(every, CommandResult) and told else source,
+        refusal=refusal,
+        unreadable=tuple(gaps),
+        absent=tuple(reading.absent),
+        known=_known(ask) if refusal and not refusal.denied else frozenset(),
+        files=tuple(reading.lines),
+        changed=reading.newest[0] if reading.newest else None,
+        newest=reading.newest[1] if reading.newest else "",
+        lines=reading.lines,
+    )
+
+
+def _known(ask: Ask) -> frozenset[str]:
+    """Every name that this version knows: doveconf(1) lists the defaults even where the files are broken."""
+    defaults = ask.maybe(command("doveconf", "-d"))
+    if isinstance(defaults, Gap):
+        return frozenset()
+    return frozenset(each.name for each in tree_of(defaults.stdout).settings if each.name[0].isalpha())
+
+
+class _Reading:
+    """Reads dovecot.conf and what it includes, in the order in which Dovecot does."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self.builder = Builder()
+        self.gaps: list[Gap] = []
+        self.absent: list[Include] = []
+        self.lines: dict[str, tuple[str, ...]] = {}
+        self.newest: tuple[datetime, str] | None = None
+
+    def read(self, path: str, depth: int = 0) -> bool:
+        """Read one file; False where there is none."""
+        answer = self._ask.maybe(ReadFile(path, hide=SECRETS))
+        if isinstance(answer, Gap):
+            if answer.reason is not GapReason.ABSENT:
+                self.gaps.append(answer)
+            return answer.reason is not GapReason.ABSENT
+        self.lines[path] = tuple(answer.text.splitlines())
+        if self.newest is None or answer.modified > self.newest[0]:
+            self.newest = (answer.modified, path)
+        for each in parse(answer.text, path):
+            self.builder.take(each)
+            if isinstance(each, Include) and depth < _DEPTH:
+                self._include(each, depth)
+        self.builder.end_of_file(path)
+        return True
+
+    def _include(self, include: Include, depth: int) -> None:
+        pattern = str(PurePosixPath(include.place.file).parent / include.pattern)
+        found = [
+            self.read(path, depth + 1)
+            for path in self._matching(pattern)
+            if path not in self.lines and len(self.lines) < _FILES
+        ]
+        if include.required and not any(found):
+            self.absent.append(include)
+
+    def _matching(self, pattern: str) -> Iterator[str]:
+        """glob(7) of the last part of a path; a pattern in a directory's name is rare enough to be left to doveconf."""
+        path = PurePosixPath(pattern)
+        if not re.search(r"[*?\[]", path.name):
+            yield pattern
+            return
+        listing = self._ask.maybe(ListDirectory(str(path.parent)))
+        if isinstance(listing, Gap):
+            if listing.reason is not GapReason.ABSENT:
+                self.gaps.append(listing)
+            return
+        for entry in listing.entries:
+            name = PurePosixPath(entry.path).name
+            if fnmatch.fnmatchcase(name, path.name) and (not name.startswith(".") or path.name.startswith(".")):
+                yield entry.path

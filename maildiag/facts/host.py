@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from maildiag.engine import Ask
 from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.firewall import Firewall
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, HostInfo, HostRole, Role
@@ -55,17 +56,37 @@ def role(ask: Ask, settings: Settings, postfix: Postfix | Gap, dovecot: Dovecot 
 
 
 def decide_role(postfix: Postfix | None, dovecot: Dovecot | None) -> HostRole:
-    """A host that forwards everything to a relayhost, delivers nothing itself and has no Dovecot is a relay client."""
-    if dovecot is not None and dovecot.installed:
-        return HostRole(Role.MAIL_SERVER, "Dovecot is installed")
+    """A relay client forwards everything and takes no mail from the network; all else is a mail server.
+
+    Two of three signs decide (a relayhost, listening on loopback only, no domain of its own), so that one broken
+    setting does not change what the host is for.
+    """
     if postfix is None or not postfix.installed:
         return HostRole(Role.MAIL_SERVER, "no Postfix configuration could be read; assumed")
-    relayhost = postfix.get("relayhost")
-    if relayhost:
-        return HostRole(Role.RELAY_CLIENT, f"relayhost = {relayhost}, and no Dovecot")
-    if postfix.get("inet_interfaces") in ("loopback-only", "localhost"):
-        return HostRole(Role.RELAY_CLIENT, "Postfix listens on loopback only, and there is no Dovecot")
-    return HostRole(Role.MAIL_SERVER, "Postfix has no relayhost and listens on the network")
+    signs = _relay_signs(postfix)
+    if len(signs) >= 2:
+        return HostRole(Role.RELAY_CLIENT, ", ".join(signs))
+    if dovecot is not None and dovecot.installed:
+        return HostRole(Role.MAIL_SERVER, f"Dovecot is installed{f', although {signs[0]}' if signs else ''}")
+    if postfix.get("relayhost"):
+        return HostRole(Role.RELAY_CLIENT, f"{signs[0]}, and there is no Dovecot")
+    return HostRole(Role.MAIL_SERVER, "Postfix has no relayhost and takes mail")
+
+
+def _relay_signs(postfix: Postfix) -> list[str]:
+    interfaces = postfix.list("inet_interfaces")[:1]
+    signs = {
+        f"relayhost = {postfix.get('relayhost')}": bool(postfix.get("relayhost")),
+        "Postfix listens on loopback only": interfaces in (("loopback-only",), ("localhost",), ("127.0.0.1",)),
+        "Postfix delivers for no domain of its own": not _own_domains(postfix),
+    }
+    return [sign for sign, there in signs.items() if there]
+
+
+def _own_domains(postfix: Postfix) -> set[str]:
+    lists = ("mydestination", "virtual_mailbox_domains", "virtual_alias_domains", "relay_domains")
+    local = {"localhost", "localhost.localdomain", f"localhost.{postfix.get('mydomain')}"}
+    return {word for name in lists for word in postfix.list(name)} - local
 
 
 @gatherer
@@ -76,6 +97,7 @@ def host_info(
     role: HostRole | None,
     postfix: Postfix | None,
     dovecot: Dovecot | None,
+    firewall: Firewall | None,
     log: MailLog | None,
 ) -> HostInfo:
     """The head of the report."""
@@ -86,7 +108,7 @@ def host_info(
         os=distribution.name if distribution else "",
         postfix=postfix.version if postfix else "",
         dovecot=dovecot.version if dovecot else "",
-        firewall="",
+        firewall=firewall.backend if firewall else "",
         log_source=log.source if log else "",
         privileged=identity.privileged if identity else False,
         source=ask.source,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from maildiag.probes import Probe
 
 A = TypeVar("A")
 SCHEMA = "maildiag.bundle/1"
-EVIDENCE = "evidence.jsonl"
+EVIDENCE = ("evidence.jsonl", "evidence.jsonl.gz")
 
 
 class BundleError(ValueError):
@@ -37,7 +39,7 @@ class BundleHost:
     """A host as it was when it was recorded."""
 
     def __init__(self, path: Path) -> None:
-        """Read the bundle (a file, gzipped or not, or a directory with `evidence.jsonl`).
+        """Read the bundle (a file, gzipped or not, or a directory with `evidence.jsonl` or `evidence.jsonl.gz`).
 
         Raises BundleError, or OSError where the file cannot be read.
         """
@@ -76,17 +78,27 @@ class Recorder:
 
 
 def write(path: Path, kept: dict[Probe[Any], Reading[Any] | Gap], recorded: datetime | None = None) -> None:
-    """Write a bundle, gzipped where the name ends in .gz, readable by its owner only."""
-    path.touch(mode=0o600)
+    """Write a bundle, gzipped where the name ends in .gz, readable by its owner only; it appears whole or not at all."""
     header = {"schema": SCHEMA, "version": __version__, "recorded": (recorded or datetime.now(UTC)).isoformat()}
-    with gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(header) + "\n")
-        for line in sorted(json.dumps({"ask": encode(probe), "got": encode(got)}) for probe, got in kept.items()):
-            file.write(line + "\n")
+    lines = sorted(json.dumps({"ask": encode(probe), "got": encode(got)}) for probe, got in kept.items())
+    data = "".join(f"{line}\n" for line in (json.dumps(header), *lines)).encode("ascii")
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _open(path: Path) -> IO[str]:
-    file = path / EVIDENCE if path.is_dir() else path
+    found = [path / name for name in EVIDENCE if (path / name).is_file()] if path.is_dir() else [path]
+    if not found:
+        raise BundleError(f"{path} holds no {EVIDENCE[0]}")
+    file = found[0]
     with file.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
     return gzip.open(file, "rt", encoding="utf-8") if packed else file.open(encoding="utf-8")
@@ -106,7 +118,10 @@ def _lines(file: IO[str]) -> Iterator[dict[str, Any]]:
 def _header(line: dict[str, Any] | None, path: Path) -> Header:
     if line is None or line.get("schema") != SCHEMA:
         raise BundleError(f"{path} is no maildiag bundle (its first line does not say {SCHEMA})")
-    return Header(str(line["version"]), datetime.fromisoformat(line["recorded"]))
+    try:
+        return Header(str(line["version"]), datetime.fromisoformat(line["recorded"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path} does not say when it was recorded, and by which version") from error
 
 
 def _answer(line: dict[str, Any]) -> tuple[str, Reading[Any] | Gap]:

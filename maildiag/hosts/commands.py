@@ -11,6 +11,8 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Container, Iterator
+from typing import IO
 
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult
@@ -50,20 +52,22 @@ class Running:
                 _kill_group(group)
 
 
-def run(probe: Command, running: Running) -> CommandResult:
-    """Run the program and collect what it prints.
+def run(
+    probe: Command, running: Running, programs: Container[str] = frozenset(PROGRAMS), path: str = PATH
+) -> CommandResult:
+    """Run the program, found in `path`, and collect what it prints.
 
     Raises Missing (absent, denied, timeout) where the program gives no answer, and ValueError for a program that is not
-    in `maildiag.programs.PROGRAMS`.
+    in `programs`.
     """
     name = probe.argv[0]
-    if os.path.basename(name) not in PROGRAMS:  # noqa: PTH119 (a name, not a path)
+    if os.path.basename(name) not in programs:  # noqa: PTH119 (a name, not a path)
         raise ValueError(f"{name} is not in the list of programs that maildiag may run")
-    if shutil.which(name, path=PATH) is None:
+    if shutil.which(name, path=path) is None:
         raise Missing(Gap(GapReason.ABSENT, f"{name} is not installed"))
     terminal: tuple[int, int] | None = os.openpty() if probe.tty else None
     try:
-        process = _start(probe, terminal[1] if terminal else subprocess.PIPE)
+        process = _start(probe, terminal[1] if terminal else subprocess.PIPE, path)
     except PermissionError as error:
         raise Missing(Gap(GapReason.DENIED, f"{name}: {error.strerror}", "needs root")) from error
     finally:
@@ -78,20 +82,39 @@ def run(probe: Command, running: Running) -> CommandResult:
             os.close(terminal[0])
 
 
-def _start(probe: Command, stderr: int) -> subprocess.Popen[bytes]:
+def _start(probe: Command, stderr: int, path: str) -> subprocess.Popen[bytes]:
     account = _account(probe.user)
+    with _input(probe.stdin) as given:
+        return _popen(probe, account, given.fileno() if given else subprocess.DEVNULL, stderr, path)
+
+
+def _popen(
+    probe: Command, account: pwd.struct_passwd | None, stdin: int, stderr: int, path: str
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         probe.argv,
-        stdin=subprocess.PIPE if probe.stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdin=stdin,
+        stdout=subprocess.DEVNULL if probe.discard_stdout else subprocess.PIPE,
         stderr=stderr,
-        env=ENVIRONMENT,
+        env=ENVIRONMENT | {"PATH": path},
         cwd="/",
         start_new_session=True,
         user=account.pw_uid if account else None,
         group=account.pw_gid if account else None,
         extra_groups=os.getgrouplist(account.pw_name, account.pw_gid) if account else None,
     )
+
+
+@contextlib.contextmanager
+def _input(text: str) -> Iterator[IO[bytes] | None]:
+    """The text as a file in memory: a program may open `/dev/stdin` more than once, each time from its beginning."""
+    if not text:
+        yield None
+        return
+    with os.fdopen(os.memfd_create("stdin"), "r+b") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+        file.seek(0)
+        yield file
 
 
 def _account(user: str) -> pwd.struct_passwd | None:
@@ -104,35 +127,17 @@ def _account(user: str) -> pwd.struct_passwd | None:
 
 
 def _collect(probe: Command, process: subprocess.Popen[bytes], terminal: int | None) -> CommandResult:
-    assert process.stdout is not None
-    streams = {process.stdout.fileno(): bytearray()}
+    streams = {process.stdout.fileno(): bytearray()} if process.stdout is not None else {}
     error_stream = terminal if terminal is not None else process.stderr.fileno()  # type: ignore[union-attr]
     streams[error_stream] = bytearray()
-    feeder = _feed(process, probe.stdin)
     try:
         truncated = _drain(streams, probe, process)
     finally:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-        if feeder is not None:
-            feeder.join(0.1)
-    out, err = (bytes(data).decode("utf-8", "surrogateescape") for data in streams.values())
-    return CommandResult(process.returncode, out, err.replace("\r\n", "\n"), truncated)
-
-
-def _feed(process: subprocess.Popen[bytes], text: str) -> threading.Thread | None:
-    if process.stdin is None:
-        return None
-    pipe = process.stdin
-
-    def write() -> None:
-        with contextlib.suppress(OSError), pipe:
-            pipe.write(text.encode("utf-8", "surrogateescape"))
-
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    return thread
+    *out, err = (bytes(data).decode("utf-8", "surrogateescape") for data in streams.values())
+    return CommandResult(process.returncode, "".join(out), err.replace("\r\n", "\n"), truncated)
 
 
 def _drain(streams: dict[int, bytearray], probe: Command, process: subprocess.Popen[bytes]) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 import stat as modes
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -37,12 +38,17 @@ def read(probe: ReadFile) -> FileText:
         data = file.read(probe.most)
         if probe.tail and start:
             data = data[data.find(b"\n") + 1 :]
+    text = data.decode("utf-8", "surrogateescape")
     return FileText(
-        data.decode("utf-8", "surrogateescape"),
+        re.sub(probe.hide, _hidden, text) if probe.hide else text,
         info.st_size,
         _time(info.st_mtime),
         truncated=start > 0 or info.st_size > probe.most,
     )
+
+
+def _hidden(match: re.Match[str]) -> str:
+    return f"{match[1] or ''}(hidden)" if match.re.groups else "(hidden)"
 
 
 def stat(probe: Stat) -> FileInfo:

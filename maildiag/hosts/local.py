@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -25,6 +25,8 @@ from maildiag.probes import (
     TryConnect,
     WhoAmI,
 )
+from maildiag.programs import PATH, PROGRAMS
+from maildiag.secrets import holds, without_secrets
 
 A = TypeVar("A")
 
@@ -48,7 +50,9 @@ class LocalHost:
 
     source = "local"
 
-    def __init__(self) -> None:
+    def __init__(self, programs: Container[str] = frozenset(PROGRAMS), path: str = PATH) -> None:
+        """`programs` may be run, and are found in `path`."""
+        self._programs, self._path = programs, path
         self._running = commands.Running()
         self._closed = threading.Event()
 
@@ -78,6 +82,8 @@ class LocalHost:
 
     def _answer(self, probe: Probe[A]) -> A:
         if isinstance(probe, Command):
-            return commands.run(probe, self._running)  # type: ignore[return-value]
+            return without_secrets(probe, commands.run(probe, self._running, self._programs, self._path))  # type: ignore[return-value]
+        if isinstance(probe, ReadFile) and (what := holds(probe.path)):
+            raise Missing(Gap(GapReason.FAILED, f"{probe.path} holds {what} and is never read"))
         answer: A = _ANSWERS[type(probe)](probe)
         return answer

@@ -25,7 +25,8 @@ _TABLES: Mapping[Family, tuple[ProblemClass, ...]] = MappingProxyType(
 )
 _UNCLASSED = "The log reports a problem that maildiag has no class for."
 SENTENCES: Mapping[str, str] = MappingProxyType(
-    {"other": _UNCLASSED} | {row.id: row.sentence for table in reversed(list(_TABLES.values())) for row in reversed(table)}
+    {"other": _UNCLASSED}
+    | {row.id: row.sentence for table in reversed(list(_TABLES.values())) for row in reversed(table)}
 )
 
 

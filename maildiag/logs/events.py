@@ -14,7 +14,9 @@ _DELIVERY = re.compile(
     r"(?P<qid>[0-9A-Za-z]+): to=<(?P<to>[^>]*)>, (?:orig_to=<[^>]*>, )?relay=(?P<relay>[^,]+), .*?"
     r"delay=(?P<delay>[\d.]+),(?:.*? dsn=(?P<dsn>[\d.]+),)? status=(?P<status>[\w-]+)(?: \((?P<reason>.*)\))?"
 )
-_EXPIRED = re.compile(r"(?P<qid>[0-9A-Za-z]+): from=<(?P<sender>[^>]*)>, status=(?P<status>(?:force-)?expired), returned to sender")
+_EXPIRED = re.compile(
+    r"(?P<qid>[0-9A-Za-z]+): from=<(?P<sender>[^>]*)>, status=(?P<status>(?:force-)?expired), returned to sender"
+)
 _REJECT = re.compile(
     r"(?P<qid>[0-9A-Za-z]+): (?P<kind>(?:milter-)?reject|reject_warning): (?P<stage>[\w-]+)(?: \S+)? from "
     r"(?P<client>[^\s\[]*)\[(?P<address>[^\]]+)\](?::\d+)?[:;] (?P<reason>.*)"
@@ -26,7 +28,9 @@ _SASL_FAILED = re.compile(
     r"\[(?P<address>[^\]]+)\](?::\d+)?: SASL [\w-]+ authentication failed(?!: (?:generic|Temporary|Connection lost|Can't))"
     r"(?:.*?sasl_username=(?P<user>[^\s,]+))?"
 )
-_LOGIN_FAILED = re.compile(r"auth failed, (?P<attempts>\d{1,9}) attempts.*?\): (?:user=<(?P<user>[^>]*)>)?(?:.*?rip=(?P<address>[^,\s]+))?")
+_LOGIN_FAILED = re.compile(
+    r"auth failed, (?P<attempts>\d{1,9}) attempts.*?\): (?:user=<(?P<user>[^>]*)>)?(?:.*?rip=(?P<address>[^,\s]+))?"
+)
 _STARTS: tuple[tuple[StartKind, re.Pattern[str]], ...] = (
     ("start", re.compile(r"daemon started(?: -- version (?P<version>\S+?),)?|Dovecot v(?P<dovecot>\S+) .*starting up")),
     ("reload", re.compile(r"reload -- version (?P<version>\S+?),|SIGHUP received")),
@@ -115,7 +119,13 @@ def _postfix_event(line: LogLine) -> Event | None:
 def _delivery(text: str) -> Delivery | None:
     if match := _DELIVERY.match(text):
         return Delivery(
-            match["qid"], match["to"], match["relay"], _number(match["delay"]), match["dsn"] or "", match["status"], match["reason"] or ""
+            match["qid"],
+            match["to"],
+            match["relay"],
+            _number(match["delay"]),
+            match["dsn"] or "",
+            match["status"],
+            match["reason"] or "",
         )
     if match := _EXPIRED.match(text):
         return Delivery(match["qid"], "", "none", 0.0, "", "expired", "returned to sender")

@@ -14,7 +14,9 @@ Level = Literal["info", "warning", "error", "fatal", "panic"]
 
 MONTHS = {
     name: number
-    for number, name in enumerate(("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1)
+    for number, name in enumerate(
+        ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"), 1
+    )
 }
 
 # The last part of a Postfix program name: everything that Postfix 2.3 to 3.10 logs as (master.cf commands and tools).
@@ -36,7 +38,9 @@ _HEAD = re.compile(
 )
 _PROGRAM = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+|-)(?:\[(?P<pid>\d+)\])?: ?(?P<text>.*)", re.DOTALL)
 # Dovecot writing its own file (log_path) names no host and no program: "Nov 22 10:06:08 imap-login: Info: …".
-_DOVECOT_FILE = re.compile(r"[a-z][a-z0-9-]*(?:\([^)\n]*\))?(?:<\d+>)?(?:<[^>\n]*>)?: (?:Debug|Info|Warning|Error|Fatal|Panic): ")
+_DOVECOT_FILE = re.compile(
+    r"[a-z][a-z0-9-]*(?:\([^)\n]*\))?(?:<\d+>)?(?:<[^>\n]*>)?: (?:Debug|Info|Warning|Error|Fatal|Panic): "
+)
 _DOVECOT_BODY = re.compile(r"(?P<daemon>[A-Za-z][\w-]*)(?:\((?P<who>[^)]*)\))?(?:<\d+>)?(?:<[^>]*>)?: ")
 _SOLARIS_ID = re.compile(r"^\[ID \d+ [^\]]+\] ")
 _DOVECOT_LEVELS: dict[str, Level] = {"Warning": "warning", "Error": "error", "Fatal": "fatal", "Panic": "panic"}

@@ -9,9 +9,10 @@ _IP6 = r"(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|" + _IP4 + r")?"
 # Names that look like hosts and are files or settings.
 _FILE = r"cf|db|lmdb|cdb|pem|crt|cer|key|conf|ext|so|c|h|log|sock|lock|pid|service|socket|target|py|sh|inc|map|txt|gz"
 
-_MESSAGE_ID = r"message-id=<?[^\s>,]*>?"
 _SUBSTITUTIONS = re.compile(
-    rf"(?P<address><[^<>\s]*@[^<>\s]*>|<>|[^\s<>\"'(),;:=\[\]]+@[^\s<>\"'(),;:\[\]]+)"
+    r"(?P<keep>\b[245]\d\d[ -][245]\.\d{1,3}\.\d{1,3}\b|(?<=said: )[245]\d\d\b|^[245]\d\d\b)"
+    r"|(?P<url>https?://[^\s;,()]+)"
+    rf"|(?P<address><[^<>\s]*@[^<>\s]*>|<>|[^\s<>\"'(),;:=\[\]]+@[^\s<>\"'(),;:\[\]]+)"
     rf"|(?P<client>[\w.-]+\[(?:{_IP4}|(?:IPv6:)?{_IP6}|unknown)\](?::\d+)?)"
     rf"|(?P<ip>\[?(?:IPv6:)?(?<![\w.])(?:{_IP4}|{_IP6})(?![\w.]*\w)\]?(?:/\d+)?(?::\d+)?)"
     rf"|(?P<host>(?<![/\w@.$%-])(?:[A-Za-z0-9_](?:[\w-]*\w)?\.)+(?!(?:{_FILE})\b)[A-Za-z][A-Za-z0-9-]+\.?(?![\w/@=])(?:(?<=\w):\d+\b)?)"
@@ -19,11 +20,20 @@ _SUBSTITUTIONS = re.compile(
     r"|(?P<session>(?<==)<[^>\s]+>|\(\w+=\d+[^)]*\))"
     r"|(?P<number>(?<![A-Za-z_.\d])\d+(?:\.\d+)?(?![\w]*[A-Za-z_]))"
 )
-_NAMES = {"address": "<address>", "client": "host", "ip": "[ip]", "host": "host", "qid": "QID", "session": "…", "number": "N"}
+_NAMES = {
+    "url": "URL",
+    "address": "<address>",
+    "client": "host",
+    "ip": "[ip]",
+    "host": "host",
+    "qid": "QID",
+    "session": "…",
+    "number": "N",
+}
 
 
 def _replacement(match: re.Match[str]) -> str:
-    return _NAMES[match.lastgroup or "number"]
+    return match[0] if match.lastgroup == "keep" else _NAMES[match.lastgroup or "number"]
 
 
 def normalise(text: str, limit: int = 300) -> str:

@@ -103,7 +103,11 @@ class LogSummary:
 
     def of(self, *meanings: str) -> tuple[Group, ...]:
         """Return the groups with one of these meanings; `tls.` stands for every meaning that begins so."""
-        return tuple(g for g in self.groups if any(g.meaning == m or (m.endswith(".") and g.meaning.startswith(m)) for m in meanings))
+        return tuple(
+            g
+            for g in self.groups
+            if any(g.meaning == m or (m.endswith(".") and g.meaning.startswith(m)) for m in meanings)
+        )
 
 
 @dataclass(slots=True)
@@ -234,9 +238,13 @@ class _Summary:
         if event.status == "sent":
             self.last_success = line.when or self.last_success
         else:
-            self._reason(line, event.status, classify_reason(event.reason, event.dsn), event.relay, event.queue_id, counted=True)
+            self._reason(
+                line, event.status, classify_reason(event.reason, event.dsn), event.relay, event.queue_id, counted=True
+            )
 
-    def _reason(self, line: LogLine, status: str, reason: Reason, client: str, queue_id: str, *, counted: bool = False) -> None:
+    def _reason(
+        self, line: LogLine, status: str, reason: Reason, client: str, queue_id: str, *, counted: bool = False
+    ) -> None:
         if not counted:
             _count(self.statuses, status, 1)
         tally = self._tally(self.reasons, (status, reason.meaning, reason.text, line.host))

@@ -16,45 +16,117 @@ POSTFIX = [
     ("postfix", "fatal: config variable inet_interfaces: host not found: loopback-only", "config.inet-interfaces"),
     ("smtp", "fatal: valid hostname or network address required in server description: #", "config.server-description"),
     ("qmgr", "warning: private/smtp socket: malformed response", "service.malformed"),
-    ("smtpd", "warning: mydestination: comment at end of line is not supported: # mail.example.test", "config.comment-in-value"),
-    ("postfix", "fatal: /etc/postfix/main.cf, line 44: missing '=' after attribute name: \"this is wrong\"", "config.syntax"),
+    (
+        "smtpd",
+        "warning: mydestination: comment at end of line is not supported: # mail.example.test",
+        "config.comment-in-value",
+    ),
+    (
+        "postfix",
+        "fatal: /etc/postfix/main.cf, line 44: missing '=' after attribute name: \"this is wrong\"",
+        "config.syntax",
+    ),
     ("postconf", "warning: /etc/postfix/main.cf, line 44: overriding earlier entry: relayhost=", "config.duplicate"),
     ("postconf", "warning: undefined parameter: mua_client_restrictions", "config.undefined"),
-    ("postconf", 'warning: support for parameter "smtpd_use_tls" will be removed; instead, specify "smtpd_tls_security_level"', "config.deprecated"),
+    (
+        "postconf",
+        'warning: support for parameter "smtpd_use_tls" will be removed; instead, specify "smtpd_tls_security_level"',
+        "config.deprecated",
+    ),
     ("local", "error: open database /etc/aliases.db: No such file or directory", "map.missing"),
-    ("cleanup", "warning: hash:/etc/postfix/virtual is unavailable. open database /etc/postfix/virtual.db: No such file or directory", "map.missing"),
-    ("smtpd", "warning: database /etc/postfix/virtual.db is older than source file /etc/postfix/virtual", "map.older-than-source"),
+    (
+        "cleanup",
+        "warning: hash:/etc/postfix/virtual is unavailable. open database /etc/postfix/virtual.db: No such file or directory",
+        "map.missing",
+    ),
+    (
+        "smtpd",
+        "warning: database /etc/postfix/virtual.db is older than source file /etc/postfix/virtual",
+        "map.older-than-source",
+    ),
     ("smtpd", "error: unsupported dictionary type: hash. Is the postfix-lmdb package installed?", "map.type-missing"),
-    ("proxymap", "warning: mysql:/etc/postfix/mysql-virtual_forwardings.cf is unavailable. open /etc/postfix/mysql-virtual_forwardings.cf: Permission denied", "map.unreadable"),
-    ("cleanup", "warning: 4D4A3180CE2: virtual_alias_maps map lookup problem for a@v.test -- message not accepted, try again later", "map.lookup-error"),
+    (
+        "proxymap",
+        "warning: mysql:/etc/postfix/mysql-virtual_forwardings.cf is unavailable. open /etc/postfix/mysql-virtual_forwardings.cf: Permission denied",
+        "map.unreadable",
+    ),
+    (
+        "cleanup",
+        "warning: 4D4A3180CE2: virtual_alias_maps map lookup problem for a@v.test -- message not accepted, try again later",
+        "map.lookup-error",
+    ),
     ("pickup", "warning: 4D4A3180CE2: message has been queued for 45 days", "spool.old-message"),
-    ("smtpd", "warning: connect to mysql server 127.0.0.1: Can't connect to MySQL server on '127.0.0.1' (111)", "map.backend-down"),
-    ("trivial-rewrite", "warning: do not list domain mail.example.test in BOTH mydestination and virtual_mailbox_domains", "config.domain-in-two-classes"),
+    (
+        "smtpd",
+        "warning: connect to mysql server 127.0.0.1: Can't connect to MySQL server on '127.0.0.1' (111)",
+        "map.backend-down",
+    ),
+    (
+        "trivial-rewrite",
+        "warning: do not list domain mail.example.test in BOTH mydestination and virtual_mailbox_domains",
+        "config.domain-in-two-classes",
+    ),
     ("qmgr", "warning: connect to transport private/retry: No such file or directory", "service.connect"),
     ("master", "warning: service smtp: ignoring inet_interfaces change", "config.not-reloadable"),
     ("master", "warning: to change inet_interfaces, stop and start Postfix", "config.not-reloadable"),
     ("master", "fatal: bind 0.0.0.0 port 25: Address already in use", "start.port-taken"),
     ("postfix-script", "fatal: mail system startup failed", "start.failed"),
-    ("master", "fatal: open lock file /var/lib/postfix/master.lock: unable to set exclusive lock: Resource temporarily unavailable", "start.already-running"),
+    (
+        "master",
+        "fatal: open lock file /var/lib/postfix/master.lock: unable to set exclusive lock: Resource temporarily unavailable",
+        "start.already-running",
+    ),
     ("postfix", "fatal: parameter inet_interfaces: no local interface found for ::1", "config.inet-interfaces"),
     ("postdrop", "warning: unable to look up public/pickup: No such file or directory", "start.pickup-socket"),
     ("postfix-script", "warning: /var/spool/postfix/etc/resolv.conf and /etc/resolv.conf differ", "chroot.differs"),
-    ("master", 'warning: service "smtp" (25) has reached its process limit "100": new clients may experience noticeable delays', "process.limit"),
-    ("smtpd", "warning: Connection rate limit exceeded: 2 from localhost[127.0.0.1] for service smtp", "client.rate-limit"),
+    (
+        "master",
+        'warning: service "smtp" (25) has reached its process limit "100": new clients may experience noticeable delays',
+        "process.limit",
+    ),
+    (
+        "smtpd",
+        "warning: Connection rate limit exceeded: 2 from localhost[127.0.0.1] for service smtp",
+        "client.rate-limit",
+    ),
     ("cleanup", "warning: D1884CE: write queue file: No space left on device", "spool.write-error"),
     ("sendmail", "fatal: root(0): queue file write error", "spool.write-error"),
     ("postdrop", "warning: not enough free space in mail queue: 0 bytes < 1.5*message size limit", "spool.no-space"),
-    ("smtp", "warning: host mail.example.test[127.0.0.2]:25 greeted me with my own hostname mail.example.test", "loop.own-name"),
+    (
+        "smtp",
+        "warning: host mail.example.test[127.0.0.2]:25 greeted me with my own hostname mail.example.test",
+        "loop.own-name",
+    ),
     ("smtp", "warning: relayhost configuration problem", "config.relayhost"),
     ("smtpd", "warning: connect to Milter service inet:localhost:8891: Connection refused", "milter.connect"),
-    ("smtpd", "warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: No such file or directory", "sasl.socket-missing"),
+    (
+        "smtpd",
+        "warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: No such file or directory",
+        "sasl.socket-missing",
+    ),
     ("smtpd", "warning: SASL: Connect to private/auth failed: Connection refused", "sasl.socket-refused"),
-    ("smtpd", "warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: Permission denied", "sasl.socket-denied"),
+    (
+        "smtpd",
+        "warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: Permission denied",
+        "sasl.socket-denied",
+    ),
     ("smtpd", "fatal: no SASL authentication mechanisms", "sasl.no-mechanisms"),
     ("smtpd", "warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: generic failure", "sasl.generic-failure"),
-    ("submission/smtpd", "warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: (reason unavailable), sasl_username=bob", "sasl.auth-failed"),
-    ("smtpd", 'warning: cannot get RSA certificate from file "/etc/ssl/none.pem": disabling TLS support', "tls.certificate-unreadable"),
-    ("smtpd", "warning: TLS library problem: error:0B080074:x509 certificate routines::key values mismatch:../crypto/x509/x509_cmp.c:303:", "tls.key-mismatch"),
+    (
+        "submission/smtpd",
+        "warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: (reason unavailable), sasl_username=bob",
+        "sasl.auth-failed",
+    ),
+    (
+        "smtpd",
+        'warning: cannot get RSA certificate from file "/etc/ssl/none.pem": disabling TLS support',
+        "tls.certificate-unreadable",
+    ),
+    (
+        "smtpd",
+        "warning: TLS library problem: error:0B080074:x509 certificate routines::key values mismatch:../crypto/x509/x509_cmp.c:303:",
+        "tls.key-mismatch",
+    ),
     ("smtpd", "warning: No server certs available. TLS won't be enabled", "tls.no-certificate"),
     ("smtp", "error: open database /etc/postfix/sasl_passwd.db: No such file or directory", "map.missing"),
     ("smtp", "warning: SASL authentication failure: No worthy mechs found", "sasl.no-mechanism-out"),
@@ -64,27 +136,74 @@ POSTFIX = [
 ]
 
 DOVECOT = [
-    ("doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf line 33: Unknown setting: foo_bar", "dovecot.config-unknown-setting"),
-    ("doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf line 4: ssl_cert: Can't open file /etc/ssl/none.pem: No such file or directory", "dovecot.certificate"),
-    ("doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf line 4: ssl_server_cert_file: open(/etc/ssl/none.pem) failed: No such file or directory", "dovecot.certificate"),
-    ("master: Error: bind(/var/spool/postfix/private/auth) failed: No such file or directory", "dovecot.socket-directory"),
-    ("auth: Error: passwd-file /etc/dovecot/users:open(/etc/dovecot/users) failed: No such file or directory", "dovecot.passwd-file-missing"),
-    ("auth: Error: passwd-file /etc/dovecot/users:open(/etc/dovecot/users) failed: Permission denied (euid=103(dovecot) egid=107(dovecot) missing +r perm: /etc/dovecot/users, dir owned by 0:0 mode=0755)", "dovecot.passwd-file-unreadable"),
+    (
+        "doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf line 33: Unknown setting: foo_bar",
+        "dovecot.config-unknown-setting",
+    ),
+    (
+        "doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf line 4: ssl_cert: Can't open file /etc/ssl/none.pem: No such file or directory",
+        "dovecot.certificate",
+    ),
+    (
+        "doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf line 4: ssl_server_cert_file: open(/etc/ssl/none.pem) failed: No such file or directory",
+        "dovecot.certificate",
+    ),
+    (
+        "master: Error: bind(/var/spool/postfix/private/auth) failed: No such file or directory",
+        "dovecot.socket-directory",
+    ),
+    (
+        "auth: Error: passwd-file /etc/dovecot/users:open(/etc/dovecot/users) failed: No such file or directory",
+        "dovecot.passwd-file-missing",
+    ),
+    (
+        "auth: Error: passwd-file /etc/dovecot/users:open(/etc/dovecot/users) failed: Permission denied (euid=103(dovecot) egid=107(dovecot) missing +r perm: /etc/dovecot/users, dir owned by 0:0 mode=0755)",
+        "dovecot.passwd-file-unreadable",
+    ),
     ("auth: Error: passwd-file /etc/dovecot/users: User a@v.test is missing userdb info", "dovecot.userdb-missing"),
-    ("imap(a@v.test)<1234><ChCtQ0Zz>: Error: chdir(/var/vmail/a@v.test/) failed: Permission denied (euid=5000(vmail) egid=5000(vmail) missing +x perm: /var/vmail, dir owned by 0:0 mode=0700)", "dovecot.permission"),
+    (
+        "imap(a@v.test)<1234><ChCtQ0Zz>: Error: chdir(/var/vmail/a@v.test/) failed: Permission denied (euid=5000(vmail) egid=5000(vmail) missing +x perm: /var/vmail, dir owned by 0:0 mode=0700)",
+        "dovecot.permission",
+    ),
     ("lmtp(a@v.test)<12><zz>: Error: save failed to INBOX: Quota exceeded (mailbox for user is full)", "dovecot.quota"),
-    ("master: Warning: service(imap-login): client_limit/service_count (1) reached, client connections are being dropped", "dovecot.client-limit"),
-    ("master: Warning: service(imap-login): process_limit (100) reached, client connections are being dropped", "dovecot.process-limit"),
-    ("master: Warning: fd limit (ulimit -n) is lower than required under max. load (256 < 1000), because of default_client_limit", "dovecot.fd-limit"),
-    ("doveadm: Error: net_connect_unix(/var/run/dovecot/stats-writer) failed: Permission denied", "dovecot.stats-writer"),
-    ("imap(u)<1><a>: Error: Corrupted index cache file /home/u/Maildir/dovecot.index.cache: invalid record size", "dovecot.index"),
-    ("imap-login: Error: Can't load SSL private key (ssl_server_key_file setting): Key file is for a different certificate file", "dovecot.key-mismatch"),
+    (
+        "master: Warning: service(imap-login): client_limit/service_count (1) reached, client connections are being dropped",
+        "dovecot.client-limit",
+    ),
+    (
+        "master: Warning: service(imap-login): process_limit (100) reached, client connections are being dropped",
+        "dovecot.process-limit",
+    ),
+    (
+        "master: Warning: fd limit (ulimit -n) is lower than required under max. load (256 < 1000), because of default_client_limit",
+        "dovecot.fd-limit",
+    ),
+    (
+        "doveadm: Error: net_connect_unix(/var/run/dovecot/stats-writer) failed: Permission denied",
+        "dovecot.stats-writer",
+    ),
+    (
+        "imap(u)<1><a>: Error: Corrupted index cache file /home/u/Maildir/dovecot.index.cache: invalid record size",
+        "dovecot.index",
+    ),
+    (
+        "imap-login: Error: Can't load SSL private key (ssl_server_key_file setting): Key file is for a different certificate file",
+        "dovecot.key-mismatch",
+    ),
     ("master: Error: service(imap): command startup failed, throttling for 2.000 secs", "dovecot.throttled"),
 ]
 
 SYSTEM = [
-    ("kernel", 'audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="open" profile="/usr/sbin/dovecot" name="/srv/mail/" pid=1 comm="imap" requested_mask="r"', "kernel.apparmor"),
-    ("kernel", 'audit: avc: denied { name_connect } for pid=1 comm="smtp" dest=2525 scontext=a tcontext=b tclass=tcp_socket', "kernel.selinux"),
+    (
+        "kernel",
+        'audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="open" profile="/usr/sbin/dovecot" name="/srv/mail/" pid=1 comm="imap" requested_mask="r"',
+        "kernel.apparmor",
+    ),
+    (
+        "kernel",
+        'audit: avc: denied { name_connect } for pid=1 comm="smtp" dest=2525 scontext=a tcontext=b tclass=tcp_socket',
+        "kernel.selinux",
+    ),
     ("systemd", "postfix@-.service: Start request repeated too quickly.", "systemd.start-limit"),
     ("systemd-journald", "Suppressed 1043 messages from postfix.service", "journal.rate-limit"),
 ]
@@ -119,7 +238,10 @@ def test_a_wording_that_no_class_knows_is_still_a_problem() -> None:
 
 
 def test_what_varies_is_captured_and_leaves_the_key() -> None:
-    found = problem("postfix/smtpd", "warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: (reason unavailable), sasl_username=bob")
+    found = problem(
+        "postfix/smtpd",
+        "warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: (reason unavailable), sasl_username=bob",
+    )
     assert found.fields["address"] == "192.0.2.7"
     assert found.fields["user"] == "bob"
     assert "192.0.2.7" not in found.key

@@ -79,7 +79,10 @@ def test_deliveries_rejects_and_logins_are_counted() -> None:
         "Nov 22 10:00:06 mail dovecot: imap-login: Disconnected: Aborted login by logging out (auth failed, 2 attempts in 4 secs): user=<bob>, method=PLAIN, rip=192.0.2.7, lip=10.0.1.10, session=<x>",
     )
     assert found.statuses == {"deferred": 1, "sent": 1, "rejected": 1, "expired": 1}
-    assert {(g.status, g.reason.meaning) for g in found.reasons} >= {("deferred", "connect.refused"), ("rejected", "relay.denied")}
+    assert {(g.status, g.reason.meaning) for g in found.reasons} >= {
+        ("deferred", "connect.refused"),
+        ("rejected", "relay.denied"),
+    }
     assert next(g for g in found.reasons if g.status == "rejected").clients == {"10.0.1.20": 1}
     assert found.auth_failures_by_user == {"bob": 2}
     assert found.auth_failures_by_address == {"192.0.2.7": 2}
@@ -87,9 +90,18 @@ def test_deliveries_rejects_and_logins_are_counted() -> None:
     assert found.last_success == datetime(2026, 11, 22, 10, 0, 2, tzinfo=UTC)
 
 
-HEADS = st.sampled_from(["Nov 22 10:00:00 mail ", "2026-11-22T10:00:00.1Z mail ", "Feb 30 10:00:00 h ", "2026-13-45T99:00:00Z h ", ""])
+HEADS = st.sampled_from(
+    ["Nov 22 10:00:00 mail ", "2026-11-22T10:00:00.1Z mail ", "Feb 30 10:00:00 h ", "2026-13-45T99:00:00Z h ", ""]
+)
 BODIES = st.sampled_from(
-    ["postfix/smtpd[1]: warning: ", "dovecot: auth: Error: ", "kernel: ", "postfix/smtp[9]: A1B2C3: to=<", "dovecot[1]: imap(", "systemd[1]: "]
+    [
+        "postfix/smtpd[1]: warning: ",
+        "dovecot: auth: Error: ",
+        "kernel: ",
+        "postfix/smtp[9]: A1B2C3: to=<",
+        "dovecot[1]: imap(",
+        "systemd[1]: ",
+    ]
 )
 
 

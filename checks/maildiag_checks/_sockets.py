@@ -1,0 +1,313 @@
+"""What is wrong with a socket between Postfix and Dovecot, and the edits of Dovecot's files that cure it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from maildiag.access import READ, WRITE, allows, shown
+from maildiag.dovecot import edits as editing
+from maildiag.dovecot.edits import Edit
+from maildiag.dovecot.tree import Section
+from maildiag.facts.dovecot import DovecotConfig
+from maildiag.facts.dovecot_daemon import DovecotDaemon
+from maildiag.facts.sasl import Endpoint, MailSockets, Purpose
+from maildiag.model import Evidence, Fix, Gap, GapReason, Verdict, critical, ok, unknown
+from maildiag.probes import Connect, Connection, FileInfo, Transcript
+
+DEAD = ("services.dovecot-config", "services.dovecot")
+GUARDS = (("doveconf", "-n"),)
+RESTART = ("systemctl", "restart", "dovecot")
+RELOAD = ("doveadm", "reload")
+_SERVICE = {Purpose.SASL: "auth", Purpose.LMTP: "lmtp"}
+_ROLE = {Purpose.SASL: "authentication", Purpose.LMTP: "LMTP"}
+_MODE = {Purpose.SASL: "0660", Purpose.LMTP: "0600"}
+_OTHER_TYPES = ("-master", "-userdb", "/login", "/tokenlogin")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a socket is judged with."""
+
+    id: str
+    sockets: MailSockets
+    config: DovecotConfig
+    daemon: DovecotDaemon | None
+
+    @property
+    def running(self) -> bool:
+        """False only where it is known that Dovecot does not run."""
+        return self.daemon is None or self.daemon.running
+
+
+def outcome(endpoint: Endpoint) -> tuple[Connect | None, str]:
+    """How the connection ended, with the system's words; None where it could not be tried."""
+    match endpoint.answer:
+        case Connection(outcome=result, error=error):
+            return result, error
+        case Transcript(connect=result, error=error):
+            return result, error
+        case Gap() as gap:
+            return None, str(gap)
+
+
+def judge(scene: Scene, endpoint: Endpoint) -> Verdict:
+    """The first thing that is wrong with the socket, in the order in which Postfix would meet it."""
+    result, error = outcome(endpoint)
+    if isinstance(endpoint.info, Gap) and endpoint.info.reason is GapReason.DENIED:
+        return unknown(f"Could not look at {endpoint.shown}", detail=str(endpoint.info), subject=endpoint.shown)
+    if endpoint.hidden:
+        return _hidden(scene, endpoint)
+    if isinstance(endpoint.info, Gap):
+        return _absent(scene, endpoint)
+    if result is Connect.REFUSED or (result is not None and result not in (Connect.CONNECTED, Connect.DENIED)):
+        return _refused(scene, endpoint, error)
+    if endpoint.path and endpoint.path.endswith(_OTHER_TYPES) and endpoint.purpose is Purpose.SASL:
+        return _wrong_kind(scene, endpoint)
+    if isinstance(endpoint.info, FileInfo) and not _usable(scene.sockets, endpoint.info):
+        return _closed(scene, endpoint, endpoint.info)
+    if result is None:
+        return unknown(f"Could not connect to {endpoint.shown}", detail=error, subject=endpoint.shown)
+    return ok(
+        f"Postfix can reach Dovecot's {_ROLE[endpoint.purpose]} socket {endpoint.shown}",
+        subject=endpoint.shown,
+        evidence=_evidence(scene, endpoint),
+    )
+
+
+def _usable(sockets: MailSockets, info: FileInfo) -> bool:
+    return allows(info, READ | WRITE, sockets.owner, sockets.groups)
+
+
+def _evidence(scene: Scene, endpoint: Endpoint, error: str = "") -> tuple[Evidence, ...]:
+    found = [Evidence("postconf -x", f"{endpoint.setting} = {endpoint.value} ({', '.join(endpoint.services)})")]
+    if isinstance(endpoint.info, FileInfo):
+        found.append(Evidence(f"stat {endpoint.path}", shown(endpoint.info)))
+    elif isinstance(endpoint.info, Gap):
+        found.append(Evidence(f"stat {endpoint.path}", "No such file or directory"))
+    if error:
+        found.append(Evidence(f"connect {endpoint.shown}", error))
+    section = _listener(scene.config, endpoint.path)
+    if section and section.place.file:
+        found.append(Evidence(section.place.file, f"{section.place.line}: {scene.config.source_line(section.place)}"))
+    return tuple(found)
+
+
+def _listener(config: DovecotConfig, path: str) -> Section | None:
+    """The unix_listener of that path in the files, else in the effective settings."""
+    for tree in (config.source, config.effective):
+        found = [each for each in tree.of_kind("unix_listener") if _full(config, each.name) == path]
+        if found:
+            return found[-1]
+    return None
+
+
+def _full(config: DovecotConfig, name: str) -> str:
+    return name if name.startswith("/") else f"{config.value('base_dir', '/run/dovecot')}/{name}"
+
+
+def _without_it(purpose: Purpose) -> str:
+    if purpose is Purpose.SASL:
+        return (
+            'smtpd ends with "fatal: no SASL authentication mechanisms" and is throttled: every port that offers AUTH '
+            "greets nobody, port 25 included."
+        )
+    return "Mail for the mailboxes stays in the queue."
+
+
+def _hidden(scene: Scene, endpoint: Endpoint) -> Verdict:
+    services = ", ".join(endpoint.hidden)
+    queue = scene.sockets.queue_directory
+    inside = _inside_queue(scene, endpoint.purpose)
+    fixes: tuple[Fix, ...] = ()
+    if endpoint.path.startswith(queue + "/"):
+        fixes = (_point_postfix(scene, endpoint, endpoint.path.removeprefix(queue + "/")),)
+    elif len(inside) == 1:
+        fixes = (_point_postfix(scene, endpoint, inside[0]),)
+    return critical(
+        f"{endpoint.setting} = {endpoint.value} is an absolute path, and {services} runs chrooted in {queue}",
+        detail="It looks for it below its root and finds nothing. " + _without_it(endpoint.purpose),
+        subject=endpoint.shown,
+        evidence=_evidence(scene, endpoint),
+        fixes=fixes,
+        explained_by=(),
+    )
+
+
+def _absent(scene: Scene, endpoint: Endpoint) -> Verdict:
+    listener = _listener(scene.config, endpoint.path)
+    what = f"There is no {_ROLE[endpoint.purpose]} socket {endpoint.path}"
+    evidence = _evidence(scene, endpoint)
+    if listener and not scene.running:
+        return critical(
+            f"{what}: Dovecot does not run",
+            detail=_without_it(endpoint.purpose),
+            subject=endpoint.shown,
+            evidence=evidence,
+            explained_by=DEAD,
+        )
+    if listener:
+        return critical(
+            f"{what}, though Dovecot is configured to listen there",
+            detail="Dovecot made no such socket since it was started, or somebody removed it. "
+            + _without_it(endpoint.purpose),
+            subject=endpoint.shown,
+            evidence=evidence,
+            fixes=(_restart(scene, endpoint),),
+            explained_by=DEAD,
+        )
+    return critical(
+        f"{what}, and Dovecot is not configured to listen there",
+        detail=_listening(scene, endpoint.purpose) + _without_it(endpoint.purpose),
+        subject=endpoint.shown,
+        evidence=evidence,
+        fixes=tuple(_ways_to_meet(scene, endpoint)),
+        explained_by=("services.dovecot-config",),
+    )
+
+
+def _listening(scene: Scene, purpose: Purpose) -> str:
+    found = _inside_queue(scene, purpose)
+    return f"Dovecot listens on {', '.join(found)} in Postfix's queue directory. " if found else ""
+
+
+def _inside_queue(scene: Scene, purpose: Purpose) -> list[str]:
+    """Sockets of the right service that Dovecot has in Postfix's queue directory, relative to it."""
+    prefix = scene.sockets.queue_directory + "/"
+    return [
+        each.name.removeprefix(prefix)
+        for each in scene.config.effective.of_kind("unix_listener")
+        if each.name.startswith(prefix)
+        and any(outer.kind == "service" and outer.name == _SERVICE[purpose] for outer in each.within)
+    ]
+
+
+def _ways_to_meet(scene: Scene, endpoint: Endpoint) -> Iterator[Fix]:
+    inside = _inside_queue(scene, endpoint.purpose)
+    if len(inside) == 1:
+        yield _point_postfix(scene, endpoint, inside[0])
+    add = _add_listener(scene, endpoint)
+    if add and len(inside) != 1:
+        yield add
+
+
+def _point_postfix(scene: Scene, endpoint: Endpoint, relative: str) -> Fix:
+    value = relative if endpoint.purpose is Purpose.SASL else f"lmtp:unix:{relative}"
+    overridden = [
+        each for each in endpoint.services if endpoint.purpose is Purpose.SASL and each in scene.sockets.sasl_types
+    ]
+    return Fix(
+        id=f"{scene.id}/point-postfix",
+        title=f"Let Postfix use {relative}, where Dovecot listens",
+        commands=(("postconf", "-e", f"{endpoint.setting} = {value}"), ("postfix", "reload")),
+        automatic=bool(overridden) or endpoint.purpose is Purpose.LMTP,
+        changes=("/etc/postfix/main.cf",),
+        verify=(scene.id,),
+        guards=(("postfix", "check"),),
+    )
+
+
+def _add_listener(scene: Scene, endpoint: Endpoint) -> Fix | None:
+    """Lines for the socket, behind the first line of the service's section in the files."""
+    service = _SERVICE[endpoint.purpose]
+    section = next((each for each in scene.config.source.of_kind("service") if each.name == service), None)
+    if section is None or not section.place.file:
+        return None
+    owner = scene.sockets.owner
+    lines = (
+        scene.config.source_line(section.place),
+        f"  unix_listener {endpoint.path} {{",
+        f"    mode = {_MODE[endpoint.purpose]}",
+        f"    user = {owner}",
+        f"    group = {owner}",
+        "  }",
+    )
+    edit = Edit(section.place, lines)
+    return Fix(
+        id=f"{scene.id}/add-listener",
+        title=f"Let Dovecot listen on {endpoint.path} for Postfix",
+        commands=(*editing.commands((edit,)), RELOAD if scene.running else RESTART),
+        automatic=endpoint.path.startswith(scene.sockets.queue_directory + "/"),
+        changes=(section.place.file,),
+        verify=(scene.id,),
+        guards=GUARDS,
+    )
+
+
+def _restart(scene: Scene, endpoint: Endpoint) -> Fix:
+    return Fix(
+        id=f"{scene.id}/restart",
+        title="Restart Dovecot, which makes its sockets anew",
+        commands=(RESTART,),
+        automatic=True,
+        verify=(scene.id,),
+        guards=GUARDS,
+        disrupts="logged-in mail clients are disconnected and come back by themselves",
+    )
+
+
+def _refused(scene: Scene, endpoint: Endpoint, error: str) -> Verdict:
+    why = "nobody listens there any more" if scene.running else "Dovecot does not run"
+    return critical(
+        f"Postfix cannot reach Dovecot's {_ROLE[endpoint.purpose]} socket {endpoint.shown}: {error} ({why})",
+        detail=_without_it(endpoint.purpose),
+        subject=endpoint.shown,
+        evidence=_evidence(scene, endpoint, error),
+        fixes=(_restart(scene, endpoint),) if scene.running else (),
+        explained_by=DEAD,
+    )
+
+
+def _wrong_kind(scene: Scene, endpoint: Endpoint) -> Verdict:
+    return critical(
+        f"{endpoint.path} is not the socket that Postfix needs: Dovecot tells its kind by the end of its name",
+        detail='Postfix says "Connected to wrong auth socket". A name ending in auth, or type = auth, makes it the right one.',
+        subject=endpoint.shown,
+        evidence=_evidence(scene, endpoint),
+        explained_by=(),
+    )
+
+
+def _closed(scene: Scene, endpoint: Endpoint, info: FileInfo) -> Verdict:
+    owner = scene.sockets.owner
+    return critical(
+        f"{endpoint.path} is closed to Postfix: mode {info.mode:04o}, {info.owner}:{info.group}, and Postfix is {owner}",
+        detail='Postfix logs "Permission denied". ' + _without_it(endpoint.purpose),
+        subject=endpoint.shown,
+        evidence=_evidence(scene, endpoint),
+        fixes=tuple(_open_up(scene, endpoint)),
+        explained_by=("services.dovecot-config",),
+    )
+
+
+def _open_up(scene: Scene, endpoint: Endpoint) -> Iterator[Fix]:
+    """Owner, group and mode of the listener in the files; never 0666, which lets every account try passwords."""
+    section = _listener(scene.config, endpoint.path)
+    if section is None or not section.place.file:
+        yield _restart(scene, endpoint)
+        return
+    owner, mode = scene.sockets.owner, _MODE[endpoint.purpose]
+    wanted = {"mode": mode, "user": owner, "group": owner}
+    edits, missing = [], dict(wanted)
+    for each in scene.config.source.inside(section):
+        if each.name in wanted:
+            missing.pop(each.name, None)
+            if each.value != wanted[each.name]:
+                indent = each.raw[: len(each.raw) - len(each.raw.lstrip())]
+                edits.append(Edit(each.place, (f"{indent}{each.name} = {wanted[each.name]}",)))
+    if missing:
+        line = scene.config.source_line(section.place)
+        edits.append(Edit(section.place, (line, *(f"    {name} = {value}" for name, value in missing.items()))))
+    if not edits:
+        yield _restart(scene, endpoint)
+        return
+    yield Fix(
+        id=f"{scene.id}/open-to-postfix",
+        title=f"Give the socket to {owner}, mode {mode}",
+        commands=(*editing.commands(edits), RELOAD),
+        automatic=True,
+        changes=editing.files(edits),
+        verify=(scene.id,),
+        guards=GUARDS,
+        why="Never mode 0666: it would let every account of this host try passwords.",
+    )

@@ -1,0 +1,302 @@
+"""Step 4, this host's side: do the ports listen that should, and are addresses and routes in order?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.routes import Link, Routes
+from maildiag.facts.sockets import Owner, Port, Sockets, dovecot_protocols, is_any, is_loopback
+from maildiag.model import (
+    Evidence,
+    Fix,
+    HostRole,
+    Risk,
+    Role,
+    Step,
+    Verdict,
+    critical,
+    notice,
+    ok,
+    skipped,
+    warning,
+)
+from maildiag.probes import Listener
+from maildiag.registry import BOTH, check
+from maildiag.text import plural
+
+_BLAME = {
+    Owner.POSTFIX: (
+        "services.port-taken",
+        "services.postfix",
+        "services.master-cf",
+        "services.main-cf",
+        "services.unloaded-changes",
+    ),
+    Owner.DOVECOT: ("services.port-taken", "services.dovecot", "services.dovecot-config"),
+    Owner.SETTINGS: ("services.port-taken", "services.postfix", "services.dovecot"),
+}
+_PROGRAMS = {
+    Owner.POSTFIX: ("master", "systemd", "docker-proxy", "haproxy"),
+    Owner.DOVECOT: ("dovecot", "systemd", "docker-proxy", "haproxy", "nginx"),
+}
+_SOURCE = "listening sockets"
+
+
+@check(
+    "connectivity.listeners",
+    step=Step.CONNECTIVITY,
+    asks="Does everything listen where the configuration says?",
+    roles=BOTH,
+    explained_by=tuple(dict.fromkeys(edge for edges in _BLAME.values() for edge in edges)),
+)
+def listeners(sockets: Sockets, role: HostRole, postfix: Postfix | None, dovecot: Dovecot | None) -> Iterator[Verdict]:
+    """Configured ports against the kernel's sockets. Source: master(5), postconf(5) inet_interfaces, doveconf(1)."""
+    server = role.role is Role.MAIL_SERVER
+    if not sockets.expected:
+        yield skipped("No port is configured")
+    for port in sockets.expected:
+        yield _port(port, sockets, server)
+    if server and postfix is not None and postfix.installed:
+        yield from _without_smtp(sockets, postfix)
+    if server and dovecot is not None and dovecot.installed:
+        yield from _without_imap(dovecot)
+
+
+def _port(port: Port, sockets: Sockets, server: bool) -> Verdict:
+    found = sockets.on(port.number)
+    shown = (Evidence(_SOURCE, _shown(found) or f"nothing listens on port {port.number}"), _configured(port))
+    subject = str(port.number)
+    if not found:
+        return critical(
+            f"Nothing listens on port {port.number} ({port.name})",
+            detail=f"{_name(port)} should: {port.line}",
+            subject=subject,
+            evidence=shown,
+            explained_by=_BLAME[port.owner],
+        )
+    strangers = [each for each in found if each.program and each.program not in _PROGRAMS.get(port.owner, ())]
+    if strangers and port.owner is not Owner.SETTINGS:
+        return critical(
+            f"Port {port.number} ({port.name}) is held by {strangers[0].program}, not by {_name(port)}",
+            subject=subject,
+            evidence=shown,
+            explained_by=("services.port-taken",),
+        )
+    return _bound(port, sockets, server, shown)
+
+
+def _bound(port: Port, sockets: Sockets, server: bool, shown: tuple[Evidence, ...]) -> Verdict:
+    """The addresses that are bound against those that the configuration names."""
+    found = sockets.on(port.number)
+    subject = str(port.number)
+    wanted = _wanted(port, sockets)
+    missing = [each for each in wanted if not any(is_any(one.address) or one.address == each for one in found)]
+    if missing:
+        return (critical if server else warning)(
+            f"Port {port.number} ({port.name}) does not listen on {', '.join(missing)}",
+            detail="The configuration says so, but the running program was not restarted since: a reload is not enough.",
+            subject=subject,
+            evidence=shown,
+            fixes=(_restart(port),),
+            explained_by=(),
+        )
+    if server and port.addresses and all(is_loopback(each) for each in port.addresses):
+        return _loopback_only(port, shown)
+    if not server and port.addresses and sockets.open_to_others(port.number) and not _reaches(port):
+        return notice(
+            f"Port {port.number} still listens on the network although the configuration says loopback",
+            subject=subject,
+            evidence=shown,
+            fixes=(_restart(port),),
+        )
+    return ok(f"Port {port.number} ({port.name}) listens", subject=subject, evidence=shown[:1])
+
+
+def _wanted(port: Port, sockets: Sockets) -> list[str]:
+    """The addresses that must be bound: named ones that the host has, or its first own address where all are meant."""
+    own = [each for each in sockets.own if ":" not in each]
+    if not port.addresses:
+        return own[:1]
+    return [each for each in port.addresses if each in own or (is_loopback(each) and ":" not in each)]
+
+
+def _reaches(port: Port) -> bool:
+    return not port.addresses or any(not is_loopback(each) for each in port.addresses)
+
+
+def _loopback_only(port: Port, shown: tuple[Evidence, ...]) -> Verdict:
+    subject = str(port.number)
+    if port.owner is Owner.DOVECOT:
+        return warning(
+            f"Dovecot serves {port.name} on loopback only: mail clients on other hosts are refused",
+            subject=subject,
+            evidence=shown,
+            explained_by=(),
+        )
+    if port.number not in (25, 465, 587):
+        return ok(f"Port {port.number} listens on loopback, as configured", subject=subject, evidence=shown[:1])
+    own_setting = not port.line.split()[0].rpartition(":")[0]
+    fix = Fix(
+        id="connectivity.listeners/all-interfaces",
+        title="Let Postfix listen on every interface",
+        commands=(("postconf", "-e", "inet_interfaces = all"), ("postfix", "stop"), ("postfix", "start")),
+        risk=Risk.MEDIUM,
+        changes=("/etc/postfix/main.cf",),
+        guards=(("postfix", "check"),),
+        verify=("connectivity.listeners",),
+        disrupts="Postfix is stopped for a second",
+        why="A mail server that listens on loopback alone refuses every other host; inet_interfaces needs a restart.",
+    )
+    return critical(
+        f"Postfix listens on loopback only: other hosts are refused on port {port.number}",
+        subject=subject,
+        evidence=shown,
+        fixes=(fix,) if own_setting else (),
+        explained_by=(),
+    )
+
+
+def _restart(port: Port) -> Fix:
+    unit = "dovecot" if port.owner is Owner.DOVECOT else "postfix"
+    commands = (("systemctl", "restart", unit),) if unit == "dovecot" else (("postfix", "stop"), ("postfix", "start"))
+    return Fix(
+        id=f"connectivity.listeners/restart-{unit}",
+        title=f"Restart {unit.capitalize()}, so that it binds the configured addresses",
+        commands=commands,
+        guards=(("doveconf", "-x", "-n") if unit == "dovecot" else ("postfix", "check"),),
+        verify=("connectivity.listeners",),
+        automatic=True,
+        disrupts="connections under way are cut",
+        why="master(8) reads inet_interfaces when it starts, not when it is reloaded.",
+    )
+
+
+def _without_smtp(sockets: Sockets, postfix: Postfix) -> Iterator[Verdict]:
+    if any(port.owner is Owner.POSTFIX and port.number == 25 for port in sockets.expected):
+        return
+    line = "smtp inet n - y - - smtpd"
+    fix = Fix(
+        id="connectivity.listeners/enable-smtp",
+        title="Put the smtp service back into master.cf",
+        commands=(("postconf", "-M", f"smtp/inet={line}"), ("postfix", "reload")),
+        risk=Risk.MEDIUM,
+        changes=(f"{postfix.config_directory}/master.cf",),
+        guards=(("postfix", "check"),),
+        verify=("connectivity.listeners",),
+    )
+    yield critical(
+        "master.cf has no active smtp service: the server takes no mail on port 25",
+        subject="25",
+        evidence=(Evidence("postconf -M", _postfix_lines(sockets) or "no inet service for port 25"),),
+        fixes=(fix,),
+        explained_by=("services.master-cf",),
+    )
+
+
+def _postfix_lines(sockets: Sockets) -> str:
+    return "\n".join(each.line for each in sockets.expected if each.owner is Owner.POSTFIX)
+
+
+def _without_imap(dovecot: Dovecot) -> Iterator[Verdict]:
+    protocols = dovecot_protocols(dovecot)
+    if "imap" in protocols or not dovecot.text:
+        return
+    told = Evidence("doveconf -n", f"protocols = {' '.join(protocols)}")
+    if "pop3" in protocols:
+        yield warning(
+            "Dovecot serves no IMAP, only POP3",
+            detail="`imap` is missing from `protocols`; the documentation serves both.",
+            subject="imap",
+            evidence=(told,),
+            explained_by=(),
+        )
+    else:
+        yield critical(
+            "Dovecot serves neither IMAP nor POP3: nobody can read mail",
+            subject="imap",
+            evidence=(told,),
+            explained_by=("services.dovecot-config",),
+        )
+
+
+def _name(port: Port) -> str:
+    return {"postfix": "Postfix", "dovecot": "Dovecot"}.get(port.owner, "a service")
+
+
+def _configured(port: Port) -> Evidence:
+    source = {"postfix": "postconf -M", "dovecot": "doveconf -n"}.get(port.owner, "settings")
+    where = f"\naddresses: {', '.join(port.addresses)}" if port.addresses else ""
+    return Evidence(source, port.line + where)
+
+
+def _shown(found: tuple[Listener, ...]) -> str:
+    return "\n".join(
+        f"LISTEN {each.address}:{each.port}" + (f" {each.program} (pid {each.pid})" if each.program else "")
+        for each in found
+    )
+
+
+@check(
+    "connectivity.route",
+    step=Step.CONNECTIVITY,
+    asks="Has the host an address, an interface that is up, and a route?",
+    roles=BOTH,
+)
+def route(routes: Routes, postfix: Postfix | None) -> Iterator[Verdict]:
+    """Interfaces, addresses and the default route. Source: ip-address(8), ip-route(8), postconf(5) smtp_bind_address."""
+    links = [each for each in routes.links if not each.loopback]
+    up = [each for each in links if each.up and any(":" not in one for one in each.prefixes)]
+    shown = Evidence("ip -j addr", "\n".join(_link(each) for each in routes.links))
+    if not up:
+        yield critical("No interface but loopback is up and has an IPv4 address", evidence=(shown,), explained_by=())
+        return
+    yield from _loopback(routes, shown)
+    yield from _bind_address(routes, postfix, shown)
+    default = [each for each in routes.routes if each.destination == "default"]
+    table = Evidence("ip -j -4 route", "\n".join(map(str, routes.routes)) or "no route")
+    if default and default[0].kind in ("blackhole", "unreachable", "prohibit"):
+        yield warning(f"The default route is {default[0].kind}", subject="default", evidence=(table,))
+    elif not default:
+        yield notice("There is no default route: only hosts in the own networks are reached", evidence=(table,))
+    else:
+        yield ok(f"{plural(len(up), 'interface')} up, default route via {default[0].gateway}", evidence=(table,))
+
+
+def _loopback(routes: Routes, shown: Evidence) -> Iterator[Verdict]:
+    lo = next((each for each in routes.links if each.loopback), None)
+    if lo is None or not lo.up or not any(each.startswith("127.0.0.1") for each in lo.prefixes):
+        fix = Fix(
+            id="connectivity.route/loopback-up",
+            title="Bring loopback up",
+            commands=(("ip", "link", "set", "lo", "up"),),
+            undo=(("ip", "link", "set", "lo", "down"),),
+            verify=("connectivity.route",),
+            automatic=lo is not None and not lo.up,
+        )
+        yield critical("Loopback is down or has no 127.0.0.1", subject="lo", evidence=(shown,), fixes=(fix,))
+
+
+def _bind_address(routes: Routes, postfix: Postfix | None, shown: Evidence) -> Iterator[Verdict]:
+    bind = postfix.get("smtp_bind_address") if postfix else ""
+    if bind and routes.link_of(bind) is None:
+        fix = Fix(
+            id="connectivity.route/bind-address",
+            title="Let the kernel choose the source address again",
+            commands=(("postconf", "-X", "smtp_bind_address"), ("postfix", "reload")),
+            changes=("/etc/postfix/main.cf",),
+            guards=(("postfix", "check"),),
+            verify=("connectivity.route",),
+            why=f"No interface has {bind}: every connection of the smtp client fails.",
+        )
+        yield critical(
+            f"smtp_bind_address = {bind}, which no interface of this host has",
+            subject="smtp_bind_address",
+            evidence=(Evidence("postconf -x", f"smtp_bind_address = {bind}"), shown),
+            fixes=(fix,),
+        )
+
+
+def _link(each: Link) -> str:
+    return f"{each.name}: {'up' if each.up else 'down'}, mtu {each.mtu}, {' '.join(each.prefixes) or 'no address'}"

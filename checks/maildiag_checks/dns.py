@@ -1,0 +1,283 @@
+"""Step 5, as this host looks names up: resolver, relayhost, disagreements between sources, and the chroot's copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from maildiag import edits
+from maildiag.facts.names import Chroot, OwnName, Resolver
+from maildiag.facts.relay import Relay, is_address
+from maildiag.model import (
+    Evidence,
+    Fix,
+    Gap,
+    HostRole,
+    Role,
+    Status,
+    Step,
+    Verdict,
+    critical,
+    notice,
+    ok,
+    skipped,
+    warning,
+)
+from maildiag.probes import DnsAnswer, DnsStatus
+from maildiag.registry import BOTH, check
+from maildiag.text import plural
+
+_FILE = "/etc/resolv.conf"
+
+
+@check(
+    "dns.resolver",
+    step=Step.DNS,
+    asks="Does every name server of this host answer?",
+    roles=BOTH,
+    explained_by=("firewall.outbound", "firewall.inbound", "connectivity.route", "services.backend"),
+)
+def resolver(resolver: Resolver, relay: Relay | None, role: HostRole) -> Iterator[Verdict]:
+    """Each server of resolv.conf is asked by itself. Source: resolv.conf(5), RFC 1035 section 4.1.1."""
+    needed = role.role is Role.MAIL_SERVER or (relay is not None and relay.hop is not None and not relay.hop.literal)
+    if not resolver.servers:
+        verdict = warning if needed else notice
+        yield verdict(
+            "resolv.conf names no name server",
+            detail="The resolver then asks 127.0.0.1.",
+            evidence=(Evidence(_FILE, resolver.text.strip() or "(empty)"),),
+        )
+        return
+    alive = [_alive(each) for each in resolver.answers]
+    shown = (Evidence(_FILE, resolver.text.strip()), *_answers(resolver))
+    if all(alive):
+        yield ok(f"{plural(len(alive), 'name server')} answered: {', '.join(resolver.servers[:3])}", evidence=shown)
+    elif not any(alive):
+        yield _all_dead(resolver, needed, shown)
+    else:
+        for server, answer in zip(resolver.servers, resolver.answers, strict=False):
+            if not _alive(answer):
+                yield _one_dead(resolver, server, answer, shown)
+
+
+def _all_dead(resolver: Resolver, needed: bool, shown: tuple[Evidence, ...]) -> Verdict:
+    said = _said(resolver.answers[0])
+    return (critical if needed else warning)(
+        f"No name server answers: {said}",
+        detail=(
+            f"Asked for {resolver.asked}: {', '.join(resolver.servers[:3])}. Names cannot be looked up, mail waits."
+            if needed
+            else "The relayhost is an address, so that mail still flows; every other look-up fails or is slow."
+        ),
+        subject=", ".join(resolver.servers[:3]),
+        data={"servers": list(resolver.servers[:3])},
+        evidence=shown,
+    )
+
+
+def _one_dead(resolver: Resolver, server: str, answer: DnsAnswer | Gap, shown: tuple[Evidence, ...]) -> Verdict:
+    first = resolver.servers[0] == server
+    number = next(
+        (at for at, line in enumerate(resolver.text.splitlines(), 1) if line.split()[:2] == ["nameserver", server]), 0
+    )
+    fix = Fix(
+        id="dns.resolver/drop-server",
+        title=f"Do not ask {server} any more",
+        commands=(edits.comment_line(_FILE, number),),
+        changes=(_FILE,),
+        verify=("dns.resolver",),
+        why="Where a program writes resolv.conf (NetworkManager, systemd-resolved, DHCP), change its settings instead.",
+    )
+    return warning(
+        f"The name server {server} does not answer: {_said(answer)}",
+        detail=(
+            "It is asked first: every look-up waits for it, 5 seconds by default." if first else "It is no reserve."
+        ),
+        subject=server,
+        evidence=shown,
+        fixes=(fix,) if number else (),
+    )
+
+
+def _alive(answer: DnsAnswer | Gap) -> bool:
+    return isinstance(answer, DnsAnswer) and answer.knows
+
+
+def _said(answer: DnsAnswer | Gap) -> str:
+    if isinstance(answer, Gap):
+        return answer.detail
+    words = {
+        DnsStatus.TIMEOUT: "no answer in time",
+        DnsStatus.SERVER_FAILURE: "it answers SERVFAIL",
+        DnsStatus.REFUSED: "it refuses to answer this host",
+        DnsStatus.NO_SUCH_NAME: "no such name (NXDOMAIN)",
+        DnsStatus.NO_DATA: "no such record",
+    }
+    if answer.status is DnsStatus.ANSWER:
+        return ", ".join(answer.records)
+    return words.get(
+        answer.status, f"{answer.status.value} ({answer.detail})" if answer.detail else answer.status.value
+    )
+
+
+def _answers(resolver: Resolver) -> Iterator[Evidence]:
+    for server, answer in zip(resolver.servers, resolver.answers, strict=False):
+        yield Evidence(f"dig {resolver.asked} A @{server}", _said(answer))
+
+
+@check(
+    "dns.relayhost",
+    step=Step.DNS,
+    asks="Does Postfix find the relayhost's address?",
+    roles=BOTH,
+    explained_by=("dns.resolver", "dns.chroot"),
+)
+def relayhost(relay: Relay) -> Iterator[Verdict]:
+    """MX and address look-ups as smtp(8) makes them. Source: postconf(5) relayhost, smtp_host_lookup, RFC 5321 section 5."""
+    if relay.hop is None:
+        yield skipped("No relayhost is set")
+        return
+    host, subject = relay.hop.host, relay.hop.text
+    if relay.hop.literal:
+        yield ok(f"The relayhost {subject} is an address: no look-up is needed", subject=subject)
+        return
+    shown = tuple(_look_ups(relay))
+    if relay.addresses:
+        yield ok(f"The relayhost {subject} is {', '.join(relay.addresses)}", subject=subject, evidence=shown)
+        return
+    local = tuple(each for _, some in relay.system for each in some)
+    failed = [answer for _, answer in relay.dns if not _alive(answer)]
+    mx_failed = relay.mx is not None and not _alive(relay.mx)
+    if local and "native" not in relay.lookup:
+        yield critical(
+            f"The system knows {host}, the DNS does not, and Postfix asks the DNS only",
+            detail="smtp_host_lookup = dns: /etc/hosts does not count for Postfix, although ping and getent find the name.",
+            subject=subject,
+            evidence=shown,
+            fixes=(_native(relay),),
+            explained_by=("dns.resolver",) if failed or mx_failed else (),
+        )
+    elif failed or mx_failed:
+        answer = relay.mx if mx_failed and relay.mx is not None else failed[0]
+        yield critical(
+            f"The look-up of the relayhost {host} fails: {_said(answer)}",
+            subject=subject,
+            evidence=shown,
+        )
+    else:
+        yield critical(
+            f"The relayhost {host} does not exist: {_said(relay.mx or relay.dns[0][1])}",
+            detail="Is the name misspelt? Without [ ] Postfix looks for an MX record of the name first.",
+            subject=subject,
+            evidence=shown,
+            explained_by=("dns.chroot", "connectivity.relay-settings"),
+        )
+
+
+def _look_ups(relay: Relay) -> Iterator[Evidence]:
+    assert relay.hop is not None
+    yield Evidence("postconf -x", f"relayhost = {relay.hop.text}\nsmtp_host_lookup = {relay.lookup}")
+    if relay.mx is not None:
+        yield Evidence(f"dig {relay.hop.host} MX", _said(relay.mx))
+    for name, answer in relay.dns:
+        yield Evidence(f"dig {name} A", _said(answer))
+    for name, local in relay.system:
+        yield Evidence(f"getent ahostsv4 {name}", ", ".join(local) or "not found")
+
+
+def _native(relay: Relay) -> Fix:
+    assert relay.hop is not None
+    hop = f"[{relay.hop.host}]:{relay.hop.port}"
+    return Fix(
+        id="dns.relayhost/native",
+        title="Let Postfix look host names up as the system does",
+        commands=(
+            ("postconf", "-e", "smtp_host_lookup = native", f"relayhost = {hop}"),
+            ("systemctl", "restart", "postfix"),
+        ),
+        changes=("/etc/postfix/main.cf",),
+        guards=(("postfix", "check"),),
+        verify=("dns.relayhost", "connectivity.relayhost"),
+        automatic=True,
+        why="A restart, because Debian copies /etc/hosts into the chroot only when Postfix starts.",
+    )
+
+
+@check(
+    "dns.disagreement",
+    step=Step.DNS,
+    asks="Do the hosts file and the DNS agree on the names that mail needs?",
+    roles=BOTH,
+    explained_by=("dns.resolver", "dns.hosts-file"),
+)
+def disagreement(relay: Relay | None, own: OwnName) -> Iterator[Verdict]:
+    """Two sources for one name. Source: nsswitch.conf(5), hosts(5), postconf(5) smtp_host_lookup."""
+    found = list(_relay_disagreement(relay, own)) if relay else []
+    yield from found
+    if not found:
+        yield ok("The hosts file and the DNS tell no different addresses")
+
+
+def _relay_disagreement(relay: Relay, own: OwnName) -> Iterator[Verdict]:
+    dns = dict(relay.dns)
+    for name, local in relay.system:
+        answer = dns.get(name)
+        if not local or not isinstance(answer, DnsAnswer) or answer.status is not DnsStatus.ANSWER:
+            continue
+        records = [each for each in answer.records if is_address(each)]
+        if set(records) & set(local) or not records:
+            continue
+        uses = "the system's look-up" if relay.lookup.startswith("native") else "the DNS"
+        lines = "\n".join(f"{each.number}: {each.text}" for each in own.hosts if name in each.names)
+        reached = relay.answered is not None
+        yield (warning if reached else critical)(
+            f"{name} is {', '.join(records)} in the DNS, but {', '.join(local)} for the system",
+            detail=f"Postfix uses {uses}" + ("." if reached else ", and does not reach the relay there."),
+            subject=name,
+            evidence=(*_look_ups(relay), *([Evidence("/etc/hosts", lines)] if lines else [])),
+        )
+
+
+@check(
+    "dns.chroot",
+    step=Step.DNS,
+    asks="Are Postfix's copies of the system's files in its chroot up to date?",
+    roles=BOTH,
+    explained_by=(),
+)
+def chroot(chroot: Chroot) -> Iterator[Verdict]:
+    """Debian copies resolv.conf, hosts, services and nsswitch.conf when Postfix starts. Source: master(5) chroot."""
+    if not chroot.services:
+        yield skipped("No service that looks names up runs chrooted")
+        return
+    if not chroot.stale:
+        yield ok(f"The copies in {chroot.directory}/etc are those of the system")
+        return
+    dead = [server for server, answer in chroot.answers if not _alive(answer)]
+    useless = bool(chroot.answers) and len(dead) == len(chroot.answers)
+    fix = Fix(
+        id="dns.chroot/copy-again",
+        title="Restart Postfix, which copies the files again",
+        commands=(("systemctl", "restart", "postfix"),),
+        guards=(("postfix", "check"),),
+        verify=("dns.chroot",),
+        automatic=True,
+        disrupts="Postfix is stopped for a second",
+    )
+    names = [each.name for each in chroot.stale]
+    status = Status.CRITICAL if useless else Status.WARNING
+    yield Verdict(
+        status=status,
+        title=f"{', '.join(names)} in Postfix's chroot {'is' if len(names) == 1 else 'are'} out of date",
+        detail=(
+            f"{', '.join(chroot.services)} run chrooted in {chroot.directory} and read the copy, not the system's file."
+            + (f" The name server that only the copy names does not answer: {', '.join(dead)}." if dead else "")
+        ),
+        subject=names[0],
+        data={"files": list(names)},
+        evidence=tuple(
+            Evidence(f"{place}/{each.name}", text if text is not None else "(missing)")
+            for each in chroot.stale
+            for place, text in ((chroot.directory, each.copy), ("", each.system))
+        ),
+        fixes=(fix,),
+    )

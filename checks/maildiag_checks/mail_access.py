@@ -1,0 +1,152 @@
+"""Step 4: do Dovecot's IMAP and POP3 ports answer as a mail client expects?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from maildiag.dialogue_text import evidence
+from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.smtp import OwnDialogues, Talk
+from maildiag.facts.sockets import Port
+from maildiag.model import Evidence, Gap, Step, Verdict, critical, ok, skipped, unknown
+from maildiag.probes import Protocol, Tls, Transcript
+from maildiag.registry import SERVER, check
+from maildiag.text import first_line
+from maildiag_checks.smtp import connection
+
+_EDGES = (
+    "connectivity.listeners",
+    "firewall.inbound",
+    "connectivity.route",
+    "connectivity.certificate",
+    "services.dovecot",
+    "services.dovecot-limits",
+    "services.dovecot-config",
+    "services.disk",
+)
+_GREETINGS = {Protocol.IMAP: "* OK", Protocol.POP3: "+OK"}
+
+
+@check(
+    "connectivity.imap",
+    step=Step.CONNECTIVITY,
+    asks="Does Dovecot answer mail clients over IMAP?",
+    roles=SERVER,
+    explained_by=_EDGES,
+)
+def imap(own: OwnDialogues, dovecot: Dovecot) -> Iterator[Verdict]:
+    """Greeting, capabilities and encryption on each IMAP port. Source: RFC 3501 sections 6.1 and 7.1, RFC 8314."""
+    yield from _ports(own, Protocol.IMAP, dovecot)
+
+
+@check(
+    "connectivity.pop3",
+    step=Step.CONNECTIVITY,
+    asks="Does Dovecot answer mail clients over POP3?",
+    roles=SERVER,
+    explained_by=_EDGES,
+)
+def pop3(own: OwnDialogues, dovecot: Dovecot) -> Iterator[Verdict]:
+    """Greeting, capabilities and encryption on each POP3 port. Source: RFC 1939, RFC 2449, RFC 2595."""
+    yield from _ports(own, Protocol.POP3, dovecot)
+
+
+def _ports(own: OwnDialogues, protocol: Protocol, dovecot: Dovecot) -> Iterator[Verdict]:
+    ports: dict[Port, list[Talk]] = {}
+    for talk in own.of(protocol):
+        ports.setdefault(talk.port, []).append(talk)
+    if not ports:
+        why = "Dovecot is not installed" if not dovecot.installed else f"{protocol.value} is not served"
+        yield skipped(f"No {protocol.value.upper()} port is configured", detail=why)
+    for talks in ports.values():
+        verdicts = [_judge(each) for each in talks]
+        worst = max(verdicts, key=lambda each: each.status.weight)
+        if worst.status.failing and all(each.title == worst.title for each in verdicts):
+            worst = replace(worst, evidence=tuple(one for each in verdicts for one in each.evidence))
+        yield worst
+
+
+def _judge(talk: Talk) -> Verdict:
+    transcript, subject = talk.transcript, str(talk.port.number)
+    if isinstance(transcript, Gap):
+        return unknown(f"Port {subject} could not be tried", detail=str(transcript), subject=subject)
+    shown = (evidence(talk.probe, transcript),)
+    return (
+        connection(talk, transcript, shown)
+        or _handshake(talk, transcript, shown)
+        or _greeting(talk, transcript, shown)
+        or _capability(talk, transcript, shown)
+        or ok(f"Port {subject} answers: {_banner(transcript)}", subject=subject, evidence=shown)
+    )
+
+
+def _handshake(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -> Verdict | None:
+    if transcript.failed != "tls":
+        return None
+    return critical(
+        f"The TLS handshake on port {talk.port.number} fails",
+        detail=transcript.error,
+        subject=str(talk.port.number),
+        evidence=shown,
+        explained_by=("connectivity.certificate", "services.dovecot-config", "logs.problems"),
+    )
+
+
+def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -> Verdict | None:
+    subject, banner = str(talk.port.number), transcript.exchange("banner")
+    if banner is None:
+        return critical(
+            f"Port {subject} is open, but no greeting comes",
+            detail="The login process cannot start, or its client or process limit is reached; Dovecot's log tells which.",
+            subject=subject,
+            data={"error": transcript.error},
+            evidence=shown,
+            explained_by=(
+                "services.dovecot-limits",
+                "connectivity.certificate",
+                "services.dovecot",
+                "services.dovecot-config",
+                "services.disk",
+                "logs.problems",
+            ),
+        )
+    assert talk.port.protocol is not None
+    if banner.reply.startswith(_GREETINGS[talk.port.protocol]):
+        return None
+    tls = "TLS" in banner.reply or "SSL" in banner.reply
+    return critical(
+        f"Port {subject} turns clients away: {first_line(banner.reply)}",
+        subject=subject,
+        evidence=shown,
+        explained_by=("connectivity.certificate", "logs.problems") if tls else (*_EDGES[4:], "logs.problems"),
+    )
+
+
+def _capability(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -> Verdict | None:
+    """A greeting after which nothing is answered: the login process is stuck."""
+    if transcript.failed in ("capability", "starttls"):
+        return critical(
+            f"Port {talk.port.number} greets, but does not answer {transcript.failed.upper()}",
+            detail=transcript.error,
+            subject=str(talk.port.number),
+            evidence=shown,
+            explained_by=("services.dovecot-limits", "services.dovecot", "logs.problems"),
+        )
+    return None
+
+
+def _banner(transcript: Transcript) -> str:
+    banner = transcript.exchange("banner")
+    return first_line(banner.reply) if banner else ""
+
+
+def offers_starttls(talk: Talk) -> bool:
+    """True where the port promises STARTTLS in its capabilities."""
+    if isinstance(talk.transcript, Gap) or talk.port.tls is not Tls.STARTTLS:
+        return False
+    return any(
+        "STARTTLS" in each.reply or "STLS" in each.reply
+        for each in talk.transcript.exchanges
+        if each.phase in ("capability", "ehlo")
+    )

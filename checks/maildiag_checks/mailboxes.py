@@ -1,0 +1,290 @@
+"""Step 7, the mailboxes: may their users use them, does Postfix deliver where Dovecot looks, is there room?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from maildiag.access import shown
+from maildiag.dovecot import edits as editing
+from maildiag.dovecot.edits import Edit
+from maildiag.facts.dovecot import DovecotConfig
+from maildiag.facts.mailboxes import Mailbox, Mailboxes, Quota, Quotas, same_place
+from maildiag.model import Evidence, Fix, Step, Verdict, critical, notice, ok, skipped, unknown, warning
+from maildiag.probes import Identity
+from maildiag.registry import SERVER, check
+from maildiag.text import plural
+from maildiag_checks._sockets import DEAD, GUARDS, RELOAD
+
+MAILBOX = "authentication.mailbox"
+PLACE = "authentication.inbox-place"
+QUOTA = "authentication.quota"
+_FULL, _NEARLY = 100, 90
+
+
+@check(
+    MAILBOX,
+    step=Step.AUTHENTICATION,
+    asks="May the users use their own mailboxes?",
+    roles=SERVER,
+    explained_by=("services.disk", "authentication.users", *DEAD),
+)
+def mailbox(found: Mailboxes, identity: Identity | None) -> Iterator[Verdict]:
+    """Dovecot works as the user: what root made or restored in a Maildir is closed to it ("Permission denied").
+
+    Sources: Dovecot's documentation of Maildir and of file permissions; path_resolution(7).
+    """
+    if identity is not None and not identity.privileged:
+        yield unknown("Could not look into the mailboxes", detail="They belong to their users (needs root)")
+        return
+    if not found.boxes:
+        yield skipped("No mailbox to look at")
+        return
+    bad = [each for each in found.boxes if each.troubles or each.homeless]
+    for each in bad:
+        yield _homeless(each) if each.homeless else _closed(each)
+    good = [each for each in found.boxes if each not in bad]
+    if good:
+        yield ok(
+            f"{plural(len(good), 'mailbox', 'mailboxes')} open to their users",
+            evidence=(Evidence(f"ls {good[0].inbox}", f"{good[0].inbox}: {good[0].owner}:{good[0].group}"),),
+        )
+
+
+def _homeless(box: Mailbox) -> Verdict:
+    return warning(
+        f"The home directory {box.home} of {box.user} does not exist",
+        detail="Neither Postfix nor Dovecot can make a mailbox in it: mail for the user is deferred or bounces.",
+        subject=box.user,
+        evidence=(Evidence(f"stat {box.home}", "No such file or directory"),),
+        fixes=(
+            Fix(
+                id=f"{MAILBOX}/make-home",
+                title="Make the home directory",
+                commands=(("install", "-d", "-m", "0700", "-o", box.owner, "-g", box.group, box.home),),
+                automatic=False,
+                undo=(("rmdir", box.home),),
+                verify=(MAILBOX,),
+                why="If it should be there, look for a file system that is not mounted, or restore it, before making a new one.",
+            ),
+        ),
+    )
+
+
+def _closed(box: Mailbox) -> Verdict:
+    first = box.troubles[0]
+    evidence = tuple(Evidence(f"stat {each.path}", shown(each.info)) for each in box.troubles[:5] if each.info)
+    inside = PurePosixPath(first.path).is_relative_to(box.inbox)
+    more = f" (and {plural(len(box.troubles) - 1, 'more path')})" if len(box.troubles) > 1 else ""
+    return critical(
+        f"{box.user} may not {first.needs} {first.path}{more}: {shown(first.info) if first.info else ''}",
+        detail=f"Dovecot works as {box.owner} there. The login succeeds and opening the mailbox fails; mail may be deferred.",
+        subject=box.user,
+        evidence=evidence,
+        fixes=(_give_back(box),) if inside else _open_way(box),
+    )
+
+
+def _give_back(box: Mailbox) -> Fix:
+    return Fix(
+        id=f"{MAILBOX}/give-back",
+        title=f"Give {box.inbox} back to {box.owner}",
+        commands=(
+            ("chown", "-R", f"{box.owner}:{box.group}", box.inbox),
+            ("chmod", "-R", "u+rwX", box.inbox),
+        ),
+        automatic=True,
+        changes=(box.inbox,),
+        verify=(MAILBOX,),
+        why="Only owner and mode change, no message does.",
+    )
+
+
+def _open_way(box: Mailbox) -> tuple[Fix, ...]:
+    """A directory on the way that is closed: the home goes back to its user, another directory becomes searchable."""
+    first = box.troubles[0]
+    if first.info is None:
+        return ()
+    if first.path == box.home:
+        commands: tuple[tuple[str, ...], ...] = (
+            ("chown", f"{box.owner}:{box.group}", box.home),
+            ("chmod", "u+rwx", box.home),
+        )
+    elif first.needs == "search":
+        commands = (("chmod", "a+x", first.path),)
+    else:
+        return ()
+    undo = (
+        ("chown", f"{first.info.owner}:{first.info.group}", first.path),
+        ("chmod", f"{first.info.mode:04o}", first.path),
+    )
+    return (
+        Fix(
+            id=f"{MAILBOX}/open-way",
+            title=f"Let {box.owner} through {first.path}",
+            commands=commands,
+            automatic=True,
+            undo=undo,
+            changes=(first.path,),
+            verify=(MAILBOX,),
+        ),
+    )
+
+
+@check(
+    PLACE,
+    step=Step.AUTHENTICATION,
+    asks="Does Postfix deliver where Dovecot looks?",
+    roles=SERVER,
+    explained_by=DEAD,
+)
+def inbox_place(found: Mailboxes, config: DovecotConfig) -> Iterator[Verdict]:
+    """Mail that Postfix delivers to another place than Dovecot's INBOX is never seen, and nothing is logged.
+
+    Sources: local(8) for the order of mailbox_transport, mailbox_command, home_mailbox and mail_spool_directory;
+    doveadm-mailbox(1) path; Debian 13 sets mail_inbox_path = /var/mail/%{user}.
+    """
+    if found.delivery.by_dovecot:
+        yield ok(f"Dovecot itself delivers ({found.delivery.setting or 'no Postfix'} {found.delivery.value})".strip())
+        return
+    known = [each for each in found.boxes if each.delivered and each.inbox]
+    if not known:
+        yield skipped("Where Postfix delivers could not be compared with any user's INBOX")
+        return
+    apart = [each for each in known if not same_place(each.delivered, each.inbox)]
+    if not apart:
+        first = known[0]
+        yield ok(
+            f"Postfix delivers where Dovecot looks ({found.delivery.setting} = {found.delivery.value})",
+            evidence=(Evidence(f"doveadm mailbox path -u {first.user} INBOX", first.inbox),),
+        )
+        return
+    yield _apart(found, config, apart)
+
+
+def _apart(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox]) -> Verdict:
+    first = next((each for each in apart if each.waiting), apart[0])
+    place = config.where("mail_inbox_path") or config.where("mail_path") or config.where("mail_location")
+    evidence = [
+        Evidence("postconf -x", f"{found.delivery.setting} = {found.delivery.value}"),
+        Evidence(f"doveadm mailbox path -u {first.user} INBOX", first.inbox),
+    ]
+    if place:
+        evidence.append(Evidence(place.file, f"{place.line}: {config.source_line(place)}"))
+    waiting = sum(each.waiting for each in apart)
+    return critical(
+        f"Postfix delivers to {first.delivered}, and Dovecot looks for INBOX in {first.inbox}",
+        detail=(
+            f"{plural(len(apart), 'user')} see an empty or stale INBOX, and nothing is logged: Postfix says "
+            '"delivered", the login succeeds.'
+            + (f" {plural(waiting, 'message')} lie where nobody sees them." if waiting else "")
+        ),
+        subject=found.delivery.setting,
+        data={"users": [each.user for each in apart], "delivered": first.delivered, "inbox": first.inbox},
+        evidence=tuple(evidence),
+        fixes=tuple(_bring_together(found, config, apart)),
+        explained_by=("services.dovecot-config@mail_inbox_path", "services.dovecot-config@mail_path"),
+    )
+
+
+def _bring_together(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox]) -> Iterator[Fix]:
+    """The side that says Maildir in the home is the documented one; the other is changed to it."""
+    safe = all(not each.seen for each in apart)
+    if found.delivery.in_home.endswith("/"):
+        fix = _move_dovecot(config, found.delivery.in_home.rstrip("/"), safe)
+        if fix:
+            yield fix
+        return
+    relative = _in_home(apart[0])
+    if relative:
+        yield Fix(
+            id=f"{PLACE}/move-postfix",
+            title=f"Let Postfix deliver to {relative}/ in the home, where Dovecot looks",
+            commands=(("postconf", "-e", f"home_mailbox = {relative}/"), ("postfix", "reload")),
+            automatic=found.delivery.setting in ("home_mailbox", "mail_spool_directory"),
+            changes=("/etc/postfix/main.cf",),
+            verify=(PLACE,),
+            guards=(("postfix", "check"),),
+            why="What was delivered before stays where it is; move it by hand.",
+        )
+
+
+def _in_home(box: Mailbox) -> str:
+    path = PurePosixPath(box.inbox)
+    return str(path.relative_to(box.home)) if box.home and path.is_relative_to(box.home) else ""
+
+
+def _move_dovecot(config: DovecotConfig, folder: str, safe: bool) -> Fix | None:
+    wanted = (
+        {"mail_driver": "maildir", "mail_path": f"~/{folder}", "mail_inbox_path": f"~/{folder}"}
+        if config.modern
+        else {"mail_location": f"maildir:~/{folder}"}
+    )
+    found = {name: config.source.find(name) for name in wanted}
+    anchor = next((each for each in found.values() if each), None)
+    if anchor is None:
+        return None
+    edits = [
+        Edit(each.place, (f"{name} = {wanted[name]}",))
+        for name, each in found.items()
+        if each and each.value != wanted[name]
+    ]
+    missing = tuple(f"{name} = {wanted[name]}" for name, each in found.items() if each is None)
+    if missing:
+        kept = next((each.lines[0] for each in edits if each.place == anchor.place), anchor.raw)
+        edits = [each for each in edits if each.place != anchor.place]
+        edits.append(Edit(anchor.place, (kept, *missing)))
+    if not edits:
+        return None
+    return Fix(
+        id=f"{PLACE}/move-dovecot",
+        title=f"Let Dovecot look in ~/{folder}, where Postfix delivers",
+        commands=(*editing.commands(edits), RELOAD),
+        automatic=safe,
+        changes=editing.files(edits),
+        verify=(PLACE,),
+        guards=GUARDS,
+        why=""
+        if safe
+        else "Mail that Dovecot shows now stays in its old place and is no longer seen; move it by hand.",
+    )
+
+
+@check(
+    QUOTA,
+    step=Step.AUTHENTICATION,
+    asks="Do the users have room left in their quota?",
+    roles=SERVER,
+    explained_by=DEAD,
+)
+def quota(found: Quotas) -> Iterator[Verdict]:
+    """Mail for a user whose quota is used up bounces (552 5.2.2). Source: Dovecot's quota plug-in, doveadm-quota(1)."""
+    if not found.on:
+        yield skipped("No quota is configured")
+        return
+    if not found.quotas:
+        yield unknown("Could not read the quotas", detail=found.error)
+        return
+    full = [each for each in found.quotas if each.limit and each.percent >= _FULL]
+    nearly = [each for each in found.quotas if each.limit and _NEARLY <= each.percent < _FULL]
+    for each in full:
+        yield _said(each, full=True)
+    for each in nearly:
+        yield _said(each, full=False)
+    if not full and not nearly:
+        yield ok(f"{plural(len({each.user for each in found.quotas}), 'user')} with room left in their quota")
+
+
+def _said(each: Quota, *, full: bool) -> Verdict:
+    told = warning if full else notice
+    return told(
+        f"The {each.kind.lower()} quota of {each.user} is {'used up' if full else 'nearly used up'} ({each.percent} %)",
+        detail="Mail for the user bounces or is deferred until something is deleted or the limit is raised."
+        if full
+        else "",
+        subject=each.user,
+        data={"used": each.used, "limit": each.limit, "percent": each.percent},
+        evidence=(
+            Evidence(f"doveadm quota get -u {each.user}", f"{each.name} {each.kind} {each.used} of {each.limit}"),
+        ),
+    )

@@ -1,0 +1,295 @@
+"""Can Postfix open the lookup tables that its settings name, and do they hold what their sources say?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from datetime import timedelta
+
+from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.facts.postfix_process import PostfixProcess
+from maildiag.facts.tables import Table, Tables, absent, unseen
+from maildiag.lint.table_source import BadLine, bad_lines
+from maildiag.lint.tables import BUILT, REMOTE
+from maildiag.model import (
+    Evidence,
+    Fix,
+    Risk,
+    Status,
+    Step,
+    Verdict,
+    critical,
+    notice,
+    ok,
+    skipped,
+    unknown,
+    warning,
+)
+from maildiag.probes import CommandResult, FileInfo, FileText
+from maildiag.registry import check
+from maildiag.text import plural
+
+TABLES = "services.lookup-tables"
+_SLACK = timedelta(seconds=1)
+_ADDRESS_LISTS = ("virtual_alias_maps", "alias_maps", "alias_database")
+_LOCAL = ("alias_maps", "alias_database")
+
+
+@check(TABLES, step=Step.SERVICES, asks="Can Postfix open its lookup tables, and are they up to date?",
+       explained_by=("services.main-cf", "services.disk"))  # fmt: skip
+def lookup_tables(
+    tables: Tables, postfix_config: PostfixConfig, postfix_process: PostfixProcess | None
+) -> Iterator[Verdict]:
+    """A table that cannot be opened makes Postfix answer 451 Temporary lookup failure to all that needs it."""
+    judged = [(table, list(_judge(table, postfix_config, postfix_process))) for table in tables.tables]
+    for _, verdicts in judged:
+        yield from verdicts
+    fine = [table for table, verdicts in judged if not any(each.status is not Status.OK for each in verdicts)]
+    if not tables.tables:
+        yield skipped("No setting names a lookup table with a file")
+    elif not any(each.status.failing or each.status is Status.UNKNOWN for _, verdicts in judged for each in verdicts):
+        shown = "\n".join(f"{table.name} ({', '.join(table.users)})" for table in fine)
+        yield ok(f"{plural(len(fine), 'lookup table')} can be opened and hold what their sources say",
+                 evidence=(Evidence("postmap -q", shown),))  # fmt: skip
+
+
+def _judge(table: Table, config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+    if _unused(table, config):
+        return
+    if unseen(table.source) or unseen(table.built):
+        yield unknown(
+            f"{table.name}: could not be looked at", subject=table.name, detail=f"{table.source}, {table.built}"
+        )
+    elif table.use.type in BUILT and absent(table.built):
+        yield _not_built(table, config) if isinstance(table.source, FileInfo) else _no_file(table, config)
+    elif table.use.type not in BUILT and absent(table.source):
+        yield _no_file(table, config)
+    elif table.closed:
+        yield _unreadable(table, config)
+    elif _refused(table):
+        yield _does_not_open(table)
+    else:
+        yield from _contents(table)
+
+
+def _unused(table: Table, config: PostfixConfig) -> bool:
+    """Alias tables are of no use to a host that delivers to no local user."""
+    return all(name in _LOCAL for name in table.users) and not config.get("mydestination").strip()
+
+
+def _uses(table: Table) -> str:
+    return f"{', '.join(table.users)} {'names' if len(table.users) == 1 else 'name'} it"
+
+
+def _effect(table: Table) -> str:
+    if set(table.users) <= set(_LOCAL):
+        return "Mail to local users waits: alias database unavailable."
+    if any(name.endswith("_checks") for name in table.users):
+        return "cleanup(8) takes no message while it is missing."
+    if any("password" in name for name in table.users):
+        return "The SMTP client cannot log in to the relay, and its mail waits."
+    return "Postfix answers 451 Temporary lookup failure to all mail that needs it."
+
+
+def _not_built(table: Table, config: PostfixConfig) -> Verdict:
+    built = table.use.built[0]
+    alias_database_only = table.users == ("alias_database",)
+    others = [f for f in (f"{table.use.path}.db", f"{table.use.path}.lmdb", f"{table.use.path}.cdb") if f != built]
+    return (notice if alias_database_only else critical)(
+        f"{table.name} was never built: {built} is missing",
+        subject=table.name,
+        detail=f"{_uses(table)}; Postfix opens {built}, not the source. {_effect(table)}",
+        data={"table": table.name, "missing": built, "users": list(table.users), "others": list(others)},
+        evidence=(Evidence(f"stat {built}", "No such file or directory"), _named(table, config)),
+        fixes=(_build(table, "build"),),
+    )
+
+
+def _build(table: Table, verb: str) -> Fix:
+    built = table.use.built[0] if table.use.built else ""
+    return Fix(
+        id=f"{TABLES}/{verb}-{_slug(table)}",
+        title=f"Build {built or table.name} from its source",
+        commands=(table.builder,),
+        automatic=isinstance(table.source, FileInfo),
+        risk=Risk.LOW,
+        undo=(),
+        verify=(f"{TABLES}@{table.name}",),
+        changes=tuple(table.use.built),
+        why="Running daemons notice the new file by themselves.",
+    )
+
+
+def _slug(table: Table) -> str:
+    return "".join(char if char.isalnum() else "-" for char in table.name.lower()).strip("-")
+
+
+def _named(table: Table, config: PostfixConfig) -> Evidence:
+    name = table.users[0]
+    entry = config.main.entry(name)
+    if entry is not None:
+        return Evidence(config.main.where(name), entry.logical.shown())
+    return Evidence(f"postconf {name}", f"{name} = {config.get(name)}")
+
+
+def _no_file(table: Table, config: PostfixConfig) -> Verdict:
+    near = _near(table, config)
+    detail = f"{_uses(table)}. {_effect(table)}" + (f" {near} is there: was that meant?" if near else "")
+    return critical(
+        f"{table.name} does not exist",
+        subject=table.name,
+        detail=detail,
+        data={"table": table.name, "missing": table.use.path, "users": list(table.users), "near": near},
+        evidence=(Evidence(f"stat {table.use.path}", "No such file or directory"), _named(table, config)),
+        fixes=tuple(_replace_reference(table, config, near)),
+    )
+
+
+def _near(table: Table, config: PostfixConfig) -> str:
+    """A file in the configuration directory whose name is nearly the one that is missing."""
+    folder, _, name = table.use.path.rpartition("/")
+    if folder != config.directory:
+        return ""
+    found = difflib.get_close_matches(name, config.files, 1, 0.75)
+    return f"{folder}/{found[0]}" if found and found[0] != name else ""
+
+
+def _replace_reference(table: Table, config: PostfixConfig, near: str) -> Iterator[Fix]:
+    name = table.users[0]
+    entry = config.main.entry(name)
+    if entry is None:
+        return
+    if near:
+        value = entry.value.replace(table.use.path, near)
+        yield _edit(f"use-{_slug(table)}", f"Name the table that is there: {table.use.type}:{near}", name, value,
+                    (("postmap", f"{table.use.type}:{near}"),) if table.use.built else ())  # fmt: skip
+    rest = " ".join(word for word in entry.value.replace(",", " ").split() if table.use.path not in word)
+    yield _edit(
+        f"drop-{_slug(table)}", f"Take {table.name} out of {name}, if it is not needed any more", name, rest, ()
+    )
+
+
+def _edit(verb: str, title: str, name: str, value: str, before: tuple[tuple[str, ...], ...]) -> Fix:
+    return Fix(
+        id=f"{TABLES}/{verb}",
+        title=title,
+        commands=(*before, ("postconf", "-e", f"{name}={value}"), ("postfix", "reload")),
+        risk=Risk.MEDIUM,
+        verify=(TABLES,),
+        changes=("/etc/postfix/main.cf",),
+        undo=(("postfix", "reload"),),
+        guards=(("postfix", "check"),),
+    )
+
+
+def _unreadable(table: Table, config: PostfixConfig) -> Verdict:
+    group = config.get("setgid_group") and config.get("mail_owner")
+    is_file = table.closed in (table.use.path, *table.use.built)
+    commands: tuple[tuple[str, ...], ...] = (
+        ("chgrp", group, table.closed),
+        ("chmod", "g+r" if is_file else "g+x", table.closed),
+    )
+    return critical(
+        f"{table.reader} may not read {table.closed}, so {table.name} cannot be opened",
+        subject=table.name,
+        detail=f"{_uses(table)} through proxymap(8), which runs as {table.reader}. {_effect(table)}",
+        data={"table": table.name, "closed": table.closed, "reader": table.reader},
+        evidence=(_mode(table), _named(table, config)),
+        fixes=(
+            Fix(
+                id=f"{TABLES}/open-{_slug(table)}",
+                title=f"Let the group {group} {'read' if is_file else 'pass'} {table.closed}",
+                commands=commands,
+                automatic=is_file,
+                verify=(f"{TABLES}@{table.name}",),
+                changes=(table.closed,),
+                why="Never readable by everybody: such files hold passwords.",
+            ),
+        ),
+    )
+
+
+def _mode(table: Table) -> Evidence:
+    info = table.built if isinstance(table.built, FileInfo) else table.source
+    text = f"{info.owner}:{info.group} {info.mode:04o} {info.path}" if isinstance(info, FileInfo) else table.closed
+    return Evidence(f"stat {table.closed}", text)
+
+
+def _refused(table: Table) -> str:
+    """What postmap said when it could not look the key up, or where a pattern is bad; "" where all is well."""
+    if not isinstance(table.query, CommandResult):
+        return ""
+    told = [
+        line for line in table.query.stderr.splitlines() if "warning:" in line or "fatal:" in line or "error:" in line
+    ]
+    own = [
+        line for line in told if table.use.path in line or "fatal:" in line or "server" in line or "database" in line
+    ]
+    own = [line for line in own if "overriding earlier entry" not in line and "is older than source" not in line]
+    return "\n".join(own)
+
+
+def _does_not_open(table: Table) -> Verdict:
+    said = _refused(table)
+    remote = table.use.type in REMOTE
+    partial = not remote and "fatal:" not in said and "error:" not in said
+    rebuild = table.use.type in BUILT and isinstance(table.source, FileInfo)
+    title = (
+        f"{table.name}: the back-end behind it does not answer"
+        if remote
+        else f"{table.name} has lines that Postfix cannot use"
+        if partial
+        else f"{table.name} cannot be opened"
+    )
+    return (warning if partial else critical)(
+        title,
+        subject=table.name,
+        detail=f"{_uses(table)}. {'The lines are passed over.' if partial else _effect(table)}",
+        data={"table": table.name, "users": list(table.users)},
+        evidence=(Evidence(f"postmap -q … {table.name}", said),),
+        fixes=(_build(table, "rebuild"),) if rebuild else (),
+        explained_by=("services.backend", "services.main-cf", "services.disk") if remote else None,
+    )
+
+
+def _contents(table: Table) -> Iterator[Verdict]:
+    source, built = table.source, table.built
+    if isinstance(source, FileInfo) and isinstance(built, FileInfo) and source.modified > built.modified + _SLACK:
+        yield warning(
+            f"{table.use.path} was changed after {built.path} was built: the changes do not count",
+            subject=table.name,
+            detail=f"{_uses(table)}; Postfix reads {built.path}, and says so only when the gap is over 100 seconds.",
+            data={"table": table.name, "users": list(table.users)},
+            evidence=(
+                Evidence(f"stat {source.path}", f"changed {source.modified:%Y-%m-%d %H:%M:%S}"),
+                Evidence(f"stat {built.path}", f"built {built.modified:%Y-%m-%d %H:%M:%S}"),
+            ),
+            fixes=(_build(table, "rebuild"),),
+        )
+        return
+    if table.use.type in BUILT and absent(source):
+        yield notice(f"The source of {table.name} is gone: it works, but cannot be built again", subject=table.name,
+                     evidence=(Evidence(f"stat {table.use.path}", "No such file or directory"),))  # fmt: skip
+        return
+    bad = _bad(table)
+    if bad:
+        yield _bad_lines(table, bad)
+
+
+def _bad(table: Table) -> tuple[BadLine, ...]:
+    if not isinstance(table.text, FileText) or table.use.type not in {*BUILT, "texthash"}:
+        return ()
+    aliases = set(table.users) <= set(_LOCAL)
+    return bad_lines(table.text.text, aliases, any(name in _ADDRESS_LISTS for name in table.users))
+
+
+def _bad_lines(table: Table, bad: tuple[BadLine, ...]) -> Verdict:
+    first = bad[0]
+    duplicates = all("is there already" in each.why for each in bad)
+    return (notice if duplicates else warning)(
+        f"{table.use.path} line {first.number}: {first.why}",
+        subject=table.name,
+        detail=f"{plural(len(bad), 'line')} of {table.use.path} {'does' if len(bad) == 1 else 'do'} not do what it says. {_uses(table)}.",
+        data={"table": table.name, "lines": [each.number for each in bad]},
+        evidence=tuple(Evidence(f"{table.use.path}:{each.number}", each.text) for each in bad[:5]),
+    )

@@ -1,0 +1,366 @@
+"""Step 4, encryption: are the certificates in order, on disk and as served, and does STARTTLS work?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from maildiag.dialogue_text import evidence
+from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.smtp import OwnDialogues, Talk
+from maildiag.facts.sockets import Owner
+from maildiag.facts.tls import CertificateFile, Certificates, Certified, Served, is_absent
+from maildiag.model import (
+    Evidence,
+    Fix,
+    Gap,
+    Step,
+    Verdict,
+    critical,
+    notice,
+    ok,
+    skipped,
+    unknown,
+    warning,
+)
+from maildiag.probes import Connect, FileInfo, Identity, Protocol, Tls, Transcript
+from maildiag.registry import SERVER, check
+from maildiag.settings import Settings
+from maildiag.text import first_line, plural
+
+_FIRST = ("services.clock", "services.main-cf", "services.dovecot-config")
+
+
+@check(
+    "connectivity.certificate",
+    step=Step.CONNECTIVITY,
+    asks="Are the certificates there, valid, matching their keys, and the ones that are served?",
+    roles=SERVER,
+    explained_by=_FIRST,
+)
+def certificate(
+    found: Certificates, identity: Identity, settings: Settings, postfix: Postfix | None
+) -> Iterator[Verdict]:
+    """Files first, then what the ports present. Source: RFC 5280 section 4.1, RFC 6125, postconf(5) smtpd_tls_cert_file."""
+    if not found.files and not found.served:
+        yield skipped("No certificate is configured")
+        return
+    names = [postfix.get(name) for name in ("myhostname", "mydomain")] if postfix else []
+    soon = timedelta(days=settings.thresholds.certificate_days)
+    for file in found.files:
+        yield _file(file, identity.now, soon, names) or _as_served(file, found.served, identity.now)
+
+
+def _file(file: CertificateFile, now: datetime, soon: timedelta, names: list[str]) -> Verdict | None:
+    return _readable(file) or _key(file) or _dates(file, now, soon) or _names(file, names) or _chain(file)
+
+
+def _line(file: CertificateFile) -> Evidence:
+    each = file.configured
+    source = "postconf -x" if each.owner is Owner.POSTFIX else "doveconf -n"
+    return Evidence(source, f"{each.setting} = {each.path}")
+
+
+def _who(file: CertificateFile) -> str:
+    return "Postfix" if file.configured.owner is Owner.POSTFIX else "Dovecot"
+
+
+def _readable(file: CertificateFile) -> Verdict | None:
+    path, who = file.configured.path, _who(file)
+    effect = (
+        "Postfix announces STARTTLS and then answers 454: senders that demand TLS cannot deliver."
+        if who == "Postfix"
+        else "Dovecot does not start, or turns every TLS client away."
+    )
+    if is_absent(file.text):
+        return critical(
+            f"The certificate {path} of {who} does not exist",
+            detail=effect,
+            subject=path,
+            evidence=(_line(file), Evidence(path, "No such file or directory")),
+            explained_by=(),
+        )
+    if isinstance(file.text, Gap) or isinstance(file.read, Gap):
+        gap = file.text if isinstance(file.text, Gap) else file.read
+        return unknown(f"The certificate {path} could not be read", detail=str(gap), subject=path)
+    if file.certified is None:
+        return critical(
+            f"{path}, configured in {who}, is no certificate that can be read",
+            detail=effect,
+            subject=path,
+            evidence=(_line(file), Evidence(f"openssl x509 -in {path}", first_line(file.read.stderr))),
+            explained_by=(),
+        )
+    return None
+
+
+def _key(file: CertificateFile) -> Verdict | None:
+    key, who = file.configured.key, _who(file)
+    if not key or file.key_info is None or file.public_key is None or file.certified is None:
+        return None
+    if is_absent(file.key_info):
+        return critical(
+            f"The key {key} of {who}'s certificate does not exist",
+            subject=file.configured.path,
+            evidence=(_line(file), Evidence(key, "No such file or directory")),
+            explained_by=(),
+        )
+    if isinstance(file.key_info, Gap) or isinstance(file.public_key, Gap):
+        return None
+    denied = "ermission denied" in file.public_key.stderr
+    if file.public_key.status != 0:
+        if denied:
+            return None
+        return critical(
+            f"The key {key} of {who}'s certificate cannot be read",
+            subject=file.configured.path,
+            evidence=(_line(file), Evidence(f"openssl pkey -in {key} -pubout", first_line(file.public_key.stderr))),
+            explained_by=(),
+        )
+    if file.public_key.stdout.strip() != file.certified.public_key.strip():
+        return critical(
+            f"The key {key} does not belong to the certificate {file.configured.path}",
+            detail=f"{who} cannot use either: every TLS handshake fails.",
+            subject=file.configured.path,
+            evidence=(
+                _line(file),
+                Evidence(f"openssl pkey -in {key} -pubout", _short(file.public_key.stdout)),
+                Evidence(f"openssl x509 -in {file.configured.path} -pubkey", _short(file.certified.public_key)),
+            ),
+            explained_by=(),
+        )
+    return _exposed(file.key_info, file.configured.path)
+
+
+def _exposed(info: FileInfo, subject: str) -> Verdict | None:
+    if not info.mode & 0o004:
+        return None
+    mode = f"{info.mode & ~0o007:o}"
+    fix = Fix(
+        id="connectivity.certificate/protect-key",
+        title="Let only root and the key's group read the key",
+        commands=(("chmod", mode, info.path),),
+        undo=(("chmod", f"{info.mode:o}", info.path),),
+        verify=("connectivity.certificate",),
+        automatic=True,
+    )
+    return warning(
+        f"Every account of this host can read the private key {info.path}",
+        subject=subject,
+        evidence=(Evidence(f"stat {info.path}", f"mode {info.mode:o}, owner {info.owner}:{info.group}"),),
+        fixes=(fix,),
+        explained_by=(),
+    )
+
+
+def _short(pem: str) -> str:
+    lines = pem.strip().splitlines()
+    return lines[1] + "…" if len(lines) > 1 else pem.strip()
+
+
+def _dates(file: CertificateFile, now: datetime, soon: timedelta) -> Verdict | None:
+    each, path = file.certified, file.configured.path
+    assert each is not None
+    shown = (_line(file), Evidence(f"openssl x509 -in {path} -dates", _period(each)))
+    if each.not_after <= now:
+        return critical(
+            f"The certificate {path} expired on {each.not_after:%Y-%m-%d}",
+            detail=f"{_who(file)} still serves it; clients and servers that verify refuse it. It must be renewed.",
+            subject=path,
+            data={"expires": each.not_after.isoformat()},
+            evidence=shown,
+            explained_by=("services.clock",),
+        )
+    if each.not_before > now:
+        return critical(
+            f"The certificate {path} is valid only from {each.not_before:%Y-%m-%d %H:%M} UTC",
+            detail=f"The clock of this host says {now:%Y-%m-%d %H:%M} UTC.",
+            subject=path,
+            evidence=shown,
+            explained_by=("services.clock",),
+        )
+    if each.not_after - now <= soon:
+        return warning(
+            f"The certificate {path} expires in {plural((each.not_after - now).days, 'day')}",
+            subject=path,
+            data={"expires": each.not_after.isoformat()},
+            evidence=shown,
+            explained_by=(),
+        )
+    return None
+
+
+def _period(each: Certified) -> str:
+    return f"{each.subject}\nvalid {each.not_before:%Y-%m-%d %H:%M} to {each.not_after:%Y-%m-%d %H:%M} UTC"
+
+
+def _names(file: CertificateFile, names: list[str]) -> Verdict | None:
+    each, path = file.certified, file.configured.path
+    assert each is not None
+    wanted = [name for name in names if "." in name]
+    if not wanted or any(each.covers(name) for name in wanted) or _akin(each, wanted):
+        return None
+    snakeoil = "snakeoil" in path or each.self_signed
+    verdict = notice if snakeoil else warning
+    return verdict(
+        f"The certificate {path} is for {', '.join(each.names) or each.subject}, not for {wanted[0]}",
+        detail=(
+            "A self-signed certificate encrypts, but no client can verify it."
+            if snakeoil
+            else "Clients that verify the name refuse it."
+        ),
+        subject=path,
+        evidence=(_line(file), Evidence(f"openssl x509 -in {path}", f"{each.subject}\nnames: {', '.join(each.names)}")),
+        explained_by=(),
+    )
+
+
+def _akin(each: Certified, wanted: list[str]) -> bool:
+    """True where a name of the certificate lies in the host's own domain: clients may well use that one."""
+    return any(name.endswith(f".{wanted[-1]}") for name in each.names)
+
+
+def _chain(file: CertificateFile) -> Verdict | None:
+    each, path, told = file.certified, file.configured.path, file.verified
+    assert each is not None
+    if told is None or isinstance(told, Gap) or told.status == 0:
+        return None
+    shown = (_line(file), Evidence(f"openssl verify -untrusted {path} {path}", told.text.strip()))
+    if each.self_signed:
+        return notice(
+            f"The certificate {path} is self-signed: it encrypts, but no client can verify it",
+            subject=path,
+            evidence=shown,
+        )
+    missing = file.length == 1 and (bool(file.repaired_by) or each.helper)
+    if not missing:
+        return notice(
+            f"The certificate {path} is not verified by the CAs of this host",
+            detail="Its CA is a private one, or an intermediate certificate is missing in the file.",
+            subject=path,
+            evidence=shown,
+        )
+    return warning(
+        f"The chain in {path} is incomplete: the intermediate certificate of its issuer is missing",
+        detail="Some clients fetch it themselves, others refuse the connection."
+        + (f" {file.repaired_by} has it: use the full chain file." if file.repaired_by else ""),
+        subject=path,
+        evidence=shown,
+        explained_by=(),
+    )
+
+
+def _as_served(file: CertificateFile, served: tuple[Served, ...], now: datetime) -> Verdict:
+    each, path = file.certified, file.configured.path
+    assert each is not None
+    mine = [one for one in served if one.owner is file.configured.owner]
+    other = [one for one in mine if one.fingerprint != file.fingerprint]
+    sole = not [one for one in mine if one.fingerprint == file.fingerprint]
+    if not other or not sole or "chain_files" in file.configured.setting or "eccert" in file.configured.setting:
+        return ok(
+            f"The certificate {path} of {_who(file)} is valid until {each.not_after:%Y-%m-%d}",
+            subject=path,
+            data={"expires": each.not_after.isoformat()},
+            evidence=(_line(file), Evidence(f"openssl x509 -in {path}", _period(each))),
+        )
+    old = other[0].certified
+    expired = old is not None and old.not_after <= now
+    unit = "postfix" if file.configured.owner is Owner.POSTFIX else "dovecot"
+    fix = Fix(
+        id=f"connectivity.certificate/reload-{unit}",
+        title=f"Reload {_who(file)}, so that it serves the certificate on disk",
+        commands=(("systemctl", "reload", unit),),
+        guards=(("doveconf", "-x", "-n") if unit == "dovecot" else ("postfix", "check"),),
+        verify=("connectivity.certificate",),
+        automatic=True,
+        why="A deploy hook of the program that renews the certificate does this every time.",
+    )
+    verdict = critical if expired else warning
+    return verdict(
+        f"{_who(file)} serves another certificate than the one on disk: renewed, but not reloaded"
+        + (", and the one that is served has expired" if expired else ""),
+        subject=f"{path} ({_who(file)})",
+        data={"ports": [one.port for one in other]},
+        evidence=(
+            Evidence(
+                f"served on port {other[0].port}", _period(old) + f"\nserial {old.serial}" if old else "unreadable"
+            ),
+            Evidence(f"openssl x509 -in {path}", f"{_period(each)}\nserial {each.serial}"),
+        ),
+        fixes=(fix,),
+        explained_by=(),
+    )
+
+
+# -- STARTTLS ----------------------------------------------------------------------------------------------------------
+
+
+@check(
+    "connectivity.starttls",
+    step=Step.CONNECTIVITY,
+    asks="Do the ports that promise encryption keep the promise?",
+    roles=SERVER,
+    explained_by=("connectivity.certificate", "services.main-cf", "services.dovecot-config", "services.clock"),
+)
+def starttls(own: OwnDialogues, postfix: Postfix | None, dovecot: Dovecot | None) -> Iterator[Verdict]:
+    """STARTTLS offered where configured, and the handshake. Source: RFC 3207, RFC 2595, postconf(5) smtpd_tls_security_level."""
+    said = False
+    for talk in own.talks:
+        if (
+            talk.transcript is None
+            or isinstance(talk.transcript, Gap)
+            or talk.transcript.connect is not Connect.CONNECTED
+        ):
+            continue
+        verdict = _starttls(talk, talk.transcript, postfix)
+        if verdict is not None:
+            said = True
+            yield verdict
+    if not said:
+        yield skipped("No port that encrypts could be reached")
+
+
+def _starttls(talk: Talk, transcript: Transcript, postfix: Postfix | None) -> Verdict | None:
+    subject = str(talk.port.number)
+    shown = (evidence(talk.probe, transcript),)
+    if transcript.certificate is not None:
+        told = f"{transcript.certificate.protocol} {transcript.certificate.cipher}"
+        return ok(f"Port {subject} encrypts ({told})", subject=subject, evidence=(Evidence(talk.probe.source, told),))
+    if transcript.failed == "tls":
+        return critical(
+            f"The TLS handshake on port {subject} fails: {transcript.error}", subject=subject, evidence=shown
+        )
+    answer = transcript.exchange("starttls")
+    if answer is not None:
+        return critical(
+            f"Port {subject} offers STARTTLS and then refuses it: {first_line(answer.reply)}",
+            detail="Senders that demand TLS cannot deliver; the log has the reason (mostly the certificate or its key).",
+            subject=subject,
+            evidence=shown,
+            explained_by=("connectivity.certificate", "services.main-cf", "logs.problems"),
+        )
+    if (
+        talk.port.protocol is Protocol.SMTP
+        and talk.port.tls is Tls.STARTTLS
+        and transcript.exchange("ehlo")
+        and postfix
+    ):
+        return _not_offered(talk, postfix, shown)
+    return None
+
+
+def _not_offered(talk: Talk, postfix: Postfix, shown: tuple[Evidence, ...]) -> Verdict | None:
+    level = talk.port.options.get("smtpd_tls_security_level", postfix.get("smtpd_tls_security_level"))
+    subject = str(talk.port.number)
+    if level not in ("may", "encrypt"):
+        return None
+    setting = Evidence("postconf -x", f"smtpd_tls_security_level = {level}")
+    if level == "encrypt":
+        return critical(
+            f"Port {subject} demands TLS but offers no STARTTLS: no client can go on",
+            detail="Every command is answered 530 5.7.0 Must issue a STARTTLS command first. Is a certificate configured?",
+            subject=subject,
+            evidence=(*shown, setting),
+        )
+    return warning(f"Port {subject} is to offer STARTTLS, but does not", subject=subject, evidence=(*shown, setting))

@@ -1,0 +1,89 @@
+"""`maildiag history`: earlier runs, the indicators over time, and what changed since it last worked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from maildiag.cli.errors import OutputError
+
+if TYPE_CHECKING:
+    from maildiag.history import PastRun
+
+_BARS = "._-=+*#"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `history`."""
+    parser.add_argument("-n", "--number", type=int, default=20, metavar="N", help="how many runs (default: 20)")
+    parser.add_argument("--json", action="store_true", help="as one JSON array, newest first")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Show the newest runs; the exit status is 0, also where there is none yet."""
+    from maildiag import history
+
+    try:
+        past = history.runs(most=max(1, args.number))
+    except history.HistoryError as error:
+        raise OutputError(str(error)) from error
+    if args.json:
+        print(json.dumps([_document(each) for each in past], indent=2))
+        return 0
+    if not past:
+        print(f"no run is kept yet in {history.place()}; maildiag run keeps each")
+        return 0
+    _runs(past)
+    _trends(past)
+    _changes(past)
+    return 0
+
+
+def _document(run: PastRun) -> dict[str, Any]:
+    return {
+        "started": run.started.isoformat(),
+        "host": run.host,
+        "status": run.status,
+        "headline": run.headline,
+        "findings": dict(run.findings),
+        "indicators": dict(run.indicators),
+    }
+
+
+def _runs(past: Sequence[PastRun]) -> None:
+    for each in past:
+        print(f"{each.started:%Y-%m-%d %H:%M}  {each.status:<9} {each.headline}")
+
+
+def _trends(past: Sequence[PastRun]) -> None:
+    """One line for each indicator, oldest first: a picture, then the first, the lowest, the highest and the last value."""
+    names = dict.fromkeys(name for each in past for name in each.indicators)
+    if names:
+        print("\nIndicators, oldest to newest:")
+    for name in names:
+        values = [each.indicators[name] for each in reversed(past) if name in each.indicators]
+        low, high = min(values), max(values)
+        print(f"  {name:<18} {_picture(values, low, high)}  {values[0]:g} -> {values[-1]:g} (from {low:g} to {high:g})")
+
+
+def _picture(values: Sequence[float], low: float, high: float) -> str:
+    span = high - low or 1.0
+    return "".join(_BARS[round((each - low) / span * (len(_BARS) - 1))] for each in values)
+
+
+def _changes(past: Sequence[PastRun]) -> None:
+    from maildiag.history import change, last_good
+
+    good = last_good(past)
+    if good is None or good is past[0]:
+        return
+    found = change(good, past[0])
+    print(f"\nSince it last worked ({good.started:%Y-%m-%d %H:%M} UTC):")
+    for key, status in found.came.items():
+        print(f"  new      {status:<9} {key}")
+    for key, (before, after) in found.turned.items():
+        print(f"  changed  {after:<9} {key} (was {before})")
+    for key, status in found.went.items():
+        print(f"  gone     {status:<9} {key}")

@@ -1,0 +1,153 @@
+"""What Postfix hands mail and questions to: milters, policy services, content filters; and whether they can be reached."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from maildiag.engine import Ask
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.relay import parse_next_hop
+from maildiag.facts.sockets import MasterLine, parse_master
+from maildiag.model import Gap
+from maildiag.probes import Connection, Dialogue, Protocol, Transcript, TryConnect, command
+from maildiag.registry import gatherer
+
+_RESTRICTIONS = (
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_sender_restrictions",
+    "smtpd_relay_restrictions",
+    "smtpd_recipient_restrictions",
+    "smtpd_data_restrictions",
+    "smtpd_end_of_data_restrictions",
+)
+
+
+class Kind(StrEnum):
+    """How Postfix uses the service."""
+
+    MILTER = "milter"
+    POLICY = "policy service"
+    CONTENT = "content filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A service beside Postfix: how it is used, by which setting, as written there, and the path or host and port it is at."""
+
+    kind: Kind
+    setting: str
+    text: str
+    host: str
+    port: int
+    action: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A helper and how the attempt to reach it ended."""
+
+    helper: Helper
+    probe: TryConnect | Dialogue
+    answer: Connection | Transcript | Gap
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Every milter, policy service and content filter that Postfix is configured with."""
+
+    reached: tuple[Reached, ...]
+
+
+@gatherer
+def filters(ask: Ask, postfix: Postfix) -> Filters:
+    """Connect to each of them, side by side; a content filter that speaks SMTP or LMTP is spoken to."""
+    table = parse_master(ask(command("postconf", "-M")))
+    found = list(dict.fromkeys([*_milters(postfix, table), *_policies(postfix, table), *_content(postfix, table)]))
+    probes = [_probe(each, postfix) for each in found]
+    for probe in probes:
+        ask.begin(probe)
+    return Filters(tuple(Reached(each, probe, ask.maybe(probe)) for each, probe in zip(found, probes, strict=True)))
+
+
+def _probe(helper: Helper, postfix: Postfix) -> TryConnect | Dialogue:
+    if helper.kind is Kind.CONTENT:
+        return Dialogue(
+            Protocol.SMTP, helper.host, helper.port, helo=postfix.get("myhostname", "localhost"), timeout=4.0
+        )
+    return TryConnect(helper.host, helper.port)
+
+
+def _milters(postfix: Postfix, table: list[MasterLine]) -> Iterator[Helper]:
+    default = postfix.get("milter_default_action", "tempfail")
+    settings = [(name, postfix.get(name)) for name in ("smtpd_milters", "non_smtpd_milters")]
+    settings += [(f"{line.name}: smtpd_milters", line.options.get("smtpd_milters", "")) for line in table]
+    for name, value in settings:
+        for text, action in split_milters(value):
+            place = endpoint(text, postfix)
+            if place:
+                yield Helper(Kind.MILTER, name, text, *place, action or default)
+
+
+def split_milters(value: str) -> list[tuple[str, str]]:
+    """The milters of a list with their own default action: `inet:h:1, { unix:/s, default_action=accept }` (postconf(5))."""
+    found = []
+    for inside, plain in re.findall(r"\{([^}]*)\}|([^\s,{}]+)", value):
+        words = [word for word in re.split(r"[,\s]+", inside or plain) if word]
+        action = re.search(r"default_action\s*=\s*(\w+)", inside)
+        if words:
+            found.append((words[0], action[1] if action else ""))
+    return found
+
+
+def _policies(postfix: Postfix, table: list[MasterLine]) -> Iterator[Helper]:
+    sources = [(name, postfix.get(name)) for name in _RESTRICTIONS]
+    sources += [(f"{line.name}: {name}", line.options.get(name, "")) for line in table for name in _RESTRICTIONS]
+    default = postfix.get("smtpd_policy_service_default_action", "451")
+    for name, value in sources:
+        for inside, plain in re.findall(r"check_policy_service[,\s]+(?:\{([^}]*)\}|([^\s,]+))", value):
+            text = (re.split(r"[,\s]+", inside.strip())[0]) if inside else plain
+            place = endpoint(text, postfix)
+            if place and not _spawned(text, table):
+                yield Helper(Kind.POLICY, name, text, *place, default)
+
+
+def _spawned(text: str, table: list[MasterLine]) -> bool:
+    """True for a socket that master(8) itself opens (`unix:private/policy` with spawn(8)): it only starts on demand."""
+    name = text.removeprefix("unix:").removeprefix("private/")
+    return any(line.kind == "unix" and line.name == name for line in table)
+
+
+def _content(postfix: Postfix, table: list[MasterLine]) -> Iterator[Helper]:
+    sources = [("content_filter", postfix.get("content_filter"))]
+    sources += [(f"{line.name}: content_filter", line.options.get("content_filter", "")) for line in table]
+    programs = {line.name: line.program for line in table}
+    for name, value in sources:
+        transport, _, hop = value.partition(":")
+        if programs.get(transport) not in ("smtp", "lmtp") or not hop:
+            continue
+        place = parse_next_hop(hop.removeprefix("inet:"))
+        if place and programs.get(transport) == "smtp":
+            yield Helper(Kind.CONTENT, name, value, place.host, place.port)
+    proxy = [(line.name, line.options.get("smtpd_proxy_filter", "")) for line in table]
+    for name, value in proxy:
+        place = parse_next_hop(value.removeprefix("inet:"))
+        if place:
+            yield Helper(Kind.CONTENT, f"{name}: smtpd_proxy_filter", value, place.host, place.port)
+
+
+def endpoint(text: str, postfix: Postfix) -> tuple[str, int] | None:
+    """`inet:host:port`, `unix:path`, `local:path` as a path (below the queue directory) or host and port; None for others."""
+    kind, _, rest = text.partition(":")
+    if kind in ("unix", "local"):
+        return (rest if rest.startswith("/") else f"{postfix.get('queue_directory')}/{rest}"), 0
+    if kind != "inet":
+        return None
+    if "@" in rest:
+        port, _, host = rest.partition("@")
+    else:
+        host, _, port = rest.rpartition(":")
+    return (host.strip("[]") or "localhost", int(port)) if port.isdigit() else None

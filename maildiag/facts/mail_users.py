@@ -1,0 +1,131 @@
+"""The people whose mail is here, and what Dovecot's user database says of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from maildiag.engine import Ask
+from maildiag.facts.accounts import Accounts
+from maildiag.facts.dovecot import DovecotConfig
+from maildiag.facts.dovecot_daemon import DovecotDaemon
+from maildiag.model import Gap, Missing
+from maildiag.probes import CommandResult, command
+from maildiag.registry import gatherer
+from maildiag.settings import Settings
+
+MOST_USERS = 50
+MOST_PATHS = 12
+TEMPORARY = 75
+NO_SUCH_USER = 67
+_ERROR = re.compile(r"(?:Error|Fatal): (?:cmd [a-z ]+: )?(?P<text>.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class MailUser:
+    """A user: the userdb's fields (uid, gid, home, mail or mail_path), where INBOX is, and what went wrong.
+
+    `status` is doveadm's exit status (sysexits: 0 found, 67 no such user, 75 temporary failure); `error` its words.
+    """
+
+    name: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    inbox: str = ""
+    status: int = 0
+    error: str = ""
+
+    @property
+    def home(self) -> str:
+        """The home directory, "" where the userdb gives none."""
+        return self.fields.get("home", "")
+
+
+@dataclass(frozen=True, slots=True)
+class MailUsers:
+    """The users that were looked up, and why these."""
+
+    chosen: str
+    users: tuple[MailUser, ...]
+
+    def named(self, name: str) -> MailUser | None:
+        """The user of that name."""
+        return next((each for each in self.users if each.name == name), None)
+
+
+@gatherer
+def mail_users(
+    ask: Ask, settings: Settings, config: DovecotConfig, daemon: DovecotDaemon | None, accounts: Accounts | None
+) -> MailUsers:
+    """Look up the users of the settings; else the people among the system's accounts, or what the userdb lists.
+
+    A look-up needs no password and leaves no failed login behind.
+    """
+    if daemon is not None and not daemon.running:
+        return MailUsers("Dovecot does not run", ())
+    names, chosen = _choose(ask, settings, config, accounts)
+    if not names:
+        return MailUsers(chosen, ())
+    fields = _fields(ask, names)
+    paths = ask.all([command("doveadm", "mailbox", "path", "-u", name, "INBOX") for name in names[:MOST_PATHS]])
+    users = []
+    for number, name in enumerate(names):
+        path = paths[number] if number < len(paths) else None
+        users.append(_user(name, fields.get(name, {}), path))
+    return MailUsers(chosen, tuple(users))
+
+
+def _choose(
+    ask: Ask, settings: Settings, config: DovecotConfig, accounts: Accounts | None
+) -> tuple[tuple[str, ...], str]:
+    if settings.test_users:
+        return settings.test_users[:MOST_USERS], "test_users of the configuration"
+    drivers = [each.driver for each in config.databases("userdb")]
+    if "passwd" in drivers or not drivers:
+        people = tuple(each.name for each in accounts.people) if accounts else ()
+        if people:
+            return people[:MOST_USERS], "the accounts of people on this host"
+    if "passwd-file" in drivers:
+        listed = ask.maybe(command("doveadm", "user", "*"))
+        if isinstance(listed, CommandResult) and listed.status == 0:
+            return tuple(listed.stdout.split()[:MOST_USERS]), "the users that doveadm lists"
+    return (), "no users are known: name some with test_users in maildiag's configuration"
+
+
+def _fields(ask: Ask, names: tuple[str, ...]) -> dict[str, Mapping[str, str]]:
+    """The userdb's fields by user: `doveadm user A B C` prints a block for each it finds, in their order."""
+    answer = ask.maybe(command("doveadm", "user", *names, timeout=10.0))
+    if isinstance(answer, Gap):
+        raise Missing(answer)
+    blocks = parse_users(answer.stdout)
+    failed = set(re.findall(r"userdb lookup: user (\S+) doesn't exist", answer.stderr))
+    found = [name for name in names if name not in failed]
+    return dict(zip(found, blocks, strict=True)) if len(found) == len(blocks) else {}
+
+
+def parse_users(text: str) -> list[Mapping[str, str]]:
+    """The blocks of `doveadm user`, each beginning with `uid`."""
+    blocks: list[dict[str, str]] = []
+    for line in text.splitlines():
+        name, tab, value = line.partition("\t")
+        if not tab or (name, value) == ("field", "value"):
+            continue
+        if name == "uid" or not blocks:
+            blocks.append({})
+        blocks[-1][name] = value
+    return list(blocks)
+
+
+def _user(name: str, fields: Mapping[str, str], path: CommandResult | Gap | None) -> MailUser:
+    if path is None:
+        return MailUser(name, fields)
+    if isinstance(path, Gap):
+        return MailUser(name, fields, "", -1, str(path))
+    inbox = path.stdout.strip() if path.status == 0 else ""
+    return MailUser(name, fields, inbox, path.status, first_error(path.stderr))
+
+
+def first_error(stderr: str) -> str:
+    """The first complaint of doveadm, without its prefix."""
+    match = _ERROR.search(stderr)
+    return match["text"].strip() if match else ""

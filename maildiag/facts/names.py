@@ -1,0 +1,230 @@
+"""The names that mail depends on: resolver, hosts file, own name, MX and PTR, as the DNS, the system and Postfix see them."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from maildiag.engine import Ask
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.relay import parse_hosts
+from maildiag.facts.sockets import Sockets, parse_master
+from maildiag.model import Gap, HostRole, Role
+from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, FileText, ReadFile, command
+from maildiag.registry import gatherer
+
+CHROOT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/services", "etc/nsswitch.conf", "etc/localtime")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """resolv.conf(5): its servers and their answers to a question for the own name; `text` is the file."""
+
+    servers: tuple[str, ...]
+    search: tuple[str, ...]
+    text: str
+    asked: str
+    answers: tuple[DnsAnswer | Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostsLine:
+    """A line of hosts(5)."""
+
+    number: int
+    address: str
+    names: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnName:
+    """The host's own names: what `hostname -f` says, myhostname, and the addresses of both by system and DNS."""
+
+    fqdn: str
+    myhostname: str
+    system: tuple[str, ...]
+    dns: DnsAnswer | Gap | None
+    hosts: tuple[HostsLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRecords:
+    """What the DNS says of one of the own domains."""
+
+    domain: str
+    mx: DnsAnswer | Gap
+    txt: DnsAnswer | Gap
+    dmarc: DnsAnswer | Gap
+
+
+@dataclass(frozen=True, slots=True)
+class PublicNames:
+    """The records by which others find and judge this server: MX and policies of its domains, PTR of its addresses."""
+
+    domains: tuple[DomainRecords, ...]
+    mx_addresses: tuple[tuple[str, DnsAnswer | Gap], ...]
+    pointers: tuple[tuple[str, DnsAnswer | Gap], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChrootFile:
+    """A file of the system and its copy in the chroot; None where it is not there or not readable."""
+
+    name: str
+    system: str | None
+    copy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chroot:
+    """Postfix's chroot: which services run in it, its copies of the system's files, and what the name servers answer
+    that only the copy of resolv.conf names.
+    """
+
+    directory: str
+    services: tuple[str, ...]
+    files: tuple[ChrootFile, ...]
+    answers: tuple[tuple[str, DnsAnswer | Gap], ...] = ()
+
+    @property
+    def stale(self) -> tuple[ChrootFile, ...]:
+        """The copies that say something else than the system's file, comments and blank lines aside."""
+        return tuple(
+            each
+            for each in self.files
+            if each.system is not None and _essence(each.system) != _essence(each.copy or "")
+        )
+
+
+def _essence(text: str) -> list[str]:
+    lines = (line.split("#")[0].split() for line in text.splitlines())
+    return [" ".join(words) for words in lines if words]
+
+
+@gatherer
+def resolver(ask: Ask, postfix: Postfix | None) -> Resolver:
+    """Ask each name server of resolv.conf for the host's own name, all side by side."""
+    text = ask(ReadFile("/etc/resolv.conf")).text
+    servers, search = parse_resolv_conf(text)
+    asked = (postfix.get("myhostname") if postfix and postfix.installed else "") or "localhost"
+    answers = ask.all([DnsLookup(asked, "A", each) for each in servers[:3]])
+    return Resolver(servers, search, text, asked, tuple(answers))
+
+
+def parse_resolv_conf(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The name servers and the search list of resolv.conf(5); without a server the resolver asks 127.0.0.1."""
+    servers, search = [], list[str]()
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > 1 and words[0] == "nameserver":
+            servers.append(words[1])
+        elif len(words) > 1 and words[0] in ("search", "domain"):
+            search = words[1:]
+    return tuple(servers), tuple(search)
+
+
+def parse_hosts_file(text: str) -> tuple[HostsLine, ...]:
+    """hosts(5): address, names, and where the line is."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split("#")[0].split()
+        if len(words) > 1:
+            found.append(HostsLine(number, words[0], tuple(words[1:]), line))
+    return tuple(found)
+
+
+@gatherer
+def own_name(ask: Ask, postfix: Postfix | None) -> OwnName:
+    """Ask the system for its name, and system and DNS for the address of myhostname."""
+    name = postfix.get("myhostname") if postfix and postfix.installed else ""
+    question = DnsLookup(name, "A") if "." in name else None
+    if question:
+        ask.begin(question)
+    told = ask.all([command("hostname", "-f"), *([command("getent", "ahostsv4", name)] if name else [])])
+    hosts = ask.maybe(ReadFile("/etc/hosts"))
+    fqdn = told[0].stdout.strip() if isinstance(told[0], CommandResult) and told[0].status == 0 else ""
+    return OwnName(
+        fqdn,
+        name,
+        parse_hosts(told[1]) if name else (),
+        ask.maybe(question) if question else None,
+        parse_hosts_file(hosts.text) if isinstance(hosts, FileText) else (),
+    )
+
+
+@gatherer
+def public_names(ask: Ask, postfix: Postfix, role: HostRole, sockets: Sockets) -> PublicNames:
+    """Ask for the records of the own domains (at most five) and of the own addresses; a relay client has none."""
+    domains = own_domains(postfix)[:5] if role.role is Role.MAIL_SERVER else ()
+    questions = [
+        DnsLookup(name, record)
+        for each in domains
+        for name, record in ((each, "MX"), (each, "TXT"), (f"_dmarc.{each}", "TXT"))
+    ]
+    own = [each for each in sockets.own if ":" not in each][:2] if role.role is Role.MAIL_SERVER else []
+    pointers = [DnsLookup(ipaddress.ip_address(each).reverse_pointer, "PTR") for each in own]
+    answers = ask.all([*questions, *pointers])
+    records = [DomainRecords(each, *answers[at * 3 : at * 3 + 3]) for at, each in enumerate(domains)]
+    names = dict.fromkeys(name for each in records for name in _targets(each.mx))
+    addresses = ask.all([DnsLookup(name, "A") for name in names])
+    return PublicNames(
+        tuple(records),
+        tuple(zip(names, addresses, strict=True)),
+        tuple(zip(own, answers[len(questions) :], strict=True)),
+    )
+
+
+def own_domains(postfix: Postfix) -> tuple[str, ...]:
+    """The domains that mail is accepted for, host names of this machine left out."""
+    names = [postfix.list(name) for name in ("mydestination", "virtual_mailbox_domains", "virtual_alias_domains")]
+    host = postfix.get("myhostname")
+    found = dict.fromkeys(each.lower() for some in names for each in some)
+    return tuple(
+        each
+        for each in found
+        if re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", each) and each != host and not each.startswith("localhost.")
+    )
+
+
+def _targets(mx: DnsAnswer | Gap) -> list[str]:
+    return [each.split()[-1].rstrip(".") for each in mx.records] if isinstance(mx, DnsAnswer) else []
+
+
+@gatherer
+def chroot(ask: Ask, postfix: Postfix) -> Chroot:
+    """Compare the files in the chroot with the system's, where a service that needs them runs in it."""
+    table = parse_master(ask(command("postconf", "-M")))
+    default = "n" if _compatibility(postfix) >= 1 else "y"
+    inside = [
+        each.name
+        for each in table
+        if each.program in ("smtp", "smtpd", "lmtp", "postscreen", "trivial-rewrite", "cleanup")
+        and (each.chroot if each.chroot != "-" else default) == "y"
+    ]
+    directory = postfix.get("queue_directory", "/var/spool/postfix")
+    if not inside:
+        return Chroot(directory, (), ())
+    asked = [ReadFile(path) for name in CHROOT_FILES[:4] for path in (f"/{name}", f"{directory}/{name}")]
+    texts = [_text(each) for each in ask.all(asked)]
+    pairs = zip(CHROOT_FILES, texts[::2], texts[1::2], strict=False)
+    files = tuple(ChrootFile(*each) for each in pairs)
+    return Chroot(directory, tuple(inside), files, _chroot_servers(ask, postfix, files[0]))
+
+
+def _chroot_servers(ask: Ask, postfix: Postfix, file: ChrootFile) -> tuple[tuple[str, DnsAnswer | Gap], ...]:
+    known, _ = parse_resolv_conf(file.system or "")
+    used, _ = parse_resolv_conf(file.copy or "")
+    others = [each for each in used if each not in known]
+    name = postfix.get("myhostname") or "localhost"
+    return tuple(zip(others, ask.all([DnsLookup(name, "A", each) for each in others]), strict=True))
+
+
+def _compatibility(postfix: Postfix) -> float:
+    found = re.match(r"\d+(\.\d+)?", postfix.get("compatibility_level"))
+    return float(found[0]) if found else 0.0
+
+
+def _text(answer: FileText | Gap) -> str | None:
+    return answer.text if isinstance(answer, FileText) else None

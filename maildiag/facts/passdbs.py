@@ -1,0 +1,151 @@
+"""The databases with passwords: the files, PAM services and modules that each passdb and userdb needs, and who may read them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from maildiag.engine import Ask
+from maildiag.facts.dovecot import Database, DovecotConfig
+from maildiag.model import Gap, GapReason
+from maildiag.probes import CommandResult, Directory, FileInfo, FileText, ListDirectory, ReadFile, Stat, command
+from maildiag.registry import gatherer
+
+_PAM = "/etc/pam.d"
+_MODULE_DIRECTORIES = (
+    "/lib/x86_64-linux-gnu/security",
+    "/lib/aarch64-linux-gnu/security",
+    "/lib64/security",
+    "/lib/security",
+    "/usr/lib/security",
+)
+_PAM_LINE = re.compile(r"^-?(?:auth|account|session|password)\s+(?:\[[^\]]*\]|\w+)\s+(?P<module>\S+)", re.IGNORECASE)
+_PAM_INCLUDE = re.compile(r"^(?:@include|-?\w+\s+(?:include|substack))\s+(?P<name>\S+)", re.MULTILINE)
+_CONSTANT = re.compile(r"%")
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordFile:
+    """A file that a passdb or userdb reads: who reads it (`reader`, with `groups`), and what stat(2) says."""
+
+    database: Database
+    path: str
+    reader: str
+    groups: tuple[str, ...]
+    info: FileInfo | Gap
+    directories: tuple[FileInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PamService:
+    """A PAM service: its file or, where that is absent, PAM's fallback `other`; the modules that it names and that are
+    not there, and its own lines that refuse everybody.
+    """
+
+    database: Database
+    name: str
+    text: FileText | Gap
+    fallback: FileText | Gap | None = None
+    missing: tuple[str, ...] = ()
+    refusing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passdbs:
+    """What the password and user databases stand on."""
+
+    files: tuple[PasswordFile, ...]
+    pam: tuple[PamService, ...]
+
+
+@gatherer
+def passdbs(ask: Ask, config: DovecotConfig) -> Passdbs:
+    """Look at the files of each passdb and userdb; no password or hash leaves the host."""
+    databases = (*config.databases("passdb"), *config.databases("userdb"))
+    files = [_file(ask, config, each, path) for each in databases for path in _paths(config, each)]
+    pam = [_pam_service(ask, config, each) for each in databases if each.driver == "pam"]
+    return Passdbs(tuple(files), tuple(pam))
+
+
+def _paths(config: DovecotConfig, database: Database) -> Iterator[str]:
+    """The plain file that a passwd-file, sql or ldap database reads; a path with variables has no one file."""
+    path = ""
+    if database.driver == "passwd-file":
+        path = database.get("passwd_file_path") or config.value("passwd_file_path") or _last_word(database.args)
+    elif database.driver in ("sql", "ldap") and not config.modern:
+        path = _last_word(database.args)
+    if path.startswith("/") and not _CONSTANT.search(path):
+        yield path
+
+
+def _last_word(args: str) -> str:
+    words = args.split()
+    return words[-1] if words else ""
+
+
+def _file(ask: Ask, config: DovecotConfig, database: Database, path: str) -> PasswordFile:
+    """A passwd-file is read by the auth process itself, the configuration of sql and ldap by root at the start."""
+    user = config.effective.value("user", ("service", "auth")) or "$default_internal_user"
+    user = config.value("default_internal_user", "dovecot") if user.startswith("$") else user
+    reader = user if database.driver == "passwd-file" else "root"
+    member = ask.maybe(command("id", "-Gn", reader))
+    groups = tuple(member.stdout.split()) if isinstance(member, CommandResult) else ()
+    info = ask.maybe(Stat(path))
+    parents = [each for each in ask.all([Stat(parent) for parent in _parents(path)]) if isinstance(each, FileInfo)]
+    return PasswordFile(database, path, reader, groups, info, tuple(parents))
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.strip("/").split("/")[:-1]
+    return ["/" + "/".join(parts[: number + 1]) for number in range(len(parts))]
+
+
+def _pam_service(ask: Ask, config: DovecotConfig, database: Database) -> PamService:
+    """The service's file (pam.d(5)), else PAM's fallback `other`; modules are looked for where PAM looks for them."""
+    words = [word for word in database.args.split() if "=" not in word and not word.startswith("-")]
+    name = database.get("passdb_pam_service_name", "service_name") or (words[-1] if words else "dovecot")
+    if "%" in name or name == "*":
+        name = "imap"  # the service is named after the protocol
+    text = ask.maybe(ReadFile(f"{_PAM}/{name}"))
+    absent = isinstance(text, Gap) and text.reason is GapReason.ABSENT
+    fallback = ask.maybe(ReadFile(f"{_PAM}/other")) if absent else None
+    return PamService(database, name, text, fallback, tuple(_missing_modules(ask, text)), refusing(text))
+
+
+def refusing(text: FileText | Gap | None) -> tuple[str, ...]:
+    """The lines of a PAM file that refuse whoever gets there: pam_deny as `required` or `requisite`, nothing before it."""
+    if text is None or isinstance(text, Gap):
+        return ()
+    found = []
+    decided: set[str] = set()
+    for line in text.text.splitlines():
+        words = line.split()
+        if len(words) < 3 or words[0].startswith("#"):
+            continue
+        if words[1] in ("required", "requisite") and words[2].endswith("pam_deny.so") and words[0] not in decided:
+            found.append(line.strip())
+        elif words[1] == "sufficient" or words[1].startswith("["):
+            decided.add(words[0])
+    return tuple(each for each in found if each.lstrip("-").startswith(("auth", "account")))
+
+
+def _missing_modules(ask: Ask, text: FileText | Gap, depth: int = 0) -> Iterator[str]:
+    if isinstance(text, Gap) or depth > 4:
+        return
+    present = _modules(ask)
+    for line in text.text.splitlines():
+        match = _PAM_LINE.match(line.strip())
+        if match and match["module"].endswith(".so") and present and not line.startswith("-"):
+            name = match["module"].rsplit("/", 1)[-1]
+            if name not in present:
+                yield name
+    for include in _PAM_INCLUDE.finditer(text.text):
+        yield from _missing_modules(ask, ask.maybe(ReadFile(f"{_PAM}/{include['name']}")), depth + 1)
+
+
+def _modules(ask: Ask) -> frozenset[str]:
+    listings = ask.all([ListDirectory(path) for path in _MODULE_DIRECTORIES])
+    return frozenset(
+        entry.path.rsplit("/", 1)[-1] for each in listings if isinstance(each, Directory) for entry in each.entries
+    )

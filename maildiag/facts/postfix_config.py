@@ -1,0 +1,152 @@
+"""Postfix's configuration files as they lie on disk, with the defaults and what Postfix itself says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from maildiag.engine import Ask
+from maildiag.facts.postfix import Postfix
+from maildiag.lint.context import Context
+from maildiag.lint.main_cf import MainCf, parse_main_cf
+from maildiag.lint.master_cf import MasterCf, parse_master_cf
+from maildiag.model import Gap, GapReason, Missing
+from maildiag.probes import (
+    CommandResult,
+    Directory,
+    FileText,
+    Interface,
+    Interfaces,
+    ListDirectory,
+    ReadFile,
+    command,
+)
+from maildiag.registry import gatherer
+
+CANARY = command("postmap", "-q", "maildiag", "static:maildiag")
+"""A query that needs no file: it prints what keeps every program of Postfix from starting, and writes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostfixConfig:
+    """main.cf and master.cf as text and parsed, their times of change, and all that is needed to judge them.
+
+    `settings` are the effective values, empty where postconf refuses the files. `said` are the lines that postconf printed
+    on standard error, `fatal` those with which Postfix's own programs refuse to start; both without repetitions.
+    """
+
+    directory: str
+    main: MainCf
+    master: MasterCf
+    defaults: Mapping[str, str]
+    settings: Mapping[str, str]
+    said: tuple[str, ...] = ()
+    fatal: tuple[str, ...] = ()
+    table_types: frozenset[str] = frozenset()
+    daemons: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
+    main_changed: datetime | None = None
+    master_changed: datetime | None = None
+    gaps: tuple[Gap, ...] = ()
+    files: tuple[str, ...] = ()
+    hosts: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def context(self) -> Context:
+        """What the linters need."""
+        return Context(
+            main=self.main,
+            master=self.master,
+            defaults=self.defaults,
+            settings=self.settings,
+            warnings=self.said,
+            table_types=self.table_types,
+            daemons=self.daemons,
+            addresses=self.addresses,
+            unresolved=frozenset(name for name, known in self.hosts.items() if not known),
+        )
+
+    def get(self, name: str) -> str:
+        """The effective value of a parameter."""
+        return self.context.value(name)
+
+
+@gatherer
+def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
+    """Read main.cf and master.cf, and ask postconf and postmap what they say of them."""
+    if isinstance(postfix, Postfix) and not postfix.installed:
+        raise Missing(Gap(GapReason.ABSENT, "Postfix is not installed"))
+    defaults = pairs(ask(command("postconf", "-dx")).stdout)
+    directory = defaults.get("config_directory", "/etc/postfix")
+    settings = postfix.settings if isinstance(postfix, Postfix) else {}
+    told, types, canary = ask.all([command("postconf", "-n"), command("postconf", "-m"), CANARY])
+    main, master = ask.all([ReadFile(f"{directory}/main.cf"), ReadFile(f"{directory}/master.cf")])
+    parsed = parse_main_cf(f"{directory}/main.cf", _text(main))
+    return PostfixConfig(
+        directory=directory,
+        main=parsed,
+        master=parse_master_cf(f"{directory}/master.cf", _text(master)),
+        defaults=defaults,
+        settings=settings,
+        said=_lines(told),
+        fatal=tuple(dict.fromkeys(line for result in (told, canary) for line in _lines(result) if _refuses(line))),
+        table_types=frozenset(types.stdout.split()) if isinstance(types, CommandResult) else frozenset(),
+        daemons=_names(
+            ask.maybe(ListDirectory(settings.get("daemon_directory") or defaults.get("daemon_directory", "")))
+        ),
+        addresses=_addresses(ask.maybe(Interfaces())),
+        main_changed=main.modified if isinstance(main, FileText) else None,
+        master_changed=master.modified if isinstance(master, FileText) else None,
+        gaps=tuple(each for each in (main, master) if isinstance(each, Gap)),
+        files=tuple(sorted(_names(ask.maybe(ListDirectory(directory))))),
+        hosts=_interface_names(ask, parsed, settings),
+    )
+
+
+def pairs(text: str) -> dict[str, str]:
+    """`name = value` lines as a mapping."""
+    found = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in found}
+
+
+def _text(answer: FileText | Gap) -> str:
+    return answer.text if isinstance(answer, FileText) else ""
+
+
+def _lines(answer: CommandResult | Gap) -> tuple[str, ...]:
+    if isinstance(answer, Gap):
+        return ()
+    return tuple(dict.fromkeys(line.strip() for line in answer.stderr.splitlines() if line.strip()))
+
+
+def _refuses(line: str) -> bool:
+    return "fatal:" in line or "panic:" in line
+
+
+def _names(answer: Directory | Gap) -> frozenset[str]:
+    if isinstance(answer, Gap):
+        return frozenset()
+    return frozenset(entry.path.rpartition("/")[2] for entry in answer.entries)
+
+
+def _addresses(answer: tuple[Interface, ...] | Gap) -> frozenset[str]:
+    if isinstance(answer, Gap):
+        return frozenset()
+    return frozenset(address for each in answer for address in each.addresses)
+
+
+def _interface_names(ask: Ask, main: MainCf, settings: Mapping[str, str]) -> dict[str, bool]:
+    """Which host names of inet_interfaces the system can resolve; only names are asked for."""
+    entry = main.entry("inet_interfaces")
+    value = settings.get("inet_interfaces") or (entry.value if entry else "")
+    names = [
+        word for word in value.replace(",", " ").split() if word[:1].isalpha() and word not in ("all", "loopback-only")
+    ]
+    names = [word for word in names if word.replace("-", "").replace(".", "").isalnum()]
+    answers = ask.all([command("getent", "ahosts", name) for name in names])
+    return {
+        name: bool(answer.stdout)
+        for name, answer in zip(names, answers, strict=True)
+        if isinstance(answer, CommandResult)
+    }

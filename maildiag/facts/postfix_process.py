@@ -1,0 +1,73 @@
+"""Whether Postfix's master runs, since when, and when it last read its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from maildiag.engine import Ask
+from maildiag.model import Gap
+from maildiag.probes import FileInfo, Listener, Listeners, Process, Processes, Stat
+from maildiag.registry import gatherer
+
+
+@dataclass(frozen=True, slots=True)
+class PostfixProcess:
+    """`known` is false where the processes could not be seen; `systemd`: the host is run by systemd.
+
+    `loaded` is when master last read its files: a reload ends qmgr and starts it anew, so qmgr's start tells (master(8)). `listeners` are the sockets that master holds, as far
+    as they may be seen.
+    """
+
+    known: bool
+    systemd: bool
+    master: Process | None = None
+    loaded: datetime | None = None
+    listeners: tuple[Listener, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        """True where a master was seen."""
+        return self.master is not None
+
+    @property
+    def reload(self) -> tuple[str, ...]:
+        """The command that makes a changed configuration count."""
+        return ("postfix", "reload") if self.running or not self.known else self.restart
+
+    @property
+    def restart(self) -> tuple[str, ...]:
+        """The command that starts Postfix whether it runs or not. Debian's unit is a shell that `start` passes over."""
+        if self.systemd:
+            return ("systemctl", "restart", "postfix")
+        return ("postfix", "start")
+
+    @property
+    def restarts(self) -> tuple[tuple[str, ...], ...]:
+        """The commands for what a reload does not do (inet_interfaces): stop, and start."""
+        if self.systemd or not self.running:
+            return (self.restart,)
+        return (("postfix", "stop"), ("postfix", "start"))
+
+
+@gatherer
+def postfix_process(ask: Ask) -> PostfixProcess:
+    """Look for master(8) and its queue manager among the processes."""
+    systemd = isinstance(ask.maybe(Stat("/run/systemd/system")), FileInfo)
+    processes = ask.maybe(Processes())
+    if isinstance(processes, Gap):
+        return PostfixProcess(False, systemd)
+    sockets = ask.maybe(Listeners())
+    return find_master(processes, systemd, () if isinstance(sockets, Gap) else sockets)
+
+
+def find_master(processes: tuple[Process, ...], systemd: bool, sockets: tuple[Listener, ...] = ()) -> PostfixProcess:
+    """The newest process `master` whose program lies in a Postfix directory, and the start of its qmgr."""
+    masters = [each for each in processes if each.name == "master" and "postfix" in " ".join(each.command[:1])]
+    masters = [each for each in masters if each.state != "zombie"]
+    if not masters:
+        return PostfixProcess(True, systemd)
+    master = max(masters, key=lambda each: each.started)
+    queue = [each.started for each in processes if each.parent == master.pid and each.name == "qmgr"]
+    own = tuple(each for each in sockets if each.pid == master.pid)
+    return PostfixProcess(True, systemd, master, max(queue, default=master.started), own)

@@ -1,0 +1,143 @@
+"""The lookup tables that Postfix's settings name: their files, who may read them, and whether they can be opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maildiag.engine import Ask
+from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.lint.tables import BUILT, REMOTE, TEXTS, TableUse, table_uses, users_of
+from maildiag.model import Gap, GapReason
+from maildiag.probes import Command, CommandResult, FileInfo, FileText, Probe, ReadFile, Stat, command
+from maildiag.registry import gatherer
+
+_KEY = "maildiag-asks-for-nothing"
+_MOST = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table and what its files look like.
+
+    `source` is the file that `path` names, `built` what postmap made of it (None for types without), `text` the source
+    where it is small and no secret, `query` what `postmap -q` said of a key that is not there (None: not asked).
+    `closed` names the first path that `reader` may not read or pass ("" where all is readable or not known).
+    """
+
+    use: TableUse
+    users: tuple[str, ...]
+    source: FileInfo | Gap
+    built: FileInfo | Gap | None = None
+    text: FileText | Gap | None = None
+    query: CommandResult | Gap | None = None
+    reader: str = ""
+    closed: str = ""
+
+    @property
+    def name(self) -> str:
+        """`hash:/etc/postfix/virtual`."""
+        return self.use.name
+
+    @property
+    def builder(self) -> tuple[str, ...]:
+        """The command that builds it: newaliases for what alias_database names, else postmap or postalias."""
+        if "alias_database" in self.users:
+            return ("newaliases",)
+        program = "postalias" if "alias_maps" in self.users else "postmap"
+        return (program, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All tables with a file that settings name."""
+
+    tables: tuple[Table, ...]
+
+
+@gatherer
+def tables(ask: Ask, postfix_config: PostfixConfig) -> Tables:
+    """Look at the files of every table; open those that should open with a query for a key that nobody has."""
+    context = postfix_config.context
+    uses = [use for use in table_uses(context) if use.has_file]
+    probes: list[Probe[FileInfo]] = [Stat(path) for use in uses for path in (use.path, *use.built)]
+    ask.all(probes)
+    found = [_table(ask, postfix_config, use) for use in uses]
+    queries = [_query(table) for table in found if _opens(table, postfix_config)]
+    ask.all(queries)
+    return Tables(tuple(_with_query(ask, table, _opens(table, postfix_config)) for table in found))
+
+
+def _table(ask: Ask, config: PostfixConfig, use: TableUse) -> Table:
+    users = users_of(config.context, use)
+    built = ask.maybe(Stat(use.built[0])) if use.built else None
+    source = ask.maybe(Stat(use.path))
+    reader = config.get("mail_owner") if use.wrapped else ""
+    opened = built if built is not None else source
+    closed = ""
+    if reader and isinstance(opened, FileInfo):
+        closed = _closed_to(ask, reader, opened)
+    secret = use.type in REMOTE or any("password" in name or "passwd" in name for name in users)
+    small = isinstance(source, FileInfo) and source.size <= _MOST
+    text = ask.maybe(ReadFile(use.path, _MOST)) if small and not secret else None
+    return Table(use=use, users=users, source=source, built=built, text=text, reader=reader, closed=closed)
+
+
+def _opens(table: Table, config: PostfixConfig) -> bool:
+    """Whether a query should work; where it cannot, postmap would only add a line to the mail log."""
+    if config.fatal or table.closed or (config.table_types and table.use.type not in config.table_types):
+        return False
+    opened = table.built if table.use.type in BUILT else table.source
+    return isinstance(opened, FileInfo) and table.use.type in {*BUILT, *TEXTS, *REMOTE}
+
+
+def _query(table: Table) -> Command:
+    return command("postmap", "-q", _KEY, table.name, user=table.reader)
+
+
+def _with_query(ask: Ask, table: Table, opens: bool) -> Table:
+    return Table(
+        use=table.use,
+        users=table.users,
+        source=table.source,
+        built=table.built,
+        text=table.text,
+        query=ask.maybe(_query(table)) if opens else None,
+        reader=table.reader,
+        closed=table.closed,
+    )
+
+
+def _closed_to(ask: Ask, account: str, file: FileInfo) -> str:
+    """The first directory that `account` may not pass, or the file where it may not be read; "" where all is open."""
+    groups = _groups(ask, account)
+    parts = file.path.split("/")[1:-1]
+    for length in range(1, len(parts) + 1):
+        path = "/" + "/".join(parts[:length])
+        info = ask.maybe(Stat(path))
+        if isinstance(info, FileInfo) and not permits(info, account, groups, 0o1):
+            return path
+    return "" if permits(file, account, groups, 0o4) else file.path
+
+
+def _groups(ask: Ask, account: str) -> frozenset[str]:
+    told = ask.maybe(command("id", "-Gn", account))
+    return frozenset(told.stdout.split()) if isinstance(told, CommandResult) else frozenset()
+
+
+def permits(info: FileInfo, account: str, groups: frozenset[str], bit: int) -> bool:
+    """Whether the mode bits of `info` grant `bit` (4 read, 2 write, 1 pass) to an account that is not root."""
+    if info.owner == account:
+        return bool(info.mode & bit << 6)
+    if info.group in groups:
+        return bool(info.mode & bit << 3)
+    return bool(info.mode & bit)
+
+
+def unseen(answer: FileInfo | Gap | None) -> bool:
+    """True where a file may be there, but we may not look."""
+    return isinstance(answer, Gap) and answer.reason is not GapReason.ABSENT
+
+
+def absent(answer: FileInfo | Gap | None) -> bool:
+    """True where there is no such file."""
+    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT

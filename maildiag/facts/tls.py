@@ -1,0 +1,260 @@
+"""Certificates: the files that Postfix and Dovecot are configured with, and what their ports present."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from maildiag.engine import Ask
+from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.smtp import OwnDialogues, Talk
+from maildiag.facts.sockets import Owner
+from maildiag.model import Gap, GapReason, HostRole, Role
+from maildiag.probes import Command, CommandResult, FileInfo, FileText, ListDirectory, ReadFile, Stat, command
+from maildiag.registry import gatherer
+
+_DOVECOT_FILES = ("/etc/dovecot/dovecot.conf", "/etc/dovecot/conf.d/10-ssl.conf", "/etc/dovecot/local.conf")
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
+_CHAINS = re.compile(r"chain|intermediate|bundle|(^|[._-])ca([._-]|$)", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """A certificate as openssl-x509(1) reads it; names in lower case, times in UTC, `helper` where its issuer can be fetched."""
+
+    subject: str
+    issuer: str
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    names: tuple[str, ...]
+    public_key: str
+    helper: bool
+
+    @property
+    def self_signed(self) -> bool:
+        """True where it is its own issuer."""
+        return self.subject == self.issuer
+
+    def covers(self, name: str) -> bool:
+        """RFC 6125 section 6.4.3: the name itself, or a wildcard for its first label."""
+        wanted = name.lower()
+        return any(each == wanted or (each[:2] == "*." and wanted.partition(".")[2] == each[2:]) for each in self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A certificate and its key as a daemon is configured with them; `key` is empty where it could not be told."""
+
+    owner: Owner
+    setting: str
+    path: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFile:
+    """A configured certificate, looked at.
+
+    `text` is the file, `read` what openssl said of it, `certified` the leaf; `key_info` and `public_key` belong to the key
+    file; `verified` is openssl's verdict by the CAs of the system, `repaired_by` a neighbouring file that completes the chain.
+    """
+
+    configured: Configured
+    text: FileText | Gap
+    read: CommandResult | Gap
+    certified: Certified | None
+    key_info: FileInfo | Gap | None
+    public_key: CommandResult | Gap | None
+    verified: CommandResult | Gap | None
+    repaired_by: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the leaf; empty where there is none."""
+        found = _PEM.search(self.text.text) if isinstance(self.text, FileText) else None
+        return fingerprint(found[0]) if found else ""
+
+    @property
+    def length(self) -> int:
+        """How many certificates the file holds."""
+        return len(_PEM.findall(self.text.text)) if isinstance(self.text, FileText) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A certificate that a port presents: the port's owner and number, its fingerprint, and what openssl reads of it."""
+
+    owner: Owner
+    port: int
+    fingerprint: str
+    certified: Certified | None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """The certificates on disk and those that are presented."""
+
+    files: tuple[CertificateFile, ...]
+    served: tuple[Served, ...]
+
+
+@gatherer
+def certificates(
+    ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, own: OwnDialogues, role: HostRole
+) -> Certificates:
+    """Look at every configured certificate, and at every one that the own ports present."""
+    wanted = list(_postfix_certificates(postfix)) if postfix and postfix.installed else []
+    if dovecot and dovecot.installed and role.role is Role.MAIL_SERVER:
+        wanted += _dovecot_certificates(ask, dovecot)
+    for each in wanted:
+        ask.begin(ReadFile(each.path))
+        ask.begin(_read(each.path))
+        ask.begin(_verify(each.path))
+        if each.key:
+            ask.begin(Stat(each.key))
+            ask.begin(_public_key(each.key))
+    files = tuple(_file(ask, each) for each in wanted)
+    return Certificates(files, _served(ask, own, {each.fingerprint: each.certified for each in files}))
+
+
+def _postfix_certificates(postfix: Postfix) -> Iterator[Configured]:
+    chains = [each for each in postfix.list("smtpd_tls_chain_files") if each.startswith("/")]
+    for path in chains:
+        yield Configured(Owner.POSTFIX, "smtpd_tls_chain_files", path, path)
+    for kind in ("", "ec") if not chains else ():
+        path = postfix.get(f"smtpd_tls_{kind}cert_file")
+        if path.startswith("/"):
+            yield Configured(
+                Owner.POSTFIX, f"smtpd_tls_{kind}cert_file", path, postfix.get(f"smtpd_tls_{kind}key_file") or path
+            )
+
+
+def _dovecot_certificates(ask: Ask, dovecot: Dovecot) -> list[Configured]:
+    """2.3 prints `ssl_cert = <FILE` and hides the key's path, which only the files tell; 2.4 prints both."""
+    if re.search(r"^ssl = no$", dovecot.text, re.M):
+        return []
+    new = re.search(r"^ssl_server \{\n(.*?)^\}", dovecot.text, re.M | re.S)
+    if new:
+        values = dict(re.findall(r"^  (cert_file|key_file) = (\S+)$", new[1], re.M))
+        path = values.get("cert_file", "")
+        return [Configured(Owner.DOVECOT, "ssl_server_cert_file", path, values.get("key_file", ""))] if path else []
+    old = re.search(r"^ssl_cert = <\s*(\S+)$", dovecot.text, re.M)
+    if old is None:
+        return []
+    texts = [each.text for each in ask.all([ReadFile(path) for path in _DOVECOT_FILES]) if isinstance(each, FileText)]
+    keys = [key for text in texts for key in re.findall(r"^\s*ssl_key\s*=\s*<\s*(\S+)", text, re.M)]
+    return [Configured(Owner.DOVECOT, "ssl_cert", old[1], keys[-1] if keys else "")]
+
+
+def _read(path: str, stdin: str = "") -> Command:
+    wanted = ("-subject", "-issuer", "-serial", "-dates", "-pubkey", "-ext", "subjectAltName,authorityInfoAccess")
+    return command("openssl", "x509", "-in", path, "-noout", *wanted, "-nameopt", "RFC2253", stdin=stdin)
+
+
+def _public_key(path: str) -> Command:
+    return command("openssl", "pkey", "-in", path, "-passin", "pass:", "-pubout")
+
+
+def _verify(path: str, untrusted: str = "") -> Command:
+    return command("openssl", "verify", "-untrusted", untrusted or path, path)
+
+
+def _file(ask: Ask, each: Configured) -> CertificateFile:
+    text, read, verified = ask.maybe(ReadFile(each.path)), ask.maybe(_read(each.path)), ask.maybe(_verify(each.path))
+    certified = parse_certificate(read.stdout) if isinstance(read, CommandResult) else None
+    repaired = ""
+    if certified and not certified.self_signed and isinstance(verified, CommandResult) and verified.status != 0:
+        repaired = _completing(ask, each.path)
+    return CertificateFile(
+        each,
+        text,
+        read,
+        certified,
+        ask.maybe(Stat(each.key)) if each.key else None,
+        ask.maybe(_public_key(each.key)) if each.key else None,
+        verified,
+        repaired,
+    )
+
+
+def _completing(ask: Ask, path: str) -> str:
+    """A file beside the certificate that makes its chain complete, or an empty string."""
+    listed = ask.maybe(ListDirectory(path.rpartition("/")[0] or "/"))
+    if isinstance(listed, Gap):
+        return ""
+    found = [each.path for each in listed.entries if _CHAINS.search(each.path.rpartition("/")[2]) and each.path != path]
+    found = [
+        each
+        for each in found
+        if each.endswith((".pem", ".crt", ".cer")) and each != "/etc/ssl/certs/ca-certificates.crt"
+    ]
+    answers = ask.all([_verify(path, each) for each in found[:8]])
+    good = [
+        name for name, told in zip(found, answers, strict=False) if isinstance(told, CommandResult) and told.status == 0
+    ]
+    return good[0] if good else ""
+
+
+def parse_certificate(text: str) -> Certified | None:
+    """What `openssl x509` prints of a certificate; None where it printed none."""
+    values = dict(re.findall(r"^(subject|issuer|serial|notBefore|notAfter)=(.*)$", text, re.M))
+    key = re.search(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", text, re.S)
+    if not {"subject", "issuer", "notBefore", "notAfter"} <= set(values):
+        return None
+    names = re.findall(r"(?:DNS|IP Address):([^\s,]+)", text)
+    common = re.search(r"(?:^|,)\s*CN=([^,]+)", values["subject"])
+    return Certified(
+        values["subject"].strip(),
+        values["issuer"].strip(),
+        values.get("serial", ""),
+        _time(values["notBefore"]),
+        _time(values["notAfter"]),
+        tuple(each.lower() for each in (names or ([common[1]] if common else []))),
+        key[0] if key else "",
+        "CA Issuers" in text,
+    )
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(" ".join(text.split()), "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
+
+
+def fingerprint(pem: str) -> str:
+    """SHA-256 of a certificate's DER form, in hexadecimal; empty for text that is no certificate."""
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
+    except ValueError:
+        return ""
+
+
+def _served(ask: Ask, own: OwnDialogues, known: dict[str, Certified | None]) -> tuple[Served, ...]:
+    found: dict[tuple[Owner, int], tuple[str, str]] = {}
+    for talk in own.talks:
+        leaf = _leaf(talk)
+        if leaf:
+            found.setdefault((talk.port.owner, talk.port.number), (fingerprint(leaf), leaf))
+    strange = {mark: leaf for mark, leaf in found.values() if mark not in known}
+    answers = ask.all([_read("/dev/stdin", leaf) for leaf in strange.values()])
+    read = {
+        mark: parse_certificate(told.stdout) if isinstance(told, CommandResult) else None
+        for mark, told in zip(strange, answers, strict=True)
+    }
+    return tuple(
+        Served(owner, port, mark, read.get(mark) or known.get(mark)) for (owner, port), (mark, _) in found.items()
+    )
+
+
+def _leaf(talk: Talk) -> str:
+    certificate = None if isinstance(talk.transcript, Gap) else talk.transcript.certificate
+    return certificate.chain[0] if certificate and certificate.chain else ""
+
+
+def is_absent(answer: object) -> bool:
+    """True for a gap that says: there is no such file."""
+    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT

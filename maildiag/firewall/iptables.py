@@ -1,0 +1,134 @@
+"""Reads `iptables-save`: iptables(8), iptables-extensions(8)."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from maildiag.firewall.rules import Chain, Do, Field, Rule, Test
+from maildiag.firewall.values import UNKNOWN
+
+_HOOKS = {"PREROUTING": "prerouting", "INPUT": "input", "OUTPUT": "output", "POSTROUTING": "postrouting"}
+_PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
+_TARGETS = {"ACCEPT": Do.ACCEPT, "DROP": Do.DROP, "REJECT": Do.REJECT, "RETURN": Do.RETURN}
+_REWRITES = ("DNAT", "REDIRECT", "TPROXY", "NFQUEUE")
+_SILENT = ("LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "CT", "NOTRACK", "MASQUERADE", "SNAT", "CHECKSUM", "AUDIT")
+_OPTIONS = {
+    "-s": Field.SOURCE,
+    "--source": Field.SOURCE,
+    "-d": Field.DESTINATION,
+    "--destination": Field.DESTINATION,
+    "-p": Field.PROTOCOL,
+    "-i": Field.IN,
+    "-o": Field.OUT,
+    "--dport": Field.PORT,
+    "--dports": Field.PORT,
+    "--sport": Field.SOURCE_PORT,
+    "--sports": Field.SOURCE_PORT,
+    "--ctstate": Field.STATE,
+    "--state": Field.STATE,
+    "--ctstatus": Field.STATUS,
+    "--uid-owner": Field.USER,
+    "--dst-type": Field.KIND,
+    "--src-range": Field.SOURCE,
+    "--dst-range": Field.DESTINATION,
+}
+_HARMLESS = ("-m", "--comment", "-c", "--log-prefix", "--log-level", "--reject-with", "--set-xmark", "--limit-burst")
+_LOG_OPTIONS = ("--log-tcp-options", "--log-ip-options", "--log-uid", "--syn")
+
+
+def parse(text: str, family: str = "ip") -> list[Chain]:
+    """The chains of `iptables-save`; what is not understood of a rule makes it undecidable, never wrong."""
+    chains: list[Chain] = []
+    table, heads, rules = "", dict[str, str](), dict[str, list[Rule]]()
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table, heads, rules = line[1:].strip(), {}, {}
+        elif line.startswith(":"):
+            name, policy, *_ = line[1:].split()
+            heads[name] = policy
+        elif line.startswith(("-A ", "[")):
+            _add(line, rules)
+        elif line.strip() == "COMMIT":
+            chains += [_chain(family, table, name, policy, rules.get(name, [])) for name, policy in heads.items()]
+    return chains
+
+
+def _add(line: str, rules: dict[str, list[Rule]]) -> None:
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return
+    if words[0].startswith("["):
+        words = words[1:]
+    place = rules.setdefault(words[1], [])
+    place.append(_rule(words[2:], line[line.index("-A ") :], len(place)))
+
+
+def _chain(family: str, table: str, name: str, policy: str, rules: list[Rule]) -> Chain:
+    return Chain(
+        "iptables",
+        family,
+        table,
+        name,
+        tuple(rules),
+        _HOOKS.get(name, "") if policy != "-" else "",
+        _PRIORITIES.get(table, 0),
+        Do.DROP if policy == "DROP" else Do.ACCEPT,
+    )
+
+
+def _rule(words: list[str], text: str, index: int) -> Rule:
+    tests = list(_tests(words))
+    do, target = _action(words)
+    return Rule(tuple(tests), do, target, text, 0, index)
+
+
+def _tests(words: list[str]) -> Iterator[Test]:
+    negated, place = False, 0
+    while place < len(words):
+        word = words[place]
+        if word in ("-j", "-g"):
+            place += 2
+            if place < len(words) and words[place - 1] not in _TARGETS:
+                return
+            continue
+        if word == "!":
+            negated, place = True, place + 1
+            continue
+        if word in _OPTIONS:
+            yield Test(_OPTIONS[word], tuple(_values(_OPTIONS[word], words[place + 1])), negated)
+            place += 2
+        elif word in _HARMLESS:
+            place += 2
+        elif word in _LOG_OPTIONS:
+            place += 1
+        else:
+            yield Test(Field.OTHER)
+            place += 2 if place + 1 < len(words) and not words[place + 1].startswith(("-", "!")) else 1
+        negated = False
+
+
+def _values(field: Field, text: str) -> Iterator[str]:
+    for each in text.split(","):
+        match field:
+            case Field.STATE | Field.KIND:
+                yield each.lower()
+            case Field.PROTOCOL if each == "all":
+                yield "*"
+            case _:
+                yield each or UNKNOWN
+
+
+def _action(words: list[str]) -> tuple[Do, str]:
+    for option in ("-j", "-g"):
+        if option in words and words.index(option) + 1 < len(words):
+            target = words[words.index(option) + 1]
+            if target in _TARGETS:
+                return _TARGETS[target], ""
+            if target in _REWRITES:
+                return Do.REWRITE, ""
+            if target in _SILENT:
+                return Do.NOTHING, ""
+            return (Do.GOTO if option == "-g" else Do.JUMP), target
+    return Do.NOTHING, ""

@@ -1,0 +1,275 @@
+"""What makes Dovecot refuse its configuration: all of it at once, where doveconf(1) stops at the first mistake."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from maildiag.dovecot import renamed
+from maildiag.dovecot.edits import Edit
+from maildiag.dovecot.syntax import Place
+from maildiag.dovecot.tree import Section, Setting, Unbalanced
+from maildiag.dovecot.variables import modern
+from maildiag.facts.dovecot import DovecotConfig
+
+VERSION = "dovecot_config_version"
+STORAGE = "dovecot_storage_version"
+_SCOPES = ("protocol", "local", "remote", "local_name", "namespace", "plugin", "service")
+_NAMED = ("passdb", "userdb")
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One line that Dovecot refuses: what is wrong with it, what to do, and the edits that do it (none: a person must)."""
+
+    place: Place
+    what: str
+    advice: str = ""
+    edits: tuple[Edit, ...] = ()
+    certain: bool = False
+
+
+def mistakes(config: DovecotConfig) -> tuple[Mistake, ...]:
+    """Everything in the files that Dovecot refuses, in the order of reading, one mistake a line.
+
+    Only to be asked where Dovecot refuses its configuration: what it accepts is never a mistake.
+    """
+    found = [*_structure(config), *(_generation_2_4(config) if config.modern else _generation_2_3(config))]
+    found += _misspelt(config)
+    named = _named_by_dovecot(config, found)
+    if named:
+        found.insert(0, named)
+    by_place: dict[Place, Mistake] = {}
+    for each in found:
+        by_place.setdefault(each.place, each)
+    return tuple(by_place.values())
+
+
+def _named_by_dovecot(config: DovecotConfig, found: Iterable[Mistake]) -> Mistake | None:
+    """The one that doveconf names, where no rule of ours says more of that line."""
+    refusal = config.refusal
+    if refusal is None or refusal.place is None or refusal.denied:
+        return None
+    for each in found:
+        if each.place == refusal.place:
+            return each
+    unknown = refusal.unknown
+    if unknown in config.known and "{" in refusal.text:
+        return Mistake(
+            refusal.place, refusal.text, f"{unknown} does not belong into this section: look for a missing }} above it"
+        )
+    return Mistake(refusal.place, refusal.text, _advice(refusal.text))
+
+
+def _advice(text: str) -> str:
+    hints = (
+        (r"use yes or no", "write yes or no"),
+        (r"Unknown protocol: (\S+)", "install the package of this protocol, or take it out of protocols"),
+        (r"Can't open file|open\(\S+\) failed", "put the file there, or name the one that is there"),
+        (r"No matches", "use !include_try for files that may be absent, or correct the path"),
+        (r"duplicate listener", "two services listen on the same socket: take one out"),
+        (r"doesn't exist", "name an account that exists"),
+    )
+    return next((advice for pattern, advice in hints if re.search(pattern, text)), "")
+
+
+def _structure(config: DovecotConfig) -> Iterator[Mistake]:
+    for brace in config.source.unbalanced:
+        yield _unbalanced(brace)
+    for junk in config.source.junk:
+        first = re.match(r"(\s*)([\w/]+)\s+(\S.*)$", junk.raw)
+        if first and (first[2] in config.known or not config.known):
+            line = f"{first[1]}{first[2]} = {first[3]}"
+            yield Mistake(
+                junk.place,
+                f"there is no = behind {first[2]}",
+                f"write: {line.strip()}",
+                (Edit(junk.place, (line,)),),
+                True,
+            )
+        else:
+            yield Mistake(
+                junk.place, f"neither a setting nor a section: {junk.raw.strip()}", "correct it or take it out"
+            )
+    for include in config.absent:
+        fixed = include.raw.replace("!include", "!include_try", 1)
+        yield Mistake(
+            include.place,
+            f"!include matches no file: {include.pattern}",
+            "put the file back, or use !include_try where it may be absent",
+            (Edit(include.place, (fixed,)),),
+        )
+
+
+def _unbalanced(brace: Unbalanced) -> Mistake:
+    if brace.section is None:
+        return Mistake(brace.place, "a } without a section", "take the } out", (Edit(brace.place),), True)
+    return Mistake(brace.place, f"the section {brace.section.label} {{ has no }}", "close it with }")
+
+
+def _generation_2_4(config: DovecotConfig) -> Iterator[Mistake]:
+    yield from _versions(config)
+    for setting in config.source.settings:
+        kind = setting.within[-1].kind if setting.within else ""
+        if (kind and kind not in _SCOPES) or setting.name in config.known:
+            continue
+        successor = renamed.successor(setting.name, kind)
+        if successor:
+            yield _renamed(setting, successor, kind)
+    for section in config.source.sections:
+        if section.kind in _NAMED and not section.name:
+            yield _unnamed(config, section)
+        elif section.kind == "plugin":
+            yield _plugin(config, section)
+
+
+def _renamed(setting: Setting, successor: str, kind: str) -> Mistake:
+    lines = renamed.translated(setting.name, setting.value, kind) if kind != "plugin" else ()
+    indent = setting.raw[: len(setting.raw) - len(setting.raw.lstrip())]
+    edits = (Edit(setting.place, tuple(indent + each for each in lines)),) if lines else ()
+    advice = f"2.4 has {successor}" if not successor.startswith("nothing: ") else successor.removeprefix("nothing: ")
+    return Mistake(setting.place, f"{setting.name} is a setting of Dovecot 2.3", advice, edits, bool(edits))
+
+
+def _plugin(config: DovecotConfig, section: Section) -> Mistake:
+    what = "plugin { } is a section of Dovecot 2.3"
+    if config.source.inside(section):
+        return Mistake(section.place, what, "its settings stand at top level in 2.4, most under other names")
+    end = _end(config, section)
+    edits = tuple(Edit(Place(section.place.file, line)) for line in range(section.place.line, end + 1)) if end else ()
+    return Mistake(section.place, what, "it is empty: take it out", edits, bool(edits))
+
+
+def _end(config: DovecotConfig, section: Section) -> int:
+    """The line of the brace that ends an empty section, 0 where it cannot be told."""
+    lines = config.lines.get(section.place.file, ())
+    for number in range(section.place.line + 1, len(lines) + 1):
+        body = lines[number - 1].strip()
+        if body.startswith("}"):
+            return number
+        if body and not body.startswith("#"):
+            return 0
+    return 0
+
+
+def _versions(config: DovecotConfig) -> Iterator[Mistake]:
+    """dovecot_config_version must be the first setting, and dovecot_storage_version must be there."""
+    version = _supported(config)
+    settings = config.source.settings
+    first = config.files[0] if config.files else ""
+    stated = config.source.find(VERSION)
+    storage = config.source.find(STORAGE)
+    head = [] if stated else [f"{VERSION} = {version}"]
+    head += [] if storage else [f"{STORAGE} = {version}"]
+    if stated and settings and settings[0].name != VERSION:
+        yield Mistake(stated.place, f"{VERSION} is not the first setting", "move it to the top of the first file")
+    for each in (stated, storage):
+        if each and config.refusal and config.refusal.place == each.place:
+            yield Mistake(
+                each.place,
+                f"{each.name} = {each.value}: {config.refusal.text.split(': ', 1)[-1]}",
+                f"write {each.name} = {version}",
+                (Edit(each.place, (f"{each.name} = {version}",)),),
+                True,
+            )
+    if head and first:
+        place = Place(first, 1)
+        line = config.source_line(place)
+        what = "dovecot_config_version must be the first setting" if not stated else f"{STORAGE} is not set"
+        if stated and stated.place.file == first:
+            place, line = stated.place, config.source_line(stated.place)
+            yield Mistake(place, what, f"add {head[0]}", (Edit(place, (line, *head)),), True)
+        else:
+            yield Mistake(place, what, f"add {' and '.join(head)}", (Edit(place, (*head, line)),), True)
+
+
+def _supported(config: DovecotConfig) -> str:
+    match = re.match(r"\d+\.\d+\.\d+", config.version)
+    return match[0] if match else "2.4.0"
+
+
+def _unnamed(config: DovecotConfig, section: Section) -> Mistake:
+    """`passdb { driver = pam }` is `passdb pam { }` in 2.4."""
+    settings = config.source.inside(section)
+    driver = next((each for each in settings if each.name == "driver"), None)
+    what = f"{section.kind} {{ }} has no name, which 2.4 wants"
+    if driver is None:
+        return Mistake(section.place, what, f"write {section.kind} DRIVER {{")
+    edits = [Edit(section.place, (f"{section.kind} {driver.value} {{",)), Edit(driver.place)]
+    for each in settings:
+        if each.name == "args":
+            lines = _arguments(section.kind, driver.value, each.value)
+            if lines is None:
+                return Mistake(section.place, what, f"write {section.kind} {driver.value} {{ and its own settings")
+            edits.append(Edit(each.place, lines))
+    return Mistake(section.place, what, f"write {section.kind} {driver.value} {{", tuple(edits), True)
+
+
+def _arguments(kind: str, driver: str, args: str) -> tuple[str, ...] | None:
+    """2.3's `args` of a passdb or userdb as the settings of 2.4; None where that needs a person."""
+    words = args.split()
+    match driver:
+        case "pam" if len(words) == 1 and "=" not in words[0]:
+            return (f"  passdb_pam_service_name = {words[0]}",)
+        case "passwd-file" if words and words[-1].startswith("/"):
+            options = dict(each.partition("=")[::2] for each in words[:-1])
+            if set(options) - {"scheme", "username_format"}:
+                return None
+            lines = [f"  passwd_file_path = {modern(words[-1])}"]
+            lines += (
+                [f"  default_password_scheme = {options['scheme']}"] if "scheme" in options and kind == "passdb" else []
+            )
+            lines += (
+                [f"  auth_username_format = {modern(options['username_format'])}"]
+                if "username_format" in options
+                else []
+            )
+            return tuple(lines)
+        case "static" if kind == "userdb" and all("=" in each for each in words):
+            fields = [f"    {name} = {modern(value)}" for name, _, value in (each.partition("=") for each in words)]
+            return ("  fields {", *fields, "  }")
+    return None if words else ()
+
+
+def _generation_2_3(config: DovecotConfig) -> Iterator[Mistake]:
+    for setting in config.source.settings:
+        if setting.name in renamed.SINCE_2_4 and setting.name not in config.known:
+            back = renamed.predecessor(setting.name)
+            versions = setting.name in (VERSION, STORAGE)
+            yield Mistake(
+                setting.place,
+                f"{setting.name} is a setting of Dovecot 2.4, and this is {config.version}",
+                f"2.3 has {back}" if back else "take it out",
+                (Edit(setting.place),) if versions else (),
+                versions,
+            )
+
+
+def _misspelt(config: DovecotConfig) -> Iterator[Mistake]:
+    """Names at top level that this version does not know and that are one slip away from one that it knows."""
+    unknown = config.refusal.unknown if config.refusal else ""
+    for setting in config.source.settings:
+        if (setting.within and setting.name != unknown) or setting.name in config.known or not config.known:
+            continue
+        if renamed.successor(setting.name) or setting.name in renamed.SINCE_2_4 or not setting.name[0].isalpha():
+            continue
+        near = difflib.get_close_matches(setting.name, config.known, 2, 0.85)
+        if near:
+            line = setting.raw.replace(setting.name, near[0], 1)
+            yield Mistake(
+                setting.place,
+                f"there is no setting {setting.name}",
+                f"{near[0]} is the nearest that there is",
+                (Edit(setting.place, (line,)),),
+                len(near) == 1 or _slip(setting.name, near[0]) < _slip(setting.name, near[1]),
+            )
+        elif setting.name == unknown and config.refusal and config.refusal.place == setting.place:
+            yield Mistake(
+                setting.place, f"there is no setting {setting.name}", "take it out", (Edit(setting.place),), False
+            )
+
+
+def _slip(one: str, other: str) -> float:
+    return 1 - difflib.SequenceMatcher(None, one, other).ratio()

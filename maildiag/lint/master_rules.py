@@ -1,0 +1,432 @@
+"""Faults of master.cf: bad entries, unknown daemons, options that cannot work, services that are missing."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+
+from maildiag.lint import restrictions
+from maildiag.lint.context import Context, words
+from maildiag.lint.lines import Physical
+from maildiag.lint.master_cf import TYPES, BadEntry, Service
+from maildiag.lint.problem import (
+    CommentLine,
+    DropOverride,
+    Edit,
+    Problem,
+    Repair,
+    ReplaceLine,
+    SetField,
+    SetOverride,
+    SetService,
+)
+from maildiag.lint.references import TRANSPORTS, class_names
+from maildiag.lint.services import Needed, needed_services
+from maildiag.lint.values import Form, complaint, form_of, meant, wrong_words
+from maildiag.model import Confidence, Status
+
+_ROOT_DAEMONS = ("local", "pipe", "virtual", "spawn")
+_NO_CHROOT = ("local", "pipe", "virtual", "spawn", "proxymap", "postlogd")
+_FIELDS = {
+    "private": r"[yn-]",
+    "unprivileged": r"[yn-]",
+    "chroot": r"[yn-]",
+    "wakeup": r"-|\d+\??",
+    "limit": r"-|\d+",
+}
+_UNDEFINED = re.compile(r"(\S+): undefined parameter: (\S+)")
+_UNUSED = re.compile(r"(\S+): unused parameter: ([^=\s]+)=(.*)")
+
+
+def master_problems(context: Context, server: bool = True) -> Iterator[Problem]:
+    """Every fault of master.cf; `server`: the host is to take mail from the network."""
+    for bad in context.master.bad:
+        yield _bad_entry(context, bad)
+    for stray in context.master.strays:
+        yield _text_problem(
+            context, "stray-line", Status.WARNING, stray.lines[0], "continues nothing; Postfix ignores it"
+        )
+    for service in context.master.services:
+        yield from _fields(context, service)
+        yield from _daemon(context, service)
+        yield from _arguments(context, service)
+        yield from _overrides(context, service)
+    yield from _duplicates(context)
+    yield from _missing(context, server)
+    yield from _said(context)
+
+
+def _bad_entry(context: Context, bad: BadEntry) -> Problem:
+    line = bad.logical.lines[0]
+    text = line.text.strip()
+    repairs: tuple[Repair, ...] = ()
+    if text.startswith(("-o", "flags=", "user=", "argv=")):
+        edits: list[Edit] = [ReplaceLine(context.master.path, line.number, f"  {text}")]
+        repairs = (
+            Repair(f"indent line {line.number}: it is an option of the service above", tuple(edits), certain=True),
+        )
+    else:
+        lines = tuple(CommentLine(context.master.path, each.number) for each in bad.logical.lines)
+        repairs = (Repair(f"comment line {line.number} out", lines),)
+    why = (
+        "has fewer than the eight fields of a service"
+        if bad.why == "field_count"
+        else f"has no valid service type ({', '.join(TYPES)})"
+    )
+    return Problem(
+        kind="bad-entry",
+        subject=f"line {text.split(' ')[0]}",
+        status=Status.CRITICAL,
+        title=f'master.cf line {line.number}: "{text}" {why}; Postfix does not start',
+        detail="master(8) reads the whole file before it starts anything, and stops at this line.",
+        path=context.master.path,
+        line=line.number,
+        last=bad.logical.last,
+        text=bad.logical.shown(),
+        repairs=repairs,
+    )
+
+
+def _text_problem(context: Context, kind: str, status: Status, line: Physical, what: str) -> Problem:
+    return Problem(
+        kind=kind,
+        subject="master.cf",
+        status=status,
+        title=f'master.cf line {line.number}: "{line.text.strip()}" {what}',
+        path=context.master.path,
+        line=line.number,
+        last=line.number,
+        text=f"{line.number}: {line.text}",
+    )
+
+
+def _problem(
+    context: Context,
+    service: Service,
+    kind: str,
+    status: Status,
+    title: str,
+    detail: str = "",
+    repairs: tuple[Repair, ...] = (),
+    line: int = 0,
+    confidence: Confidence = Confidence.CERTAIN,
+    about: str = "",
+) -> Problem:
+    return Problem(
+        kind=kind,
+        subject=f"{service.key}/{about}" if about else service.key,
+        status=status,
+        title=f"master.cf line {line or service.line}: {title}",
+        detail=detail,
+        path=context.master.path,
+        line=line or service.line,
+        last=service.logical.last,
+        text=service.logical.shown(),
+        repairs=repairs,
+        confidence=confidence,
+    )
+
+
+def _fields(context: Context, service: Service) -> Iterator[Problem]:
+    values = (service.private, service.unprivileged, service.chroot, service.wakeup, service.limit)
+    for (field, form), value in zip(_FIELDS.items(), values, strict=True):
+        if re.fullmatch(form, value):
+            continue
+        name = {"limit": "process_limit"}.get(field, field)
+        repair = Repair(
+            f"set the field back to -, its default: {name}", (SetField(service.name, service.type, name, "-"),)
+        )
+        yield _problem(
+            context, service, "bad-field", Status.CRITICAL,
+            f'{service.key} has "{value}" in the field {field}; Postfix does not start',
+            f"master(8) stops at this entry: the field takes {_takes(field)}.",
+            (repair,),
+        )  # fmt: skip
+    if service.command in _ROOT_DAEMONS and service.unprivileged in ("y", "-"):
+        yield _problem(
+            context, service, "unprivileged", Status.CRITICAL,
+            f"{service.key} runs {service.command} without privileges, and it cannot deliver so",
+            f"{service.command}(8) must start with root's privileges: the field unpriv must be n.",
+            (Repair("set the field unpriv to n", (SetField(service.name, service.type, "unprivileged", "n"),), certain=True),),
+        )  # fmt: skip
+    if service.command in _NO_CHROOT and service.chroot == "y":
+        yield _problem(
+            context, service, "chroot", Status.CRITICAL,
+            f"{service.key} runs {service.command} in the queue directory (chroot y), where it cannot work",
+            f"{service.command}(8) needs the whole file system: mailboxes, programs, tables.",
+            (Repair("set the field chroot to n", (SetField(service.name, service.type, "chroot", "n"),), certain=True),),
+        )  # fmt: skip
+    if service.limit == "0" and service.command in ("qmgr", "pickup", "tlsmgr", "anvil", "scache"):
+        yield _problem(
+            context, service, "process-limit", Status.WARNING,
+            f"{service.key} may run any number of processes, but must run one only",
+            "", (Repair("set maxproc to 1", (SetField(service.name, service.type, "process_limit", "1"),), certain=True),),
+        )  # fmt: skip
+
+
+def _with_field(text: str, index: int) -> str:
+    """The line with the field at `index` (from 0) set to `-`; postconf edits no file that has a bad field."""
+    parts = re.split(r"(\s+)", text)
+    parts[index * 2] = "-"
+    return "".join(parts)
+
+
+def _takes(field: str) -> str:
+    return {"wakeup": "seconds, with ? behind, or -", "limit": "a number or -"}.get(field, "y, n or -")
+
+
+def _daemon(context: Context, service: Service) -> Iterator[Problem]:
+    if not context.daemons or service.command in context.daemons or service.command.startswith("/"):
+        return
+    near = difflib.get_close_matches(service.command, context.daemons, 1, 0.7)
+    repairs: tuple[Repair, ...] = ()
+    if near:
+        told = f"run {near[0]}"
+        repairs = (
+            Repair(told, (SetField(service.name, service.type, "command", " ".join((near[0], *service.arguments))),)),
+        )
+    yield _problem(
+        context, service, "unknown-daemon", Status.CRITICAL,
+        f"{service.key} runs {service.command}, which is no program of Postfix" + (f"; {near[0]} was meant?" if near else ""),
+        f"There is no {service.command} in {context.value('daemon_directory')}.",
+        repairs,
+    )  # fmt: skip
+
+
+def _arguments(context: Context, service: Service) -> Iterator[Problem]:
+    """Words that are no option: blanks around `=`, an `-o` without a value, a comment behind an option."""
+    if service.command in ("pipe", "spawn"):
+        return
+    position = 0
+    arguments = service.arguments
+    while position < len(arguments):
+        word = arguments[position]
+        if word == "-o":
+            option = arguments[position + 1] if position + 1 < len(arguments) else ""
+            if "=" not in option.strip("{}"):
+                yield _broken_option(context, service, position, option)
+                return
+            position += 2
+            continue
+        if word.startswith(("-", "{")):
+            position += 1
+            continue
+        yield _loose_word(context, service, position)
+        return
+
+
+def _line_with(service: Service, word: str) -> Physical:
+    return next((line for line in service.logical.lines if word and word in line.text), service.logical.lines[0])
+
+
+def _broken_option(context: Context, service: Service, position: int, option: str) -> Problem:
+    arguments = service.arguments
+    line = _line_with(service, option)
+    repairs: tuple[Repair, ...] = ()
+    match = re.fullmatch(r"(\s*)-o\s+([\w]+)\s*=\s*(.*?)(\s+#.*)?", line.text)
+    if match and position + 2 < len(arguments) and arguments[position + 2].startswith("="):
+        value = match[3].strip()
+        fixed = f"{match[2]}={value}" if not re.search(r"\s", value) else f"{{ {match[2]} = {value} }}"
+        repairs = (
+            Repair(
+                f"write it without blanks: -o {fixed}",
+                (ReplaceLine(context.master.path, line.number, f"  -o {fixed}"),),
+                certain=True,
+            ),
+        )
+    return _problem(
+        context, service, "option-blanks", Status.CRITICAL,
+        f'the option "{line.text.strip()}" of {service.key} has no name=value without blanks; {service.command} does not start',
+        "An option is -o name=value without blanks, or -o { name = value } (Postfix 3.0 and later).",
+        repairs, line.number,
+    )  # fmt: skip
+
+
+def _loose_word(context: Context, service: Service, position: int) -> Problem:
+    word = service.arguments[position]
+    line = _line_with(service, f" {word}")
+    comment = word.startswith("#")
+    before = line.text.partition(" #")[0].rstrip() if comment else ""
+    repairs: tuple[Repair, ...] = ()
+    if before.strip():
+        repairs = (
+            Repair("take the comment away", (ReplaceLine(context.master.path, line.number, before),), certain=True),
+        )
+    elif match := re.fullmatch(r"\s+-o\s+(\w+)=(.+\s.+)", line.text):
+        fixed = f"  -o {{ {match[1]} = {match[2].strip()} }}"
+        joined = re.sub(r"[,\s]+", ",", match[2].strip())
+        comma = f"  -o {match[1]}={joined}"
+        repairs = (
+            Repair("join the value with commas", (ReplaceLine(context.master.path, line.number, comma),), certain=True),
+            Repair("put the option in braces", (ReplaceLine(context.master.path, line.number, fixed),)),
+        )
+    return _problem(
+        context, service, "loose-word", Status.CRITICAL,
+        f'"{word}" in the options of {service.key} belongs to no option; {service.command} does not start',
+        "There are no comments behind an option, and no blanks in a value without braces (master(5)).",
+        repairs, line.number,
+    )  # fmt: skip
+
+
+def _overrides(context: Context, service: Service) -> Iterator[Problem]:
+    for each in service.overrides:
+        value = each.value
+        form = form_of(each.name, context.defaults.get(each.name, ""))
+        said = complaint(each.name, form, value) if "$" not in value else ""
+        wrong = wrong_words(each.name, value) if "$" not in value else ()
+        if said or wrong:
+            yield _wrong_override(context, service, each.name, value, each.line, form, said)
+        if each.name in restrictions.LISTS and "$" not in value:
+            yield from _restriction_override(context, service, each.name, value, each.line)
+        if (
+            each.name in TRANSPORTS
+            and value
+            and value.partition(":")[0] not in context.master.transports
+            and "$" not in value
+        ):
+            yield _problem(
+                context, service, "unknown-transport", Status.CRITICAL,
+                f'{service.key} sets {each.name} to "{value}", a transport that master.cf does not have',
+                "", (Repair("take the option out", (DropOverride(service.name, service.type, each.name),)),), each.line, about=each.name,
+            )  # fmt: skip
+
+
+def _wrong_override(
+    context: Context, service: Service, name: str, value: str, line: int, form: Form, said: str
+) -> Problem:
+    better = meant(form, value) if said else ""
+    edit: Edit = (
+        SetOverride(service.name, service.type, name, better)
+        if better
+        else DropOverride(service.name, service.type, name)
+    )
+    told = f"set it to {better}" if better else "take the option out: main.cf's value counts then"
+    return _problem(
+        context, service, "wrong-override", Status.CRITICAL,
+        f"{service.key} sets {name} to {value or '(empty)'}, which it cannot be; {service.command} does not start",
+        f"It says: {said}" if said else "",
+        (Repair(told, (edit,), certain=bool(better) and form is not Form.NUMBER),), line, about=name,
+    )  # fmt: skip
+
+
+def _restriction_override(context: Context, service: Service, name: str, value: str, line: int) -> Iterator[Problem]:
+    for each in restrictions.unknown(restrictions.parse(words(value)), class_names(context)):
+        near = difflib.get_close_matches(each.name, restrictions.NAMES, 1, 0.8)
+        repairs: tuple[Repair, ...] = ()
+        if near:
+            better = value.replace(each.name, near[0])
+            repairs = (Repair(f"write {near[0]}", (SetOverride(service.name, service.type, name, better),)),)
+        yield _problem(
+            context, service, "unknown-restriction", Status.CRITICAL,
+            f'{service.key} names "{each.name}" in {name}, which is no restriction' + (f"; {near[0]} was meant?" if near else ""),
+            "smtpd answers 451 4.3.5 Server configuration error to each client that gets that far.",
+            repairs, line, about=name,
+        )  # fmt: skip
+
+
+def _duplicates(context: Context) -> Iterator[Problem]:
+    seen: dict[str, Service] = {}
+    for service in context.master.services:
+        first = seen.setdefault(_listening(service), service)
+        if first is not service:
+            same = first.logical.text.split() == service.logical.text.split()
+            lines = tuple(CommentLine(context.master.path, each.number) for each in service.logical.lines)
+            yield _problem(
+                context, service, "duplicate-service", Status.WARNING,
+                f"{service.key} is there twice (lines {first.line} and {service.line})",
+                "master(8) warns of a duplicate entry; one of the two has no effect.",
+                (Repair(f"comment line {service.line} out", lines, certain=same),),
+            )  # fmt: skip
+
+
+_PORTS = {"smtp": "25", "submission": "587", "submissions": "465", "smtps": "465"}
+
+
+def _listening(service: Service) -> str:
+    if service.type != "inet":
+        return service.key
+    host, _, port = service.name.rpartition(":")
+    return f"{host}:{_PORTS.get(port, port)}/inet"
+
+
+def _missing(context: Context, server: bool) -> Iterator[Problem]:
+    if not context.master.services:
+        return
+    for needed in needed_services(context, server):
+        if not _present(context, needed):
+            yield _absent(context, needed)
+
+
+def _present(context: Context, needed: Needed) -> bool:
+    if needed.name == "smtp" and needed.type == "inet":
+        return bool(context.master.running("smtpd")) or bool(context.master.running("postscreen"))
+    if needed.type == "unix":
+        return any(each.name == needed.name for each in context.master.services if each.type in ("unix", "fifo"))
+    return context.master.service(needed.name, needed.type) is not None
+
+
+def _absent(context: Context, needed: Needed) -> Problem:
+    commented = next(
+        (each for each in context.master.commented if (each.name, each.type) == (needed.name, needed.type)), None
+    )
+    if commented:
+        first = commented.lines[0]
+        edits = (ReplaceLine(context.master.path, first.number, first.text.lstrip("#")),)
+        repair = Repair(f"take the # of line {first.number} away", edits, certain=needed.status is Status.CRITICAL)
+    else:
+        entry = (SetService(needed.name, needed.type, needed.entry),)
+        repair = Repair(f"add {needed.name}/{needed.type} as Postfix ships it", entry, certain=needed.type != "inet")
+    line = commented.lines[0].number if commented else 0
+    return Problem(
+        kind="missing-service",
+        subject=f"{needed.name}/{needed.type}",
+        status=needed.status,
+        title=f"master.cf has no service {needed.name}/{needed.type}"
+        + (f": line {line} is commented out" if commented else ""),
+        detail=f"{needed.name} {needed.purpose}.",
+        path=context.master.path,
+        line=line,
+        last=line,
+        text=f"{line}: {commented.lines[0].text}" if commented else f"no line {needed.name} {needed.type} …",
+        repairs=(repair,),
+    )
+
+
+def _said(context: Context) -> Iterator[Problem]:
+    """What postconf says of the options: names that nothing knows, `$names` that nothing defines."""
+    for line in dict.fromkeys(context.warnings):
+        match = _UNDEFINED.search(line) or _UNUSED.search(line)
+        if match and match[1].endswith("master.cf"):
+            unused = "unused" in line
+            for service, name in _users(context, match[2], unused):
+                yield _undefined(context, service, name, match[2], unused, line)
+
+
+def _users(context: Context, name: str, unused: bool) -> Iterator[tuple[Service, str]]:
+    for service in context.master.services:
+        for each in service.overrides:
+            if (unused and each.name == name) or (
+                not unused and re.search(rf"\$[({{]?{re.escape(name)}\b", each.value)
+            ):
+                yield service, each.name
+
+
+def _undefined(context: Context, service: Service, option: str, name: str, unused: bool, said: str) -> Problem:
+    line = next((each.line for each in service.overrides if each.name == option), service.line)
+    drop = (
+        Repair("take the option out: main.cf's value counts then", (DropOverride(service.name, service.type, option),)),
+    )
+    if unused:
+        near = difflib.get_close_matches(name, context.defaults, 1, 0.85)
+        title = f"{service.key} sets {name}, which Postfix does not know" + (f"; {near[0]} was meant?" if near else "")
+        return _problem(
+            context, service, "unknown-parameter", Status.WARNING, title, said, drop, line, Confidence.LIKELY, option
+        )
+    opens = option in ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
+    return _problem(
+        context, service, "undefined-name", Status.WARNING,
+        f"{service.key} sets {option} to ${name}, which is defined nowhere and expands to nothing",
+        f"{said}." + (" The list is empty for this service." if opens else ""),
+        drop, line, Confidence.LIKELY, option,
+    )  # fmt: skip

@@ -1,0 +1,235 @@
+"""Blocks of log text handed to the counting of each program, by the quickest way that is still exact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from maildiag.logs import count_dovecot, count_postfix
+from maildiag.logs.lines import MONTHS, family_of
+from maildiag.logs.tally import SAMPLES, Tally
+
+Handler = Callable[[Tally, list[str], int, str], None]
+
+# How many characters of " program[pid]: text" tell the program: "dovecot: imap-login:" is the longest common one. What
+# needs more ("postfix/submission/smtpd[") gets a second, longer look.
+_KEY_BEYOND_HOST = (21, 34)
+_MAX_KEYS = 100_000
+_STAMP = re.compile(
+    r"(?:<\d{1,3}>1? ?)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) "
+)
+_TAG = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+)(?:\[\d*\])?(?=: |:$)")
+_KEY = re.compile(
+    r"(?P<host>\S+) (?P<program>dovecot)(?:\[\d*\])?: (?P<service>[a-z0-9-]*)[^a-z0-9-]|(?P<host2>\S+) (?P<program2>(?!dovecot[:\[])[^\s:\[]+)(?:\[|: )"
+)
+_SERVICE = re.compile(r"[a-z0-9-]*")
+
+_POSTFIX_HANDLERS: dict[str, Handler] = {
+    "smtpd": count_postfix.smtpd,
+    "postscreen": count_postfix.smtpd,
+    "qmgr": count_postfix.queue_manager,
+    "nqmgr": count_postfix.queue_manager,
+    "oqmgr": count_postfix.queue_manager,
+    "cleanup": count_postfix.cleanup,
+    "pickup": count_postfix.pickup,
+    "master": count_postfix.master,
+    "anvil": count_postfix.other,
+    **dict.fromkeys(
+        ("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard", "bounce"), count_postfix.deliveries
+    ),
+}
+
+
+def handler_of(program: str) -> tuple[Handler, str]:
+    """Return what counts the lines of a program, and the name it is counted under."""
+    match family_of(program):
+        case "postfix":
+            daemon = program.rsplit("/", 1)[-1]
+            return _POSTFIX_HANDLERS.get(daemon, count_postfix.other), daemon
+        case "dovecot":
+            service = program.partition(" ")[2]
+            return (count_dovecot.login if service.endswith("-login") else count_dovecot.dovecot), service
+    return ignored, program
+
+
+def ignored(tally: Tally, lines: list[str], start: int, name: str) -> None:
+    """Count lines of programs that are not mail's, and look no further."""
+    tally.totals["lines of other programs"] += len(lines)
+
+
+class _Buckets(dict[str, Callable[[str], None]]):
+    """From the beginning of a line (host, program) to `append` of the list for lines of that host and program.
+
+    A key that is too short to tell the program, or whose host was not yet seen behind a whole timestamp, leads to
+    `unsure`; many keys may lead to one list.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists: dict[tuple[str, str], list[str]] = {}
+        self.hosts: set[str] = set()
+        self.unsure: list[str] = []
+
+    def __missing__(self, key: str) -> Callable[[str], None]:
+        append = self.unsure.append
+        if match := _KEY.match(key):
+            host, program = match["host"] or match["host2"], match["program2"] or f"dovecot {match['service']}"
+            if host in self.hosts:
+                append = self.list_of(host, program).append
+        self[key] = append
+        return append
+
+    def learn(self, host: str) -> None:
+        """Trust keys with this host from now on."""
+        if host not in self.hosts:
+            self.hosts.add(host)
+            self.clear()
+
+    def list_of(self, host: str, program: str) -> list[str]:
+        return self.lists.setdefault((host, program), [])
+
+
+class Scanner:
+    """Feeds blocks of whole lines to a tally. Text is latin-1, so that any byte is a character and none is lost."""
+
+    def __init__(self, tally: Tally, keep: Callable[[list[str], int], list[str]] | None = None) -> None:
+        self.tally = tally
+        self._keep = keep
+        self._buckets: dict[tuple[int, int], _Buckets] = {}
+
+    def feed(self, text: str) -> None:
+        """Count a block that ends at the end of a line."""
+        lines = text.split("\n")
+        if lines[-1] == "":
+            lines.pop()
+        self._layout(lines, None)
+        self.tally.shrink()
+
+    def _layout(self, lines: list[str], start: int | None) -> None:
+        """Count lines, supposing that all timestamps are as long as the first one that can be read."""
+        if start is None:
+            start = next((match.end() for match in map(_STAMP.match, lines) if match), 0)
+        if not start:
+            self._unparsed(lines)
+            return
+        if self._keep is not None:
+            lines = self._keep(lines, start)
+            if not lines:
+                return
+        self._count(lines, start)
+
+    def _count(self, lines: list[str], start: int) -> None:
+        host_end = max(lines[0].find(" ", start), start + 1)
+        unsure: list[str] = lines
+        for beyond in _KEY_BEYOND_HOST:
+            buckets = self._bucket(start, host_end + beyond)
+            end = host_end + beyond
+            for line in unsure:
+                buckets[line[start:end]](line)
+            unsure, buckets.unsure[:] = list(buckets.unsure), []
+            if not unsure:
+                break
+        others = self._resolve(buckets, unsure, start)
+        self._dispatch([self._bucket(start, host_end + beyond) for beyond in _KEY_BEYOND_HOST], start)
+        for other, rest in others.items():
+            self._layout_again(rest, other)
+
+    def _bucket(self, start: int, end: int) -> _Buckets:
+        """The buckets for keys from `start` to `end`, emptied of keys when they are too many."""
+        buckets = self._buckets.setdefault((start, end), _Buckets())
+        if len(buckets) > _MAX_KEYS:
+            buckets.clear()
+        return buckets
+
+    def _resolve(self, buckets: _Buckets, unsure: list[str], start: int) -> dict[int, list[str]]:
+        """Sort the lines whose key was too short by their whole tag; return those with timestamps of other lengths."""
+        others: dict[int, list[str]] = {}
+        for line in unsure:
+            tag = _TAG.match(line, start)
+            if tag and _looks_like_stamp(line, start):
+                self._learn(tag["host"])
+                buckets.list_of(tag["host"], _program(tag, line)).append(line)
+            else:
+                stamp = _STAMP.match(line)
+                others.setdefault(stamp.end() if stamp else 0, []).append(line)
+        return others
+
+    def _learn(self, host: str) -> None:
+        for buckets in self._buckets.values():
+            buckets.learn(host)
+
+    def _layout_again(self, lines: list[str], start: int) -> None:
+        """Count lines whose timestamps were found to be `start` long (0: none was found)."""
+        tagged = [line for line in lines if start and _TAG.match(line, start)]
+        self._unparsed(
+            [line for line in lines if not (start and _TAG.match(line, start))] if len(tagged) < len(lines) else []
+        )
+        if self._keep is not None and tagged:
+            tagged = self._keep(tagged, start)
+        buckets = _Buckets()
+        for line in tagged:
+            tag = _TAG.match(line, start)
+            if tag:
+                buckets.list_of(tag["host"], _program(tag, line)).append(line)
+        self._dispatch([buckets], start)
+
+    def _dispatch(self, all_buckets: list[_Buckets], start: int) -> None:
+        """Count every list; what submits before what is queued, delivered and removed, as in the life of a message."""
+        full = [(name, lines) for buckets in all_buckets for name, lines in buckets.lists.items() if lines]
+        removals: list[str] = []
+        for (host, program), lines in sorted(full, key=_by_life):
+            handler, name = handler_of(program)
+            self.tally.hosts[host] += len(lines)
+            self.tally.lines += len(lines)
+            if handler is count_postfix.queue_manager:
+                removals += count_postfix.queued(self.tally, lines, start)
+            else:
+                handler(self.tally, lines, start, name)
+            self._stamps(lines, start)
+            lines.clear()
+        count_postfix.removed(self.tally, removals, start)
+
+    def _stamps(self, lines: list[str], start: int) -> None:
+        first, last = lines[0][: start - 1], lines[-1][: start - 1]
+        tally = self.tally
+        if not tally.first_stamp or _earlier(first, tally.first_stamp):
+            tally.first_stamp = first
+        if not tally.last_stamp or _earlier(tally.last_stamp, last):
+            tally.last_stamp = last
+
+    def _unparsed(self, lines: list[str]) -> None:
+        lines = [line for line in lines if line.strip() and not line.startswith("-- ")]  # journalctl's own remarks
+        self.tally.unparsed += len(lines)
+        self.tally.lines += len(lines)
+        room = SAMPLES - len(self.tally.unparsed_samples)
+        self.tally.unparsed_samples.extend(line[:500] for line in lines[: max(room, 0)])
+
+
+def _program(tag: re.Match[str], line: str) -> str:
+    """The program of a line; for Dovecot also its service, as the lines of a login process are counted apart."""
+    if tag["program"] != "dovecot":
+        return tag["program"]
+    service = _SERVICE.match(line, tag.end() + 2)
+    return f"dovecot {service[0] if service else ''}"
+
+
+_LIFE = {"smtpd": 0, "postscreen": 0, "pickup": 0, "cleanup": 1, "qmgr": 2, "nqmgr": 2, "oqmgr": 2}
+
+
+def _by_life(item: tuple[tuple[str, str], list[str]]) -> int:
+    return _LIFE.get(item[0][1].rsplit("/", 1)[-1], 3)
+
+
+def _looks_like_stamp(line: str, start: int) -> bool:
+    match = _STAMP.match(line)
+    return match is not None and match.end() == start
+
+
+def _earlier(one: str, other: str) -> bool:
+    """Whether a timestamp lies before another within one block (a year change is sorted out in the report)."""
+    if one[:1].isdigit() or other[:1].isdigit():
+        return one < other
+    month, other_month = MONTHS.get(one[:3], 0), MONTHS.get(other[:3], 0)
+    if month != other_month:
+        return (month < other_month) == (abs(month - other_month) < 7)
+    return one[4:] < other[4:]

@@ -1,0 +1,176 @@
+"""Where log lines come from: files plain and compressed, standard input, the journal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Literal, cast
+
+from maildiag.logs.lines import parse_line
+
+BLOCK = 1 << 19
+Packing = Literal["plain", "gz", "bz2", "xz", "zst"]
+
+_MAGIC: tuple[tuple[bytes, Packing], ...] = (
+    (b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\x00", "xz"), (b"\x28\xb5\x2f\xfd", "zst"),
+)  # fmt: skip
+_PROGRAMS: dict[Packing, tuple[str, ...]] = {
+    "gz": ("gzip", "-dc"), "bz2": ("bzip2", "-dc"), "xz": ("xz", "-dc"), "zst": ("zstd", "-dcq"),
+}  # fmt: skip
+MAIL_LOGS = (Path("/var/log/mail.log"), Path("/var/log/maillog"))
+# The mail facility: what Postfix and Dovecot log under, whatever their units are called.
+JOURNAL = ("journalctl", "--no-pager", "--quiet", "--output=short-iso-precise", "SYSLOG_FACILITY=2")
+
+
+class SourceError(Exception):
+    """A log cannot be read; the text says which and why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file, `-` for standard input, or the journal."""
+
+    name: str
+    path: Path | None
+    packing: Packing = "plain"
+    command: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """True if parts of it can be read by offset."""
+        return self.path is not None and self.packing == "plain" and self.path.is_file()
+
+
+def source_of(name: str) -> Source:
+    """Return the source that a user names; raises SourceError if it cannot be opened."""
+    if name == "-":
+        return Source("-", None)
+    path = Path(name)
+    try:
+        with path.open("rb") as file:
+            head = file.read(6)
+    except OSError as error:
+        raise SourceError(f"{name}: {error.strerror}") from error
+    packing: Packing = next((kind for magic, kind in _MAGIC if head.startswith(magic)), "plain")
+    return Source(name, path, packing)
+
+
+def default_source() -> Source:
+    """Return the log of this host: mail.log or maillog, else the journal."""
+    for path in MAIL_LOGS:
+        if path.is_file() and path.stat().st_size:
+            return source_of(str(path))
+    if shutil.which("journalctl"):
+        return Source("journal", None, command=JOURNAL)
+    raise SourceError("no /var/log/mail.log, no /var/log/maillog and no journal: name the log file")
+
+
+@contextlib.contextmanager
+def opened(source: Source, offset: int = 0) -> Iterator[IO[bytes]]:
+    """Open a source for reading; a compressed one is unpacked by its program (on another core), else by Python."""
+    if source.command:
+        with _pipe(source.command, source.name) as stream:
+            yield stream
+    elif source.path is None:
+        yield sys.stdin.buffer
+    elif source.packing == "plain":
+        with source.path.open("rb", buffering=0) as file:
+            if offset:
+                file.seek(offset)
+            yield file
+    elif shutil.which(_PROGRAMS[source.packing][0]):
+        with _pipe((*_PROGRAMS[source.packing], "--", str(source.path)), source.name) as stream:
+            yield stream
+    elif unpack := _unpacker(source.packing):
+        with unpack(source.path) as stream:
+            yield stream
+    else:
+        raise SourceError(f"{source.name}: compressed with zstd, and the program zstd is not installed")
+
+
+def _unpacker(packing: Packing) -> Callable[[Path], IO[bytes]] | None:
+    """Return Python's own way to unpack, imported only where it is needed."""
+    import importlib
+
+    names = {"gz": ("gzip", "GzipFile"), "bz2": ("bz2", "BZ2File"), "xz": ("lzma", "LZMAFile")}
+    if packing not in names:
+        return None
+    module, name = names[packing]
+    return cast("Callable[[Path], IO[bytes]]", getattr(importlib.import_module(module), name))
+
+
+@contextlib.contextmanager
+def _pipe(command: tuple[str, ...], name: str) -> Iterator[IO[bytes]]:
+    import subprocess
+
+    environment = {**os.environ, "LC_ALL": "C"}
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=environment
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        yield process.stdout
+        process.stdout.close()
+        said = process.stderr.read(2000).decode("utf-8", "replace").strip()
+        if process.wait():
+            raise SourceError(f"{name}: {said.splitlines()[0] if said else f'{command[0]} failed'}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def blocks(stream: IO[bytes], limit: int | None = None) -> Iterator[str]:
+    """Yield the stream in blocks of whole lines as latin-1 text, at most `limit` bytes; an unended last line comes last.
+
+    A line that is longer than a block (a log overwritten with zeros, a core dump) is cut, so memory stays bounded.
+    """
+    rest, left = b"", limit
+    while left is None or left > 0:
+        data = stream.read(BLOCK if left is None else min(BLOCK, left))
+        if not data:
+            break
+        if left is not None:
+            left -= len(data)
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            rest += data
+            if len(rest) > 4 * BLOCK:
+                yield rest.decode("latin-1")
+                rest = b""
+            continue
+        yield (rest + data[:cut] if rest else data[:cut]).decode("latin-1")
+        rest = data[cut:]
+    if rest:
+        yield rest.decode("latin-1")
+
+
+def first_time(source: Source, now: datetime) -> datetime | None:
+    """Return the time of the first line that has one, None for what cannot be read twice."""
+    if source.path is None or not source.path.is_file():
+        return None
+    try:
+        with opened(source) as stream:
+            head = stream.read(65536).decode("latin-1")
+    except (SourceError, OSError, EOFError):
+        return None
+    times = (line.when for line in (parse_line(raw, now) for raw in head.split("\n")[:50]) if line)
+    return next((when for when in times if when), None)
+
+
+def in_order(sources: list[Source], now: datetime) -> list[Source]:
+    """Sort sources by their first line, so that `mail.log mail.log.1` is read as the log was written."""
+    if len(sources) < 2:
+        return sources
+    keyed = [(first_time(source, now), position, source) for position, source in enumerate(sources)]
+    known = sorted((item for item in keyed if item[0]), key=lambda item: (str(item[0]), item[1]))
+    return [item[2] for item in known] + [item[2] for item in keyed if not item[0]]

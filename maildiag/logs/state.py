@@ -1,0 +1,119 @@
+"""What was counted of a log file, remembered by inode and offset, so that the next run reads only what is new."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import marshal
+import os
+import stat
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from maildiag.logs.tally import Tally
+
+# Changes whenever what is counted changes: a state of another version is read anew.
+VERSION = 1
+_HEAD = 512
+_COUNTER_FIELDS = tuple(
+    f.name for f in fields(Tally) if "Counter[" in str(f.type) and str(f.type).startswith("Counter")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The counts of the first `offset` bytes of a file."""
+
+    tally: Tally
+    offset: int
+
+
+def directory() -> Path:
+    """Return the user's state directory for maildiag, `$XDG_STATE_HOME/maildiag` or below ~/.local/state."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "maildiag" / "logs"
+
+
+def load(path: Path) -> Remembered | None:
+    """Return what is remembered of this file under any name, None if nothing is or the file is not the same any more."""
+    try:
+        status = path.stat()
+        where = _file(status)
+        if not _ours(where):
+            return None
+        data: Any = marshal.loads(where.read_bytes())  # our own file, of our own user: checked above
+        tag, head, offset, table = data
+    except (OSError, ValueError, EOFError, TypeError):
+        return None
+    if tag != _tag() or offset > status.st_size or head != _fingerprint(path):
+        return None
+    return Remembered(_thawed(table), offset)
+
+
+def save(path: Path, tally: Tally, offset: int) -> None:
+    """Remember the counts of the first `offset` bytes; not being able to is no error."""
+    with contextlib.suppress(OSError, ValueError):
+        where = _file(path.stat())
+        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data = marshal.dumps((_tag(), _fingerprint(path), offset, _frozen(tally)))
+        handle, name = tempfile.mkstemp(dir=where.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).replace(where)
+
+
+def _tag() -> tuple[int, int, str]:
+    return VERSION, marshal.version, sys.version
+
+
+def _file(status: os.stat_result) -> Path:
+    return directory() / f"{status.st_dev:x}-{status.st_ino:x}.state"
+
+
+def _ours(path: Path) -> bool:
+    """Whether only we can have written the file."""
+    for one in (path, path.parent):
+        status = one.lstat()
+        if (
+            status.st_uid != os.geteuid()
+            or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+            or stat.S_ISLNK(status.st_mode)
+        ):
+            return False
+    return True
+
+
+def _fingerprint(path: Path) -> bytes:
+    """The beginning of the file: it tells a truncated and rewritten log from one that grew."""
+    with path.open("rb") as file:
+        return hashlib.sha256(file.read(_HEAD)).digest()
+
+
+def _frozen(tally: Tally) -> dict[str, Any]:
+    return {f.name: _plain(getattr(tally, f.name)) for f in fields(Tally) if f.name != "scratch"}
+
+
+def _plain(value: Any) -> Any:
+    """Counters as dicts, all the way down: marshal knows nothing else."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_plain(item) for item in value)
+    return value
+
+
+def _thawed(table: dict[str, Any]) -> Tally:
+    tally = Tally()
+    for name, value in table.items():
+        if name in _COUNTER_FIELDS:
+            value = Counter(value)
+        elif name in ("hours", "relays"):
+            value = {key: Counter(item) for key, item in value.items()}
+        elif name == "phases":
+            value = tuple(Counter(item) for item in value)
+        setattr(tally, name, value)
+    return tally

@@ -1,0 +1,20 @@
+"""Names the nearest known word to a mistyped one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word most like `word`, or an empty string where none is near."""
+    import difflib
+
+    names = {each.casefold(): each for each in known}
+    found = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=0.5)
+    return names[found[0]] if found else ""
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """`, did you mean queue?` behind a message, or nothing."""
+    found = nearest(word, known)
+    return f", did you mean {found}?" if found else ""

@@ -1,0 +1,63 @@
+"""Cuts secrets out of a recording, and, where that is asked for, puts stable pseudonyms in place of names and addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from maildiag.codec import decode, encode
+from maildiag.model import Gap, Reading
+from maildiag.probes import Probe
+
+Kept = Mapping[Probe[Any], Reading[Any] | Gap]
+REMOVED = "(removed)"
+
+_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(-----END \1PRIVATE KEY-----|\Z)", re.DOTALL),
+        f"(private key {REMOVED})",
+    ),
+    (
+        re.compile(
+            r"(?i)(\b[\w-]*(?:password|passwd|passphrase|secret|dnpass|api_?key|auth_?token|credentials)[ \t]*=[ \t]*)[^\s,;(][^\n,;]*"
+        ),
+        rf"\1{REMOVED}",
+    ),
+    (
+        re.compile(r"(?i)(given password:|password mismatch:|\bpass(?:word)? ?[:=]|\bresp=)[ \t]*[^\s()]+"),
+        rf"\1 {REMOVED}",
+    ),
+    (re.compile(r"(?i)(\bAUTH(?:ENTICATE)? [A-Z0-9-]+ )[A-Za-z0-9+/]{8,}={0,2}"), rf"\1{REMOVED}"),
+    (re.compile(r"(?m)^(PASS )\S+"), rf"\1{REMOVED}"),
+    (re.compile(r"([a-z][a-z0-9+.-]*://[^\s:/@]+:)[^\s@/]+(?=@)"), rf"\1{REMOVED}"),
+    (re.compile(r"(\bstatic:)\{?[^\s:{}/]+:[^\s}]+\}?"), rf"\1{REMOVED}"),
+    (re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9$./+=]{12,}"), f"{{{REMOVED}}}"),
+    (re.compile(r"\$(?:1|2[aby]?|5|6|y|argon2[a-z]*)\$[^\s:'\"]{8,}"), REMOVED),
+)
+
+
+def cut_secrets(text: str) -> str:
+    """The text without private keys, passwords, password hashes and what SASL sends."""
+    for pattern, replacement in _SECRETS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redacted(kept: Kept, change: Callable[[str], str] = cut_secrets) -> dict[Probe[Any], Reading[Any] | Gap]:
+    """The recording with every text of its questions and answers changed; what it is asked stays what it was."""
+    return {_changed(probe, change): _changed(got, change) for probe, got in kept.items()}
+
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    return decode(_walk(encode(value), change))
+
+
+def _walk(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_walk(each, change) for each in value]
+    if isinstance(value, dict):
+        return {key: each if key == "_" else _walk(each, change) for key, each in value.items()}
+    return value

@@ -1,0 +1,156 @@
+"""The incident record in Markdown: what was seen, when, the cause, what to do, and what proves the cure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from maildiag.model import Cause, Evidence, Finding, Fix
+from maildiag.render.sections import acknowledged, group_line, notices, symptoms, unknown_groups
+from maildiag.report import Report, StepResult
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>&:@/])")
+
+
+def markdown(report: Report) -> str:
+    """CommonMark with tables as GitHub and GitLab have them; what the host said can neither mark up nor link."""
+    return "\n".join([*_head(report), *_causes(report), *_rest(report), *_record(report)]) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text as text: every character that Markdown or HTML could read as markup is escaped."""
+    return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))
+
+
+def fenced(lines: Iterable[str], language: str = "text") -> str:
+    """A code block whose fence is longer than any run of backticks within."""
+    body = "\n".join(lines)
+    longest = max((len(run) for run in re.findall("`+", body)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{body}\n{fence}"
+
+
+def _head(report: Report) -> Iterator[str]:
+    host = report.host
+    yield f"# Mail incident on {escape(host.name or 'an unnamed host')}: {report.status}"
+    yield ""
+    yield f"**{escape(report.diagnosis.headline)}**"
+    yield ""
+    if not report.complete:
+        yield "The run was ended before every question was answered.\n"
+    rows = {
+        "Seen": report.started.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "Host": host.name,
+        "Role": f"{host.role} ({host.role_reason})",
+        "System": host.os,
+        "Postfix": host.postfix,
+        "Dovecot": host.dovecot,
+        "Firewall": host.firewall,
+        "Log": host.log_source,
+        "Read as root": "yes" if host.privileged else "no",
+        "Source": host.source,
+        "maildiag": report.version,
+    }
+    yield from _table(("", ""), [(name, value) for name, value in rows.items() if value])
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(escape(each) for each in row)} |"
+    yield ""
+
+
+def _causes(report: Report) -> Iterator[str]:
+    for number, cause in enumerate(report.diagnosis.causes, 1):
+        yield f"## Cause {number}: {escape(cause.finding.title)}"
+        yield ""
+        yield from _cause(cause, report)
+
+
+def _cause(cause: Cause, report: Report) -> Iterator[str]:
+    finding = cause.finding
+    yield f"{finding.status}, {finding.confidence}: {escape(finding.key)}"
+    yield ""
+    if finding.detail:
+        yield "  \n".join(escape(line) for line in finding.detail.split("\n"))
+        yield ""
+    yield from _evidence(finding.evidence)
+    for fix in finding.fixes:
+        yield from _fix(fix)
+    explained = symptoms(cause, report)
+    if explained:
+        yield "It explains:"
+        yield ""
+        yield from _bullets(explained)
+
+
+def _evidence(evidence: Iterable[Evidence]) -> Iterator[str]:
+    for each in evidence:
+        at = f", {each.at.strftime('%Y-%m-%d %H:%M:%S UTC')}" if each.at else ""
+        yield f"Seen in {escape(each.source)}{at}:"
+        yield ""
+        yield fenced(each.text.split("\n"))
+        yield ""
+
+
+def _fix(fix: Fix) -> Iterator[str]:
+    yield f"Cure: {escape(fix.title)} (risk {fix.risk}{', as root' if fix.needs_root else ''})"
+    yield ""
+    if fix.why:
+        yield escape(fix.why)
+        yield ""
+    if fix.commands:
+        yield fenced(fix.shell(), "sh")
+        yield ""
+    if fix.ask:
+        yield fenced(fix.ask.split("\n"))
+        yield ""
+    if fix.verify:
+        checks = " ".join(f"--check {each}" for each in fix.verify)
+        yield "What proves the cure:"
+        yield ""
+        yield fenced([f"maildiag run {checks}"], "sh")
+        yield ""
+
+
+def _bullets(findings: Iterable[Finding]) -> Iterator[str]:
+    for each in findings:
+        yield f"- {each.status}: {escape(each.title)} ({escape(each.key)})"
+    yield ""
+
+
+def _rest(report: Report) -> Iterator[str]:
+    yield "## The seven steps"
+    yield ""
+    yield from _table(("Step", "Question", "State", "Findings"), [_step(each) for each in report.steps])
+    groups = unknown_groups(report)
+    if groups:
+        yield "## Not known"
+        yield ""
+        for group in groups:
+            yield f"- {escape(group_line(group))}: {escape(', '.join(dict.fromkeys(each.id for each in group.findings)))}"
+        yield ""
+    for title, found in (("Worth knowing", notices(report)), ("Acknowledged", acknowledged(report))):
+        if found:
+            yield f"## {title}"
+            yield ""
+            yield from _bullets(found)
+
+
+def _step(result: StepResult) -> tuple[str, ...]:
+    return f"{result.step.number} {result.step}", result.question, str(result.status), str(len(result.findings))
+
+
+def _record(report: Report) -> Iterator[str]:
+    yield "## What was done"
+    yield ""
+    if report.diagnosis.causes:
+        yield "maildiag run changes nothing. Fill in as you go:"
+        yield ""
+        for number, cause in enumerate(report.diagnosis.causes, 1):
+            yield f"- [ ] cause {number}: {escape(cause.finding.title)}; done by, at:"
+        yield "- [ ] proven: `maildiag run` ends with exit status 0, at:"
+    else:
+        yield "Nothing had to be done."

@@ -1,0 +1,71 @@
+"""What every readable form of the report tells beside the causes: symptoms, grouped gaps, notices, acknowledgements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maildiag.model import Cause, Finding, GapReason, Status
+from maildiag.report import Report
+from maildiag.text import plural
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownGroup:
+    """Questions that could not be answered for the same reason."""
+
+    reason: str
+    findings: tuple[Finding, ...]
+
+
+def symptoms(cause: Cause, report: Report) -> list[Finding]:
+    """The findings that the cause explains, the weightiest first."""
+    found = [report.finding(key) for key in cause.explains]
+    return sorted((each for each in found if each is not None), key=lambda each: -each.status.weight)
+
+
+def unknown_groups(report: Report) -> list[UnknownGroup]:
+    """The open questions that no cause explains, by reason; the biggest group first."""
+    groups: dict[str, list[Finding]] = {}
+    for each in report.findings:
+        if each.status is Status.UNKNOWN and each.key not in report.diagnosis.caused_by and not each.acknowledged:
+            groups.setdefault(_reason(each), []).append(each)
+    told = [UnknownGroup(reason, tuple(found)) for reason, found in groups.items()]
+    return sorted(told, key=lambda group: -len(group.findings))
+
+
+def group_line(group: UnknownGroup) -> str:
+    """`14 questions need root`."""
+    count = len(group.findings)
+    questions = plural(count, "question")
+    if group.reason == _ROOT:
+        return f"{questions} {'needs' if count == 1 else 'need'} root: run it as root, or with sudo"
+    if group.reason == _NOT_RECORDED:
+        return f"{questions} {'is' if count == 1 else 'are'} not in this recording"
+    return group.reason if count == 1 else f"{questions}: {group.reason}"
+
+
+_ROOT = "needs root"
+_NOT_RECORDED = "not recorded"
+
+
+def _reason(finding: Finding) -> str:
+    gap = finding.gap
+    if gap is None:
+        return finding.detail or finding.title
+    if "root" in gap.remedy or (gap.reason is GapReason.DENIED and not gap.remedy):
+        return _ROOT
+    if gap.reason is GapReason.NOT_RECORDED:
+        return _NOT_RECORDED
+    from maildiag.text import safe
+
+    return safe(str(gap))
+
+
+def notices(report: Report) -> list[Finding]:
+    """What is worth knowing and breaks nothing."""
+    return [each for each in report.findings if each.status is Status.NOTICE and not each.acknowledged]
+
+
+def acknowledged(report: Report) -> list[Finding]:
+    """What somebody has taken note of, until a date."""
+    return [each for each in report.findings if each.acknowledged]

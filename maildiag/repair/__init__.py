@@ -1,0 +1,1 @@
+"""Curing: the only part of maildiag that changes a host; always confirmed, saved first, verified, and undoable."""

@@ -1,0 +1,42 @@
+"""Files whose content maildiag never reads, and answers it never keeps: keys, password maps, SQL and LDAP logins, user files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from maildiag.probes import Command, CommandResult
+
+WITHHELD = "(withheld)"
+
+_PATTERNS: dict[str, str] = {
+    r"/(g?shadow|gshadow)-?$": "system passwords",
+    r"/private/|\.key$|/priv(ate)?[_-]?key[^/]*$|/privkey[^/]*\.pem$|[_-]key\.pem$|/dkimkeys?/|/dkim/.*\.private$": "a private key",
+    r"/sasl[_-]?passw(or)?ds?(\.|$)|/[^/]*passw(or)?d[_-]?(map|maps|client)?(\.(db|lmdb|cdb))?$": "passwords",
+    r"/[^/]*(mysql|pgsql|sqlite|ldap|sql)[^/]*\.(cf|conf|conf\.ext|ext)$": "a database login",
+    r"/dovecot(-oauth2)?[^/]*(sql|ldap|oauth2|dict)[^/]*\.(conf|ext)": "a database login",
+    r"/dovecot/(users|passwd|imap\.passwd|[^/]*passdb)[^/]*$|/passwd\.(dovecot|client)$|/dovecot[.-]passwd$": "users' passwords",
+    r"/sasldb2$|/\.my\.cnf$|/\.pgpass$|/\.netrc$": "passwords",
+}
+_OPEN = re.compile(r"^/etc/passwd-?$|/postfix/(main|master|dynamicmaps)\.cf$|/nsswitch\.conf$")
+_CLOSED = [(re.compile(pattern), what) for pattern, what in _PATTERNS.items()]
+_PRINTS_VALUES = frozenset({"postmap", "postalias"})
+
+
+def holds(path: str) -> str:
+    """What secret a file of this name holds, or an empty string. By name alone: it is decided before anything is opened."""
+    if _OPEN.search(path):
+        return ""
+    return next((what for pattern, what in _CLOSED if pattern.search(path)), "")
+
+
+def without_secrets(probe: Command, result: CommandResult) -> CommandResult:
+    """What a query of a password map printed, each line withheld: that there is an entry is told, never the entry."""
+    if probe.argv[0].rpartition("/")[2] not in _PRINTS_VALUES or not any(_map_of_secrets(each) for each in probe.argv):
+        return result
+    return replace(result, stdout="".join(f"{WITHHELD}\n" for line in result.stdout.splitlines() if line.strip()))
+
+
+def _map_of_secrets(argument: str) -> bool:
+    """True for `hash:/etc/postfix/sasl_passwd` and its like."""
+    return bool(holds(argument.rpartition(":")[2]))

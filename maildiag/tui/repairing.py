@@ -1,0 +1,67 @@
+"""What the screens need of the repair engine: whether a fix may be applied, what must be typed first, and its steps."""
+
+from __future__ import annotations
+
+import threading
+
+from maildiag.hosts.local import LocalHost
+from maildiag.model import Finding, Fix, Risk
+from maildiag.repair.applying import Consent, Steps, Workshop, apply, refusal
+from maildiag.repair.hand import Hand
+from maildiag.repair.judging import Bench, Cure
+from maildiag.repair.store import Store
+from maildiag.repair.undo import Events, undo
+from maildiag.tui.session import Session
+
+
+def workshop(session: Session, cancelled: threading.Event) -> Workshop | None:
+    """The means to act on the host; None for a recording and for a host elsewhere: nothing can be changed there."""
+    if not isinstance(session.host, LocalHost):
+        return None
+    bench = Bench(session.host, session.registry, session.settings)
+    return Workshop(hand=Hand(session.host), bench=bench, store=Store(), cancelled=cancelled)
+
+
+def why_not(session: Session, finding: Finding, fix: Fix) -> str:
+    """Why this fix cannot be applied from here and now; empty where it can. Asked again when it is applied."""
+    shop = workshop(session, threading.Event())
+    if shop is None:
+        return (
+            "this is a recording: nothing can be changed"
+            if session.recorded
+            else "fixes are applied on the host itself"
+        )
+    if not session.allow_fix:
+        return "read-only: U unlocks"
+    return refusal(Cure(finding, fix), shop.hand, Consent.CONFIRMED)
+
+
+def to_type(finding: Finding, fix: Fix, host: str) -> str:
+    """What has to be typed to confirm: `y` for a low risk, the host's name for a medium, the finding's id for a high one."""
+    match fix.risk:
+        case Risk.LOW:
+            return "y"
+        case Risk.MEDIUM:
+            return host or finding.id
+        case Risk.HIGH:
+            return finding.id
+
+
+def steps(session: Session, finding: Finding, fix: Fix, explains: tuple[str, ...], cancelled: threading.Event) -> Steps:
+    """Apply the fix and yield what happens. Raises PermissionError where it may not be: asked here, not where keys are bound."""
+    refused = why_not(session, finding, fix)
+    shop = workshop(session, cancelled)
+    if refused or shop is None:
+        raise PermissionError(refused)
+    return apply(Cure(finding, fix, explains), shop, Consent.CONFIRMED)
+
+
+def undo_steps(session: Session, transaction: str) -> Events:
+    """Put back what a transaction changed and yield what happens.
+
+    Raises PermissionError where nothing may be changed, LookupError for an unknown transaction.
+    """
+    shop = workshop(session, threading.Event())
+    if shop is None or not session.allow_fix:
+        raise PermissionError("read-only: U unlocks" if shop else "nothing can be changed here")
+    return undo(shop.store.load(transaction), shop.hand, shop.store)

@@ -1,0 +1,188 @@
+"""A list of rows that draws only what is seen, so that a million rows are as quick as ten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding, BindingType
+from textual.events import Click, Resize
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from maildiag.tui.rows import Row, Tone
+
+_STYLES: dict[Tone, Style] = {
+    Tone.PLAIN: Style(),
+    Tone.DIM: Style(dim=True),
+    Tone.STRONG: Style(bold=True),
+    Tone.TITLE: Style(bold=True, color="cyan"),
+    Tone.CODE: Style(color="bright_cyan"),
+    Tone.GOOD: Style(color="green"),
+    Tone.NOTE: Style(color="bright_blue"),
+    Tone.WARN: Style(bold=True, color="yellow"),
+    Tone.BAD: Style(bold=True, color="bright_red"),
+    Tone.ASK: Style(bold=True, color="magenta"),
+}
+_CURSOR = Style(reverse=True)
+
+
+class RowList(ScrollView, can_focus=True):
+    """Rows with a cursor that is marked by `>` as well as by reverse video."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Down", show=False, id="list.down"),
+        Binding("up,k", "move(-1)", "Up", show=False, id="list.up"),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False, id="list.page-down"),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, id="list.page-up"),
+        Binding("home,g", "edge(-1)", "Top", show=False, id="list.top"),
+        Binding("end,G", "edge(1)", "Bottom", show=False, id="list.bottom"),
+        Binding("left,h", "sideways(-8)", "Left", show=False, id="list.left"),
+        Binding("right,l", "sideways(8)", "Right", show=False, id="list.right"),
+        Binding("enter", "choose", "Open", show=False, id="list.choose"),
+    ]
+    DEFAULT_CSS = "RowList { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }"
+
+    cursor = reactive(0)
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands on another row."""
+
+        rows: RowList
+        row: Row
+
+        @property
+        def control(self) -> RowList:
+            """The list, for `@on` selectors."""
+            return self.rows
+
+    @dataclass
+    class Chosen(Message):
+        """Enter, or a click on the row under the cursor."""
+
+        rows: RowList
+        row: Row
+
+        @property
+        def control(self) -> RowList:
+            """The list, for `@on` selectors."""
+            return self.rows
+
+    def __init__(self, *, id: str | None = None, marked: bool = True) -> None:
+        """`marked` draws the cursor; a text to read has none and scrolls instead."""
+        super().__init__(id=id)
+        self._rows: Sequence[Row] = ()
+        self._every: Sequence[Row] = ()
+        self._words = ""
+        self._offset = 0
+        self._marked = marked
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """What the list shows."""
+        return self._rows
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor."""
+        return self._rows[self.cursor] if 0 <= self.cursor < len(self._rows) else None
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show other rows; the cursor stays with the row of the same key, or else at its place."""
+        self._every = rows
+        words = self._words.lower()
+        self._draw([each for each in rows if words in each.text.lower()] if words else rows)
+
+    def narrow(self, words: str) -> None:
+        """Show only the rows that contain `words`, whatever the case; all of them for an empty text."""
+        self._words = words
+        self.show(self._every)
+
+    def _draw(self, rows: Sequence[Row]) -> None:
+        key = self.current.key if self.current else ""
+        self._rows = rows
+        self.virtual_size = Size(self.size.width, len(rows))
+        place = self._place(key)
+        if place != self.cursor:
+            self.cursor = place
+        self.refresh()
+
+    def _place(self, key: str) -> int:
+        near = range(max(0, self.cursor - 2000), min(len(self._rows), self.cursor + 2000))
+        found = next((number for number in near if self._rows[number].key == key), None)
+        return found if found is not None else max(0, min(self.cursor, len(self._rows) - 1))
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on the row with this key, where there is one."""
+        for number, each in enumerate(self._rows):
+            if each.key == key:
+                self.cursor = number
+                return
+
+    def watch_cursor(self, _: int, new: int) -> None:
+        """Keep the cursor in sight and tell who listens."""
+        if self._marked:
+            self.scroll_to_region(Region(0, new, 1, 1), animate=False, force=True)
+        self.refresh()
+        if self.current:
+            self.post_message(self.Moved(self, self.current))
+
+    def on_resize(self, _: Resize) -> None:
+        self.virtual_size = Size(self.size.width, len(self._rows))
+
+    def render_line(self, y: int) -> Strip:
+        """The line `y` of the visible part."""
+        number = y + round(self.scroll_y)
+        width = self.size.width
+        base = self.rich_style
+        if not 0 <= number < len(self._rows):
+            return Strip.blank(width, base)
+        chosen = self._marked and number == self.cursor
+        segments = [Segment(">" if chosen else " ", base)] if self._marked else []
+        segments += [Segment(part.text, base + _STYLES[part.tone]) for part in self._rows[number].parts]
+        strip = Strip(segments)
+        if strip.cell_length > width and not self._offset:
+            strip = Strip([*strip.crop(0, width - 1), Segment("…", base)])
+        strip = strip.crop(self._offset, self._offset + width).extend_cell_length(width, base)
+        return strip.apply_style(_CURSOR) if chosen and self.has_focus else strip
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor, or scroll a text."""
+        if self._marked:
+            self.cursor = max(0, min(len(self._rows) - 1, self.cursor + by))
+        else:
+            self.scroll_to(y=self.scroll_y + by, animate=False)
+
+    def action_page(self, by: int) -> None:
+        """Move by a page."""
+        self.action_move(by * max(1, self.size.height - 1))
+
+    def action_edge(self, to: int) -> None:
+        """First or last row."""
+        self.action_move(to * len(self._rows))
+
+    def action_sideways(self, by: int) -> None:
+        """Show what is cut off at the right."""
+        self._offset = max(0, self._offset + by)
+        self.refresh()
+
+    def action_choose(self) -> None:
+        """Open the row under the cursor."""
+        if self.current:
+            self.post_message(self.Chosen(self, self.current))
+
+    def on_click(self, event: Click) -> None:
+        number = event.y + round(self.scroll_y)
+        if not 0 <= number < len(self._rows):
+            return
+        if self._marked and number != self.cursor:
+            self.cursor = number
+        elif self._marked:
+            self.action_choose()

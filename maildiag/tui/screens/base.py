@@ -1,0 +1,145 @@
+"""What all screens have: the title line, the footer, and the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Input, Static
+
+from maildiag.tui import views
+from maildiag.tui.board import Board
+from maildiag.tui.rowlist import RowList
+from maildiag.tui.rows import Row, Tone, plain
+
+if TYPE_CHECKING:
+    from maildiag.tui.app import MaildiagApp
+
+_STYLES = {
+    Tone.STRONG: "bold",
+    Tone.TITLE: "bold cyan",
+    Tone.DIM: "dim",
+    Tone.GOOD: "green",
+    Tone.NOTE: "blue",
+    Tone.WARN: "bold yellow",
+    Tone.BAD: "bold red",
+    Tone.ASK: "bold magenta",
+    Tone.CODE: "cyan",
+}
+
+
+def content(row: Row) -> Content:
+    """A row for a `Static`: assembled, never parsed."""
+    return Content.assemble(*((part.text, _STYLES.get(part.tone, "")) for part in row.parts))
+
+
+class Place(Screen[None]):
+    """A screen of maildiag; `place` is its name in the title line."""
+
+    place: ClassVar[str] = ""
+    main: ClassVar[str] = "#lines"
+    words = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "back", "Back", id="screen.back"),
+        Binding("slash", "filter", "Filter", id="screen.filter"),
+    ]
+
+    def compose(self) -> ComposeResult:
+        """Title, body, the line for a filter, footer."""
+        yield Static(id="title", markup=False)
+        yield from self.body()
+        yield Input(id="filter", placeholder="only rows with these words; enter keeps, esc leaves")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def body(self) -> ComposeResult:
+        """The widgets between title and footer."""
+        raise NotImplementedError
+
+    @property
+    def maildiag(self) -> MaildiagApp:
+        """The application."""
+        return cast("MaildiagApp", self.app)
+
+    @property
+    def board(self) -> Board:
+        """The state of the run."""
+        return self.maildiag.board
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self.app.size.width
+
+    def on_mount(self) -> None:
+        self.query_one("#filter", Input).display = False
+        self.update_board()
+
+    def on_screen_resume(self) -> None:
+        self.update_board()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.update_board)
+
+    def update_board(self) -> None:
+        """Show the board as it is now: called after every event, at most ten times a second."""
+        session = self.maildiag.session
+        locked = not session.allow_fix
+        self.query_one("#title", Static).update(
+            content(views.title(self.board, self.name_of_place(), self.width, locked, session.recorded))
+        )
+        self.refresh_rows()
+
+    def name_of_place(self) -> str:
+        """What the title line calls this screen."""
+        return self.place
+
+    def refresh_rows(self) -> None:
+        """Fill the body anew."""
+
+    def action_filter(self) -> None:
+        """Ask for words to filter the main list by."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Submitted, "#filter")
+    def keep_filter(self, event: Input.Submitted) -> None:
+        """Show only the rows with these words; an empty line shows all."""
+        self.filter_by(event.value.strip())
+        self._leave_filter()
+
+    def filter_by(self, words: str) -> None:
+        """Narrow the main list."""
+        self.words = words
+        self.query_one(self.main, RowList).narrow(words)
+
+    def _leave_filter(self) -> None:
+        self.query_one("#filter", Input).display = False
+        self.focus_on(self.main)
+
+    def action_back(self) -> None:
+        """Leave the filter line, then the filter, then the screen."""
+        if self.query_one("#filter", Input).display:
+            self._leave_filter()
+        elif self.words:
+            self.query_one("#filter", Input).value = ""
+            self.filter_by("")
+        else:
+            self.leave()
+
+    def leave(self) -> None:
+        """Back to the screen beneath."""
+        self.app.pop_screen()
+
+    def text(self) -> str:
+        """What the screen says, as plain text in reading order: for copying and screen readers."""
+        return "\n".join(plain(each.rows) for each in self.query(RowList))
+
+    def focus_on(self, selector: str) -> None:
+        """Put the focus on a widget."""
+        self.query_one(selector, Widget).focus()

@@ -1,0 +1,158 @@
+"""The mail log: live and back to its beginning, filtered, from problem to problem."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from maildiag.tui.logfile import LogFile, Selected
+from maildiag.tui.rowlist import RowList
+from maildiag.tui.rows import Part, Row, Tone, lines, row
+from maildiag.tui.screens.base import Place, content
+
+
+class LogsScreen(Place):
+    """A log of any size; it is read in a thread, and drawn as far as it is seen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "follow", "Follow", id="logs.follow"),
+        Binding("e", "problem(1)", "Next problem", id="logs.next-problem"),
+        Binding("E", "problem(-1)", "Previous problem", id="logs.previous-problem", show=False),
+        Binding("t", "trace", "Trace", id="logs.trace"),
+        Binding("y", "copy", "Copy line", id="logs.copy"),
+    ]
+
+    def __init__(self, source: str) -> None:
+        """`source` is a path; anything else (the journal, or no log) is told as what cannot be shown here."""
+        super().__init__()
+        self.source = source
+        self.following = True
+        self._file: LogFile | None = None
+
+    def name_of_place(self) -> str:
+        """Which log."""
+        return f"Logs  {self.source or 'no log source'}"
+
+    def body(self) -> ComposeResult:
+        """The state line and the log."""
+        yield Static(id="state", markup=False)
+        yield RowList(id="lines")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.focus_on("#lines")
+        self._open()
+        self.set_interval(0.5, self._look_again)
+
+    def on_unmount(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> None:
+        try:
+            self._file = LogFile(Path(self.source))
+        except OSError as error:
+            note = f"{self.source or 'There is no log file'} cannot be shown: {error.strerror or error}"
+            self.query_one("#lines", RowList).show(list(lines("none", note)))
+            return
+        self._read()
+
+    def _look_again(self) -> None:
+        if self._file is not None and self._file.rotated():
+            self._file.close()
+            self._open()
+        elif self._file is not None and self.following:
+            self._read()
+
+    @work(thread=True, exclusive=True, group="log", exit_on_error=False)
+    def _read(self) -> None:
+        worker, file = get_current_worker(), self._file
+        if file is None:
+            return
+        before = len(file)
+        for _ in file.read_on():
+            if worker.is_cancelled:
+                return
+        if len(file) != before:
+            self.app.call_from_thread(self._show)
+
+    def _show(self) -> None:
+        if self._file is None:
+            return
+        shown = self.query_one("#lines", RowList)
+        if not self.words:
+            shown.show(self._file)
+        if self.following and not self.words:
+            shown.action_edge(1)
+        self._tell()
+
+    def _tell(self) -> None:
+        total = len(self._file) if self._file else 0
+        shown = len(self.query_one("#lines", RowList).rows)
+        words = f"   filter: {self.words} ({shown:,})" if self.words else ""
+        state = f" {total:,} lines   f follow: {'on' if self.following else 'off'}{words}"
+        self.query_one("#state", Static).update(content(row("state", Part(state, Tone.DIM))))
+
+    def filter_by(self, words: str) -> None:
+        """Show only the lines with these words; they are searched for in a thread."""
+        self.words = words
+        if words:
+            self._select(words)
+        else:
+            self._show()
+
+    @work(thread=True, exclusive=True, group="search", exit_on_error=False)
+    def _select(self, words: str) -> None:
+        worker, file = get_current_worker(), self._file
+        if file is None:
+            return
+        found = []
+        for number in file.search(words):
+            if worker.is_cancelled:
+                return
+            found.append(number)
+        self.app.call_from_thread(self._show_selected, Selected(file, found))
+
+    def _show_selected(self, found: Selected) -> None:
+        self.query_one("#lines", RowList).show(found)
+        self._tell()
+
+    def action_follow(self) -> None:
+        """Follow the end of the log, or stay."""
+        self.following = not self.following
+        self._show()
+        self._tell()
+
+    def action_problem(self, by: int) -> None:
+        """The next line that tells of trouble."""
+        shown = self.query_one("#lines", RowList)
+        if self._file is None or self.words or shown.current is None:
+            return
+        self.following = False
+        found = self._file.next_problem(shown.cursor, by, datetime.now(UTC).astimezone())
+        if found is None:
+            self.maildiag.say("no more problems in this direction")
+        else:
+            shown.cursor = found
+        self._tell()
+
+    @property
+    def _line(self) -> Row | None:
+        return self.query_one("#lines", RowList).current
+
+    def action_trace(self) -> None:
+        """Everything the log says of the message under the cursor."""
+        if self._line is not None:
+            self.maildiag.open_trace(self._line.text)
+
+    def action_copy(self) -> None:
+        """Copy the line under the cursor."""
+        if self._line is not None:
+            self.maildiag.copy(self._line.text)

@@ -1,0 +1,109 @@
+"""The guided mode: one step of the documented workflow at a time, with notes that become the incident record."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input, Static
+
+from maildiag.model import Step
+from maildiag.tui import views
+from maildiag.tui.rowlist import RowList
+from maildiag.tui.rows import Part, Tone, row
+from maildiag.tui.screens.base import Place, content
+
+
+class WalkScreen(Place):
+    """The question, what was looked at, what was seen, what it means, what to do next."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right_square_bracket", "step(1)", "Next step", id="walk.next"),
+        Binding("left_square_bracket", "step(-1)", "Previous", id="walk.previous"),
+        Binding("n", "follow_evidence", "Where it points", id="walk.follow"),
+        Binding("number_sign", "note", "Note", id="walk.note"),
+        Binding("y", "copy", "Copy", id="walk.copy"),
+    ]
+
+    def __init__(self, step: Step = Step.SERVICES) -> None:
+        super().__init__()
+        self.step = step
+
+    def body(self) -> ComposeResult:
+        """The step as rows, what is next, and a line for notes."""
+        yield RowList(id="lines")
+        yield Static(id="next", markup=False)
+        yield Input(id="note", placeholder="a note for the incident record; enter keeps it, esc leaves")
+
+    def on_mount(self) -> None:
+        self.query_one("#note", Input).display = False
+        super().on_mount()
+        self.focus_on("#lines")
+
+    def name_of_place(self) -> str:
+        """Which step of the seven."""
+        return f"Walk  step {self.step.number} of 7"
+
+    def refresh_rows(self) -> None:
+        """The step as it is now."""
+        self.query_one("#lines", RowList).show(views.walk(self.board, self.step, self.width, self._notes()))
+        proposed = views.next_step(self.board, self.step)
+        words = f"n: the evidence points to step {proposed.number}, {proposed}" if proposed else "the last step"
+        self.query_one("#next", Static).update(content(row("next", Part(f" {words}   ]: next in order", Tone.STRONG))))
+
+    @on(RowList.Chosen, "#lines")
+    def open_finding(self, event: RowList.Chosen) -> None:
+        """Open the finding under the cursor."""
+        if event.row.key.startswith("finding:"):
+            self.maildiag.open_finding(event.row.key.removeprefix("finding:"))
+
+    def _notes(self) -> list[str]:
+        return [each.text for each in self.maildiag.notes if each.step is self.step]
+
+    def action_step(self, by: int) -> None:
+        """The next or previous of the seven."""
+        self.go(list(Step)[max(0, min(6, self.step.number - 1 + by))])
+
+    def action_follow_evidence(self) -> None:
+        """The step that the evidence points to."""
+        proposed = views.next_step(self.board, self.step)
+        if proposed:
+            self.go(proposed)
+
+    def go(self, step: Step) -> None:
+        """Show another step."""
+        self.step = step
+        self.update_board()
+
+    def action_note(self) -> None:
+        """Type a note."""
+        note = self.query_one("#note", Input)
+        note.display = True
+        note.focus()
+
+    @on(Input.Submitted, "#note")
+    def keep_note(self, event: Input.Submitted) -> None:
+        """Keep the note with its step."""
+        if event.value.strip():
+            self.maildiag.add_note(self.step, event.value.strip())
+        self._leave_note()
+
+    def _leave_note(self) -> None:
+        note = self.query_one("#note", Input)
+        note.value = ""
+        note.display = False
+        self.focus_on("#lines")
+        self.update_board()
+
+    def action_back(self) -> None:
+        """Leave the note, or else what any screen leaves."""
+        if self.query_one("#note", Input).display:
+            self._leave_note()
+        else:
+            super().action_back()
+
+    def action_copy(self) -> None:
+        """Copy the whole step as text."""
+        self.maildiag.copy(self.text())

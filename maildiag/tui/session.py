@@ -1,0 +1,40 @@
+"""What the application works on: the host, the registry, the settings, and whether it may change anything."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from maildiag import engine
+from maildiag.events import Event
+from maildiag.hosts import Host
+from maildiag.model import Step
+from maildiag.registry import Check, Registry
+from maildiag.settings import Settings
+
+
+@dataclass(slots=True)
+class Session:
+    """One host under diagnosis. `allow_fix` is read where things are executed, not where keys are bound."""
+
+    host: Host
+    registry: Registry
+    settings: Settings
+    allow_fix: bool = False
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def recorded(self) -> bool:
+        """True for a recording: nothing can be changed there."""
+        return self.host.source.startswith("bundle:")
+
+    def run(self, step: Step | None = None) -> Iterator[Event]:
+        """Answer all checks (or a step's), as events. A cancelled run ends early with what it has."""
+        self.cancelled = threading.Event()
+        checks: Sequence[Check] | None = self.registry.select([step]) if step else None
+        return engine.run(self.host, self.registry, self.settings, checks, self.cancelled)
+
+    def cancel(self) -> None:
+        """End the run that is under way."""
+        self.cancelled.set()

@@ -1,0 +1,1 @@
+"""Real mail servers to break: see README.md."""

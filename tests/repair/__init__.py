@@ -1,0 +1,1 @@
+"""Fixes, undo and their safety, on real files with real programs."""

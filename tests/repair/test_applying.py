@@ -1,0 +1,205 @@
+"""Applying one fix: what is refused, what is verified, and that nothing stays of a fix that does not cure."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from maildiag.edits import delete_line, replace_line
+from maildiag.hosts.bundle import Recorder
+from maildiag.hosts.local import LocalHost
+from maildiag.model import Fix
+from maildiag.repair import events, lock
+from maildiag.repair.applying import Consent, apply
+from maildiag.repair.events import Outcome, RepairEvent
+from maildiag.repair.hand import Hand
+from tests.repair.workbench import BAD, GOOD, World, fix, world
+
+
+def applied(here: World, chosen: Fix, consent: Consent = Consent.CONFIRMED) -> tuple[Outcome, list[RepairEvent]]:
+    seen = list(apply(here.cure(chosen), here.shop, consent))
+    last = seen[-1]
+    assert isinstance(last, events.Done)
+    return last.outcome, seen
+
+
+def test_a_fix_that_cures_is_told_as_cured_and_stays(tmp_path: Path) -> None:
+    right = fix(tmp_path)
+    here = world(tmp_path, right)
+    outcome, seen = applied(here, right)
+    assert isinstance(outcome, events.Cured)
+    assert here.file.read_text() == GOOD == here.loaded.read_text()
+    kinds = [type(each) for each in seen]
+    assert kinds.index(events.AllSaved) < kinds.index(events.Running)
+
+
+def test_a_fix_that_does_not_cure_is_undone(tmp_path: Path) -> None:
+    wrong = fix(tmp_path, commands=(replace_line(str(tmp_path / "service.cf"), 3, "port = 26"),))
+    here = world(tmp_path, wrong)
+    before = here.file.stat()
+    outcome, _ = applied(here, wrong)
+    assert isinstance(outcome, events.NotCured)
+    assert outcome.undone.complete
+    assert here.file.read_text() == BAD
+    assert here.file.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_what_was_fine_and_fails_after_the_fix_is_made_worse_and_undone(tmp_path: Path) -> None:
+    edit = replace_line(str(tmp_path / "service.cf"), 2, "host = relay.example.test")
+    lost = delete_line(str(tmp_path / "service.cf"), 3)
+    wrong = fix(tmp_path, commands=(edit, lost, fix(tmp_path).commands[1]), verify=("services.loaded",))
+    here = world(tmp_path, wrong)
+    outcome, _ = applied(here, wrong)
+    assert isinstance(outcome, events.MadeWorse)
+    assert outcome.worse == ("services.loaded",)
+    assert here.file.read_text() == BAD
+    assert "port = 25" in here.loaded.read_text()
+
+
+def test_a_guard_that_does_not_pass_keeps_the_service_from_reading_and_undoes(tmp_path: Path) -> None:
+    edit = replace_line(str(tmp_path / "service.cf"), 2, "broken")
+    wrong = fix(tmp_path, commands=(edit, fix(tmp_path).commands[1]))
+    here = world(tmp_path, wrong)
+    outcome, seen = applied(here, wrong)
+    assert isinstance(outcome, events.Failed)
+    assert outcome.ran.argv == here.guard
+    assert not any(isinstance(each, events.Running) and each.argv == here.reload for each in seen)
+    assert here.file.read_text() == BAD
+
+
+def test_a_guard_that_failed_before_as_well_leaves_the_edit_and_leaves_the_reload_out(tmp_path: Path) -> None:
+    right = fix(tmp_path)
+    here = world(tmp_path, right)
+    here.file.write_text(BAD + "broken\n")
+    outcome, seen = applied(here, right)
+    assert isinstance(outcome, events.Cured)
+    assert outcome.note == "not loaded yet: the configuration is still broken elsewhere"
+    assert here.file.read_text() == GOOD + "broken\n"
+    assert any(isinstance(each, events.LeftOut) and each.argv == here.reload for each in seen)
+
+
+def test_a_command_that_fails_undoes_what_came_before(tmp_path: Path) -> None:
+    edit = fix(tmp_path).commands[0]
+    wrong = fix(tmp_path, commands=(edit, ("chmod", "640", str(tmp_path / "no such file"))))
+    here = world(tmp_path, wrong)
+    outcome, _ = applied(here, wrong)
+    assert isinstance(outcome, events.Failed)
+    assert "No such file" in outcome.ran.output
+    assert here.file.read_text() == BAD
+
+
+def test_an_unknown_afterwards_is_never_called_cured(tmp_path: Path) -> None:
+    edit = replace_line(str(tmp_path / "service.cf"), 2, "host = unreadable")
+    wrong = fix(tmp_path, commands=(edit,))
+    outcome, _ = applied(world(tmp_path, wrong), wrong)
+    assert isinstance(outcome, events.Unverified)
+
+
+def test_a_finding_that_is_gone_needs_no_fix(tmp_path: Path) -> None:
+    right = fix(tmp_path)
+    here = world(tmp_path, right)
+    cure = here.cure(right)
+    here.file.write_text(GOOD)
+    done = list(apply(cure, here.shop, Consent.CONFIRMED))[-1]
+    assert isinstance(done, events.Done)
+    assert isinstance(done.outcome, events.NoLongerNeeded)
+    assert not here.shop.store.transactions()
+
+
+def test_a_fix_that_the_finding_does_not_offer_any_more_is_refused(tmp_path: Path) -> None:
+    here = world(tmp_path, fix(tmp_path))
+    stale = fix(tmp_path, commands=(delete_line(str(tmp_path / "service.cf"), 1),))
+    outcome, _ = applied(here, stale)
+    assert isinstance(outcome, events.Refused)
+    assert "changed since" in outcome.why
+    assert here.file.read_text() == BAD
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"commands": (("bash", "-c", "true"),)}, "not in the list"),
+        ({"commands": (("sed", "-i", "--follow-symlinks", "1e id", "/etc/hosts"),)}, "more than the edit of a line"),
+        ({"commands": (("sed", "-i", "--follow-symlinks", "1s/a/b/e", "/etc/hosts"),)}, "more than the edit of a line"),
+        ({"commands": (("sed", "-n", "1w/etc/shadow", "/etc/hosts"),)}, "may only be used as"),
+        ({"commands": (("chmod", "666", "/var/spool/postfix/private/auth"),)}, "everybody write"),
+        ({"commands": (("chmod", "o+rw", "/var/spool/postfix/private/auth"),)}, "everybody write"),
+        ({"commands": (("chmod", "a+w", "/etc/x"),)}, "everybody write"),
+        ({"commands": (("install", "-d", "-m", "0777", "/etc/x"),)}, "everybody write"),
+        ({"commands": (("rm", "-rf", "/var/mail"),)}, "single files"),
+        ({"commands": (("cp", "/etc/hosts", "/var/spool/../hosts"),)}, "plain path"),
+        ({"commands": (("systemctl", "poweroff"),)}, "not among what a fix may do"),
+        ({"commands": (("doveadm", "expunge", "-A", "all"),)}, "not among what a fix may do"),
+        ({"commands": (("postconf", "-e", "mynetworks = 0.0.0.0/0"),)}, "everybody relay"),
+        ({"commands": (("postconf", "-e", "a = b\nc = d"),)}, "line break"),
+        ({"commands": ()}, "cannot be cured on this host"),
+    ],
+)
+def test_what_no_fix_may_do_is_refused(tmp_path: Path, more: dict[str, object], why: str) -> None:
+    wrong = fix(tmp_path, **more)
+    outcome, seen = applied(world(tmp_path, wrong), wrong)
+    assert isinstance(outcome, events.Refused)
+    assert why in outcome.why
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"automatic": False},
+        {"commands": (("postsuper", "-d", "ALL"),)},
+        {"commands": (("ufw", "disable"),)},
+        {"commands": (("systemctl", "stop", "firewalld.service"),)},
+        {"commands": (("nft", "flush", "ruleset"),)},
+    ],
+)
+def test_what_needs_a_person_is_refused_without_one(tmp_path: Path, more: dict[str, object]) -> None:
+    wrong = fix(tmp_path, **more)
+    outcome, _ = applied(world(tmp_path, wrong), wrong, Consent.AUTOMATIC)
+    assert isinstance(outcome, events.Refused)
+    assert "person's yes" in outcome.why
+
+
+def test_only_one_fix_at_a_time(tmp_path: Path) -> None:
+    right = fix(tmp_path)
+    here = world(tmp_path, right)
+    here.shop.store.prepare()
+    with lock.held(here.shop.store.lock):
+        outcome, _ = applied(here, right)
+    assert isinstance(outcome, events.Refused)
+    assert "another maildiag" in outcome.why
+    assert isinstance(applied(here, right)[0], events.Cured)
+
+
+def test_cancelling_between_two_commands_undoes(tmp_path: Path) -> None:
+    right = fix(tmp_path)
+    here = world(tmp_path, right)
+    cancelled = threading.Event()
+    shop = replace(here.shop, cancelled=cancelled)
+    last: RepairEvent | None = None
+    for event in apply(here.cure(right), shop, Consent.CONFIRMED):
+        last = event
+        if isinstance(event, events.Finished):
+            cancelled.set()
+    assert isinstance(last, events.Done)
+    assert isinstance(last.outcome, events.Cancelled)
+    assert here.file.read_text() == BAD
+
+
+def test_a_reader_that_goes_away_half_way_leaves_nothing_half_done(tmp_path: Path) -> None:
+    right = fix(tmp_path)
+    here = world(tmp_path, right)
+    steps = apply(here.cure(right), here.shop, Consent.CONFIRMED)
+    while not isinstance(next(steps), events.Finished):
+        pass
+    assert here.file.read_text() == GOOD
+    steps.close()
+    assert here.file.read_text() == BAD
+
+
+def test_a_recorded_host_has_no_hand() -> None:
+    with pytest.raises(TypeError, match="only this machine"):
+        Hand(Recorder(LocalHost()))  # type: ignore[arg-type]

@@ -1,0 +1,25 @@
+"""A session on made-up checks, and the text of the screen as a user sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from maildiag.registry import Registry
+from maildiag.settings import Settings
+from maildiag.testing import TableHost
+from maildiag.tui.app import MaildiagApp
+from maildiag.tui.session import Session
+from tests.tui import sample
+
+
+@pytest.fixture
+def app() -> MaildiagApp:
+    registry = Registry()
+    registry.add(sample)
+    return MaildiagApp(Session(TableHost({}), registry, Settings()))
+
+
+def screen_text(app: MaildiagApp) -> str:
+    """What is drawn, line by line; the only place that touches Textual's inside."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join(strip.text.rstrip() for strip in strips) + "\n"

@@ -1,0 +1,209 @@
+"""Every screen and key, driven by Textual's pilot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from maildiag.model import Step
+from maildiag.tui import repairing
+from maildiag.tui.app import MaildiagApp
+from maildiag.tui.rowlist import RowList
+from maildiag.tui.screens.finding import FindingScreen
+from maildiag.tui.screens.fix import FixScreen
+from maildiag.tui.screens.overview import Overview
+from maildiag.tui.screens.reader import Reader
+from maildiag.tui.screens.walk import WalkScreen
+from tests.tui.conftest import screen_text
+
+Scenario = Callable[[Pilot[Any]], Awaitable[None]]
+
+
+def play(app: MaildiagApp, scenario: Scenario, size: tuple[int, int] = (80, 24)) -> None:
+    """Start the application, wait for the end of the first run, and do what the scenario says."""
+
+    async def run() -> None:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await finished(app, pilot)
+            await scenario(pilot)
+
+    asyncio.run(run())
+
+
+async def finished(app: MaildiagApp, pilot: Pilot[Any]) -> None:
+    for _ in range(200):
+        await pilot.pause(0.02)
+        if app.board.report is not None and not app.board.running:
+            break
+    await pilot.pause(0.15)
+
+
+def test_the_overview_answers_at_one_glance(app: MaildiagApp) -> None:
+    async def scenario(_: Pilot[Any]) -> None:
+        shown = screen_text(app)
+        assert "2 CRIT" in shown
+        assert "Postfix is stopped" in shown
+        assert "1 CRIT Services" in shown
+        assert "4 CRIT Connectivity" in shown
+        assert "6 ???? Firewall" in shown
+        assert " RO" in shown.splitlines()[0]
+
+    play(app, scenario)
+
+
+def test_symptoms_are_folded_beneath_their_cause(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        assert "└ CRIT Port 25 refuses" not in screen_text(app)
+        await pilot.press("space")
+        assert "└ CRIT Port 25 refuses" in screen_text(app)
+
+    play(app, scenario)
+
+
+def test_enter_opens_the_cause_with_evidence_and_fix(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, FindingScreen)
+        text = app.screen.text()
+        assert "ActiveState=inactive" in text
+        assert "# systemctl start postfix" in text
+        assert "EXPLAINS 1" in text
+        await pilot.press("escape")
+        assert isinstance(app.screen, Overview)
+
+    play(app, scenario)
+
+
+def test_the_walk_goes_through_the_steps_and_keeps_notes(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("W")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, WalkScreen)
+        assert screen.step.number == 1
+        await pilot.press("4")
+        assert screen.step.number == 4
+        await pilot.press("n")
+        assert screen.step.number == 1
+        await pilot.press("number_sign", *"called Bob", "enter")
+        assert [(each.step, each.text) for each in app.notes] == [(screen.step, "called Bob")]
+        assert "called Bob" in screen.text()
+
+    play(app, scenario)
+
+
+def test_the_incident_record_holds_the_report_and_the_notes(
+    app: MaildiagApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        app.add_note(Step.QUEUE, "called <b>Bob</b>")
+        await pilot.press("e")
+
+    play(app, scenario)
+    (record,) = (tmp_path / "maildiag" / "incidents").glob("*.md")
+    text = record.read_text()
+    assert "# Mail incident" in text
+    assert "step 2: called" in text
+    assert "<b>" not in text
+    assert record.stat().st_mode & 0o077 == 0
+
+
+def test_help_lists_the_keys_of_the_screen(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, Reader)
+        assert "Re-run" in app.screen.text()
+        await pilot.press("q")
+        assert isinstance(app.screen, Overview)
+
+    play(app, scenario)
+
+
+def test_a_re_run_keeps_the_place_of_the_eye(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("down")
+        screen = app.screen
+        assert isinstance(screen, Overview)
+        before = screen.query_one("#causes", RowList).current
+        await pilot.press("r")
+        await finished(app, pilot)
+        after = screen.query_one("#causes", RowList).current
+        assert before is not None and after is not None and before.key == after.key
+
+    play(app, scenario)
+
+
+def test_a_filter_narrows_the_list_and_escape_takes_it_away_before_the_screen(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("slash", *"answer", "enter")
+        await pilot.pause()
+        causes = app.screen.query_one("#causes", RowList)
+        assert [row.key for row in causes.rows] == ["group:unknown", "group:notice", "group:fine"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(app.screen, Overview)
+        assert "CRIT Postfix is stopped" in screen_text(app)
+
+    play(app, scenario)
+
+
+def test_read_only_applies_nothing_and_says_how_to_unlock(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("enter", "a")
+        await pilot.pause(0.3)
+        screen = app.screen
+        assert isinstance(screen, FixScreen)
+        assert "systemctl start postfix" in screen.text()
+        await pilot.press("a")
+        assert not screen.query_one("#answer", Input).display
+        with pytest.raises(PermissionError):
+            repairing.steps(app.session, screen.finding, screen.fix, (), screen.cancelled)
+
+    play(app, scenario)
+
+
+def test_a_host_that_is_not_this_machine_cannot_be_changed_even_unlocked(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("U", "enter", "a")
+        await pilot.pause(0.3)
+        screen = app.screen
+        assert isinstance(screen, FixScreen)
+        with pytest.raises(PermissionError):
+            repairing.steps(app.session, screen.finding, screen.fix, (), screen.cancelled)
+
+    play(app, scenario)
+
+
+@pytest.mark.parametrize("size", [(40, 12), (60, 15), (80, 24), (160, 50)])
+def test_every_size_shows_the_state_and_the_cause(app: MaildiagApp, size: tuple[int, int]) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        shown = screen_text(app)
+        assert " RO" in shown.splitlines()[0]
+        assert "Postfix is stopped" in shown
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, FindingScreen)
+
+    play(app, scenario, size)
+
+
+def test_hostile_text_is_shown_and_never_obeyed(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("enter")
+        await pilot.pause()
+        text = screen_text(app)
+        assert not any((ord(each) < 32 and each != "\n") or 127 <= ord(each) < 160 for each in text)
+        assert "\u202e" not in text
+        assert "[@click=app.leave]press[/]" in app.screen.text()  # type: ignore[attr-defined]
+
+    play(app, scenario)

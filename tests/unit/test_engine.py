@@ -1,0 +1,314 @@
+"""Runs against a host that misbehaves: each ends as an honest finding, in bounded time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+from maildiag import engine
+from maildiag.engine import Ask
+from maildiag.events import CheckFinished, FactFinished, RunFinished, RunStarted
+from maildiag.facts import host as host_facts
+from maildiag.hosts.local import LocalHost
+from maildiag.model import (
+    Evidence,
+    Fix,
+    Gap,
+    GapReason,
+    HostInfo,
+    HostRole,
+    Reading,
+    Role,
+    Status,
+    Step,
+    Verdict,
+    critical,
+    ok,
+)
+from maildiag.probes import Command, DnsLookup, DnsStatus, Probe, ReadFile, command
+from maildiag.registry import CLIENT, BrokenPlugin, Check, Gatherer, Registry, check, gatherer
+from maildiag.report import Report
+from maildiag.settings import Acknowledgement, Settings
+from maildiag.testing import TableHost, printed
+from tests.support import HOSTILE, NOW
+
+A = TypeVar("A")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the one program of these tests printed."""
+
+    text: str
+
+
+@gatherer
+def said(ask: Ask) -> Said:
+    return Said(ask(command("hostname", timeout=0.5)).stdout.strip())
+
+
+@check("dns.said", step=Step.DNS, asks="What does it say?")
+def speaks(said: Said) -> Iterator[Verdict]:
+    yield ok(said.text) if said.text == "fine" else critical(said.text)
+
+
+def registry(*functions: Any) -> Registry:
+    """These checks and gatherers, and a role that needs no Postfix."""
+    found = Registry()
+    for each in (said, role, info, *functions):
+        mark = each.maildiag
+        if isinstance(mark, Check):
+            found.checks[mark.id] = mark
+        elif isinstance(mark, Gatherer):
+            found.gatherers[mark.fact] = mark
+    return found
+
+
+@gatherer
+def role(ask: Ask) -> HostRole:
+    return HostRole(Role.MAIL_SERVER, "a test")
+
+
+@gatherer
+def info(ask: Ask) -> HostInfo:
+    return HostInfo(name="mail", role="mail-server", role_reason="", os="", postfix="", dovecot="", firewall="",
+                    log_source="", privileged=True, source=ask.source)  # fmt: skip
+
+
+def run(host: Any, *functions: Any, settings: Settings | None = None) -> Report:
+    return engine.report(host, registry(*functions), settings or Settings())
+
+
+def one(report: Report) -> tuple[Status, GapReason | None]:
+    (found,) = report.findings
+    return found.status, found.gap.reason if found.gap else None
+
+
+def program(folder: Path, script: str) -> LocalHost:
+    """This machine with one program, `hostname`, that does what the script says."""
+    path = folder / "hostname"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return LocalHost(programs={"hostname"}, path=f"{folder}:/usr/bin:/bin")
+
+
+def test_a_program_that_answers_is_judged(tmp_path: Path) -> None:
+    assert one(run(program(tmp_path, "echo fine"), speaks)) == (Status.OK, None)
+
+
+def test_a_hung_program_is_unknown_within_its_limit(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert one(run(program(tmp_path, "sleep 600"), speaks)) == (Status.UNKNOWN, GapReason.TIMEOUT)
+    assert time.monotonic() - began < 3
+
+
+def test_a_missing_program_is_unknown_and_not_broken(tmp_path: Path) -> None:
+    assert one(run(LocalHost(programs={"hostname"}, path=str(tmp_path)), speaks)) == (Status.UNKNOWN, GapReason.ABSENT)
+
+
+def test_a_program_that_is_no_program_is_unknown(tmp_path: Path) -> None:
+    program(tmp_path, "echo fine")
+    (tmp_path / "hostname").chmod(0o644)
+    assert one(run(LocalHost(programs={"hostname"}, path=str(tmp_path)), speaks)) == (Status.UNKNOWN, GapReason.ABSENT)
+
+
+def test_a_crashing_program_is_an_answer_with_its_exit_status(tmp_path: Path) -> None:
+    reading = program(tmp_path, "echo half; kill -SEGV $$").ask(command("hostname"))
+    assert isinstance(reading, Reading)
+    assert (reading.value.status, reading.value.stdout) == (-11, "half\n")
+
+
+def test_a_talkative_program_is_cut_and_does_not_fill_the_memory(tmp_path: Path) -> None:
+    reading = program(tmp_path, "exec yes").ask(Command(("hostname",), most=100_000))
+    assert isinstance(reading, Reading)
+    assert reading.value.truncated
+    assert len(reading.value.stdout) == 100_000
+
+
+def test_a_program_outside_the_list_is_never_run(tmp_path: Path) -> None:
+    answer = program(tmp_path, "echo fine").ask(command("rm", "-rf", "/nonexistent"))
+    assert isinstance(answer, Gap)
+    assert "not in the list" in answer.detail
+
+
+def test_a_dead_name_server_says_nothing_of_the_name() -> None:
+    reading = LocalHost().ask(DnsLookup("example.test", "MX", server="127.0.0.253", timeout=1.0))
+    assert isinstance(reading, Reading)
+    assert not reading.value.knows
+    assert reading.value.status in (DnsStatus.TIMEOUT, DnsStatus.UNREACHABLE)
+
+
+def test_files_that_cannot_be_read_are_gaps_with_their_reason(tmp_path: Path) -> None:
+    import os
+
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    asked = {str(fifo): GapReason.FAILED, str(tmp_path): GapReason.FAILED, "/nonexistent": GapReason.ABSENT}
+    for path, reason in asked.items():
+        answer = LocalHost().ask(ReadFile(path))
+        assert isinstance(answer, Gap)
+        assert answer.reason is reason
+
+
+class Stuck:
+    """A host that never answers, whatever its limits say."""
+
+    source = "stuck"
+
+    def ask(self, probe: Probe[A]) -> Reading[A] | Gap:
+        threading.Event().wait()
+        raise AssertionError
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def test_the_run_ends_at_its_deadline_whatever_hangs() -> None:
+    began = time.monotonic()
+    report = run(Stuck(), speaks, settings=Settings(timeout=0.4))
+    assert one(report) == (Status.UNKNOWN, GapReason.TIMEOUT)
+    assert time.monotonic() - began < 2
+
+
+def test_a_cancelled_run_waits_for_nothing_and_is_not_complete() -> None:
+    cancelled = threading.Event()
+    events = engine.run(Stuck(), registry(speaks), Settings(), cancelled=cancelled)
+    assert isinstance(next(events), RunStarted)
+    cancelled.set()
+    began = time.monotonic()
+    last = list(events)[-1]
+    assert isinstance(last, RunFinished)
+    assert not last.report.complete
+    assert time.monotonic() - began < 2
+
+
+@dataclass(frozen=True)
+class Again:
+    """The same program, asked by another gatherer."""
+
+    text: str
+
+
+@gatherer
+def again(ask: Ask) -> Again:
+    return Again(ask(command("hostname", timeout=0.5)).stdout)
+
+
+@check("dns.again", step=Step.DNS, asks="And again?")
+def repeats(again: Again) -> Iterator[Verdict]:
+    yield ok(again.text)
+
+
+def test_a_probe_is_asked_once_however_many_ask() -> None:
+    host = TableHost({command("hostname", timeout=0.5): printed("fine\n")})
+    assert run(host, speaks, again, repeats).status is Status.OK
+    assert len(host.asked) == 1
+
+
+def test_a_check_that_raises_is_unknown_and_named_and_the_others_run() -> None:
+    @check("dns.crash", step=Step.DNS, asks="Does it crash?")
+    def crash() -> Iterator[Verdict]:
+        raise ZeroDivisionError("ours")
+        yield
+
+    host = TableHost({command("hostname", timeout=0.5): printed("fine\n")})
+    report = run(host, speaks, crash)
+    crashed = report.finding("dns.crash")
+    assert crashed is not None
+    assert crashed.status is Status.UNKNOWN
+    assert "ZeroDivisionError" in crashed.detail
+    assert report.finding("dns.said") is not None
+
+
+def test_a_check_that_says_nothing_is_a_bug_and_told_as_one() -> None:
+    @check("dns.silent", step=Step.DNS, asks="Anything?")
+    def silent() -> Iterator[Verdict]:
+        yield from ()
+
+    found = run(TableHost({}), silent).finding("dns.silent")
+    assert found is not None
+    assert found.status is Status.UNKNOWN
+    assert "said nothing" in found.detail
+
+
+def test_a_check_of_the_other_role_is_skipped_with_the_reason() -> None:
+    @check("dns.client", step=Step.DNS, asks="A client?", roles=CLIENT)
+    def client() -> Iterator[Verdict]:
+        yield ok("yes")
+
+    found = run(TableHost({}), client).finding("dns.client")
+    assert found is not None
+    assert (found.status, found.title) == (Status.SKIPPED, "Does not apply: role is mail-server")
+
+
+def test_what_strangers_wrote_reaches_no_finding_unescaped() -> None:
+    @check("dns.hostile", step=Step.DNS, asks="Hostile?")
+    def talk() -> Iterator[Verdict]:
+        for number, text in enumerate(HOSTILE):
+            fix = Fix(id="a.b/c", title=text, commands=(("echo", text),), why=text, ask=text)
+            data: Mapping[str, Any] = {"a": [text], "b": {text: text}}
+            yield critical(
+                text, detail=text, subject=f"{number} {text}", evidence=(Evidence(text, text),), fixes=(fix,), data=data
+            )
+
+    report = run(TableHost({}), talk)
+    for found in report.findings:
+        fix = found.fixes[0]
+        shown = [found.title, found.detail, found.subject, fix.title, fix.why, fix.ask, *fix.shell(), str(found.data)]
+        for text in [*shown, report.diagnosis.headline, found.evidence[0].text, found.evidence[0].source]:
+            assert not set(text.replace("\n", "")) & {
+                *map(chr, range(32)),
+                *map(chr, range(127, 160)),
+                "\u202e",
+                "\udcff",
+            }
+
+
+def test_an_acknowledged_finding_is_shown_and_changes_no_exit_status() -> None:
+    known = Acknowledgement("dns.said", "known", date(2999, 1, 1))
+    report = run(
+        TableHost({command("hostname", timeout=0.5): printed("bad\n")}),
+        speaks,
+        settings=Settings(acknowledgements=(known,)),
+    )
+    assert report.findings[0].acknowledged == "known (until 2999-01-01)"
+    assert report.status is Status.OK
+    expired = Acknowledgement("dns.said", "known", date(2020, 1, 1))
+    report = run(
+        TableHost({command("hostname", timeout=0.5): printed("bad\n")}),
+        speaks,
+        settings=Settings(acknowledgements=(expired,)),
+    )
+    assert report.status is Status.CRITICAL
+
+
+def test_a_plug_in_that_could_not_be_loaded_is_one_finding() -> None:
+    found = registry(speaks)
+    found.broken.append(BrokenPlugin("theirs", "SyntaxError: no"))
+    report = engine.report(TableHost({command("hostname", timeout=0.5): printed("fine\n")}), found, Settings())
+    assert report.status is Status.UNKNOWN
+    assert report.findings[0].key == "services.plugin@theirs"
+
+
+def test_every_fact_and_check_is_told_as_it_ends() -> None:
+    host = TableHost({command("hostname", timeout=0.5): printed("fine\n")})
+    events = list(engine.run(host, registry(speaks), Settings()))
+    assert isinstance(events[0], RunStarted)
+    assert {each.name for each in events if isinstance(each, FactFinished)} >= {"Said", "HostRole"}
+    assert [each.check.id for each in events if isinstance(each, CheckFinished)] == ["dns.said"]
+    assert isinstance(events[-1], RunFinished)
+
+
+def test_the_role_is_read_from_the_configuration() -> None:
+    assert host_facts.decide_role(None, None).role is Role.MAIL_SERVER
+
+
+def test_a_reading_carries_the_time_of_the_answer() -> None:
+    reading = TableHost({command("hostname"): printed("fine")}).ask(command("hostname"))
+    assert isinstance(reading, Reading)
+    assert reading.at == NOW
