@@ -463,8 +463,7 @@ def _problems(tally: Tally) -> tuple[ProblemRow, ...]:
         rows[key] += count
         first.setdefault(key, (daemon, level, text))
     return tuple(
-        _problem_row(key, count, first[key], tally.problem_samples.get(first[key], ""))
-        for key, count in _ranked(rows)
+        _problem_row(key, count, first[key], tally.problem_samples.get(first[key], "")) for key, count in _ranked(rows)
     )
 
 
