@@ -3,7 +3,7 @@ _maildiag() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W 'run fix undo debug-peer backup-config probe trace logs queue checks explain bundle demo config answer history --version --help --allow-fix' -- "$current"))
+        COMPREPLY=($(compgen -W 'run fix undo debug-peer emergency backup-config probe trace logs queue checks explain bundle demo config answer history --version --help --allow-fix' -- "$current"))
         return
     fi
     case "$command $previous" in
@@ -35,6 +35,7 @@ _maildiag() {
         run) COMPREPLY=($(compgen -W '--json --format -o --output --fail-on -v --verbose --timings --plain --no-history --step --check --role --timeout --bundle --host --sudo --config --color -h --help' -- "$current")) ;;
         fix) COMPREPLY=($(compgen -W '--yes --dry-run --confirm --json --role --timeout --config -h --help' -- "$current")) ;;
         undo) COMPREPLY=($(compgen -W '--force --forget --after --wait --json -h --help' -- "$current")) ;;
+        emergency) COMPREPLY=($(compgen -W '--dry-run -h --help' -- "$current")) ;;
         probe) COMPREPLY=($(compgen -W '--to --from --via --user --password-file --imap --config --wait --json -h --help' -- "$current")) ;;
         trace) COMPREPLY=($(compgen -W '--log --since --json -h --help' -- "$current")) ;;
         logs) COMPREPLY=($(compgen -W '--since --until --json --top --jobs --smtpd-stats --no-cache -h --help' -- "$current")) ;;
