@@ -113,7 +113,10 @@ def _syntax(config: PostfixConfig, process: PostfixProcess | None, relayhost: st
 
 def _better(hop: str) -> str | None:
     """None where the hop is well written, "" where it is not and cannot be mended."""
-    if re.fullmatch(r"\[[^\[\]\s:/]+\](:[\w-]+)?|\[(ipv6:|IPv6:)?[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*\](:[\w-]+)?|[\w.-]+(:[\w-]+)?", hop):
+    if re.fullmatch(
+        r"\[[^\[\]\s:/]+\](:[\w-]+)?|\[(ipv6:|IPv6:)?[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*\](:[\w-]+)?|[\w.-]+(:[\w-]+)?",
+        hop,
+    ):
         return (
             ""
             if hop.rpartition(":")[2].isdigit()
