@@ -26,7 +26,6 @@ from maildiag.model import (
     notice,
     ok,
     skipped,
-    warning,
 )
 from maildiag.probes import DnsAnswer, DnsStatus
 from maildiag.registry import BOTH, check
@@ -73,7 +72,7 @@ def _without(config: PostfixConfig, client: bool) -> Iterator[Verdict]:
     if not client:
         yield skipped("No relayhost is set: this host delivers to other domains itself")
         return
-    yield warning(
+    yield notice(
         "No relayhost is set, though this host only sends: its mail goes straight to the Internet",
         subject="relayhost",
         detail="An application server without a relay is refused by many (no reverse name, blocked port 25).",

@@ -80,7 +80,7 @@ def test_a_dead_name_server_is_not_blamed_on_the_settings() -> None:
 
 
 def test_a_client_without_a_relay_is_told() -> None:
-    assert settings("").status is Status.WARNING
+    assert settings("").status is Status.NOTICE
 
 
 PASSWORDS = (
