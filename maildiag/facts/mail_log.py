@@ -25,6 +25,7 @@ from maildiag.settings import Settings
 MOST_BYTES = 6 * 1024 * 1024
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 JOURNAL = "journal"
+_TOOL = re.compile(r"\bpost(?:queue|map|alias|conf|cat)\[\d+\]: ")
 # Programs whose own messages about mail are of interest when systemd keeps their standard output.
 _SPEAKING = ("dovecot.service", "postfix.service", "postfix@-.service")
 
@@ -172,7 +173,7 @@ def _together(
     return MailLog(
         source=source,
         since=since,
-        summary=summarise(lines, time.now, since),
+        summary=summarise(lines, time.now, since, keep=not_a_tool),
         sources=tuple(told),
         complete=not any(each.cut and not _reaches(each, since, time.now) for each in parts),
         shown_by=shown_by(source, since),
@@ -187,6 +188,13 @@ def _told(text: _Text, when: partial[datetime]) -> ReadSource:
 def _reaches(text: _Text, since: datetime, now: datetime) -> bool:
     """True where the cut lies before the window."""
     return bool(text.lines) and _OLDEST < line_time(text.lines[0], now) <= since
+
+
+def not_a_tool(raw: str) -> bool:
+    """False for what a tool said to whoever ran it: postqueue(1) and its like write their complaints into the mail log as
+    well, and maildiag runs them.
+    """
+    return _TOOL.search(raw) is None
 
 
 def shown_by(source: str, since: datetime) -> str:

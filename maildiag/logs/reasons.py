@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 from maildiag.logs.normal import normalise
@@ -44,7 +44,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("access.denied", r"access denied|client host rejected|not allowed to connect|connection (?:refused|rejected|denied).{0,40}(?:policy|access)|(?:ip|host|client|address).{0,40}(?:not (?:allowed|authori[sz]ed|permitted)|denied|rejected|blocked)|5\.7\.1\b.{0,60}(?:rejected|denied|refused|not allowed)|administrative(?:ly)? prohibit|policy (?:reasons?|violation|rejection)|refused by policy", "The server does not accept this client or message by policy."),
     ("recipient.rejected", r"recipient address rejected|recipient (?:rejected|denied|refused)", "The recipient's address is not accepted."),
     ("syntax.rejected", r"bad (?:sender|recipient|destination|address)|syntax error|malformed address|need fully-qualified|improper command pipelining|protocol error|bare <?lf|data command rejected|non-ascii|smtputf8", "An address or the dialogue is not proper SMTP."),
-    ("lookup.temporary", r"temporary lookup failure|map lookup (?:problem|error)|alias database lookup|lookup (?:error|failure) for|server configuration (?:error|problem)|aliases? map|user lookup error|(?:local|relay|virtual)[\w ]* table lookup", "A lookup table of the server cannot be used."),
+    ("lookup.temporary", r"temporary lookup failure|address resolver failure|map lookup (?:problem|error)|alias database lookup|lookup (?:error|failure) for|server configuration (?:error|problem)|aliases? map|user lookup error|(?:local|relay|virtual)[\w ]* table lookup", "A lookup table of the server cannot be used."),
     ("alias-db.unavailable", r"alias database unavailable|alias (?:map|database)", "The alias database cannot be used."),
     ("filter.unavailable", r"service unavailable - try again later|milter|content[- ]filter|scanner|amavis|rspamd|server (?:error|local error) - try again|error in processing", "A mail filter or policy service does not answer."),
     ("disk.full", r"no space left|insufficient system (?:storage|resources)|insufficient (?:disk )?space|not enough (?:free )?space|disk full|4\.3\.1|queue file write error|452[ -]4\.3", "A file system is full."),
@@ -72,7 +72,6 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {"other": "A reason that maildiag has no class for."} | {name: sentence for name, _, sentence in reversed(_ROWS)}
 )
-_COMPILED = tuple((name, re.compile(pattern)) for name, pattern, _ in _ROWS)
 
 _SUSPENDED = re.compile(r"delivery temporarily suspended: ")
 _REMOTE = re.compile(
@@ -130,4 +129,10 @@ def classify_reason(text: str, dsn: str = "") -> Reason:
 
 
 def _meaning(lowered: str) -> str:
-    return next((name for name, pattern in _COMPILED if pattern.search(lowered)), "other")
+    return next((name for name, pattern in _compiled() if pattern.search(lowered)), "other")
+
+
+@cache
+def _compiled() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Compiled on first use: half of what a command takes to start would be this."""
+    return tuple((name, re.compile(pattern)) for name, pattern, _ in _ROWS)

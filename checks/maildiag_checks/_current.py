@@ -1,0 +1,61 @@
+"""Which trouble in the log is now, and which is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from maildiag.facts.mail_log import MailLog
+from maildiag.facts.services import Services
+from maildiag.logs.summary import Group
+
+_UNITS = frozenset(
+    {
+        "systemd.failed",
+        "systemd.exited",
+        "systemd.start-failed",
+        "systemd.start-limit",
+        "systemd.stop-timeout",
+        "systemd.dependency",
+    }
+)
+_QUIET = timedelta(hours=1)
+
+
+def origin(group: Group, log: MailLog) -> str:
+    """Where the group's lines stand."""
+    return "journalctl" if group.family in ("systemd", "kernel") else log.source
+
+
+def is_current(groups: Sequence[Group], log: MailLog, now: datetime, services: Services | None) -> bool:
+    """Trouble counts as over when its daemon was started or reloaded after it, or its unit runs again, or nothing of it was
+    logged for an hour while mail was delivered after it.
+    """
+    return any(_current(each, log, now, services) for each in groups)
+
+
+def _current(group: Group, log: MailLog, now: datetime, services: Services | None) -> bool:
+    if group.over:
+        return False
+    if group.last is None:
+        return True
+    if services is not None and _restarted_since(group, services):
+        return False
+    success = log.summary.last_success
+    quiet = now - group.last > _QUIET
+    return not (quiet and success is not None and success > group.last)
+
+
+def _restarted_since(group: Group, services: Services) -> bool:
+    """True where the daemon (or, for a line of systemd, the unit it names) was started after the line."""
+    assert group.last is not None
+    if group.family in ("postfix", "dovecot"):
+        started = services.daemon(group.family).started
+    elif group.meaning in _UNITS:
+        named = group.fields.get("unit", "")
+        unit = services.unit(named.rstrip(":")) if named else None
+        daemon = next((name for name in ("postfix", "dovecot") if named.startswith(name)), None)
+        started = services.daemon(daemon).started if daemon else unit.active_since if unit and unit.running else None
+    else:
+        return False
+    return started is not None and started > group.last - timedelta(seconds=1)

@@ -1,0 +1,330 @@
+"""Step 3: what errors are reported, and can the log be trusted to report them?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from maildiag.facts.local_time import LocalTime
+from maildiag.facts.log_sources import LogSources
+from maildiag.facts.mail_log import JOURNAL, MailLog
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.queue import Queue
+from maildiag.facts.services import Services
+from maildiag.logs.classify import SENTENCES
+from maildiag.logs.summary import Group
+from maildiag.model import (
+    Confidence,
+    Evidence,
+    Fix,
+    Gap,
+    GapReason,
+    Status,
+    Step,
+    Verdict,
+    critical,
+    notice,
+    ok,
+    skipped,
+    unknown,
+    warning,
+)
+from maildiag.registry import check
+from maildiag.settings import Settings
+from maildiag.text import plural
+from maildiag_checks import _owners
+from maildiag_checks._current import is_current, origin
+
+# Meanings that a healthy host logs now and then, or that only accompany what another line says.
+_HARMLESS = frozenset(
+    {
+        "process.signal", "process.limit-advice", "dovecot.signal", "dovecot.stats-writer", "dovecot.auth-failed", "dovecot.ssl",
+        "sasl.auth-failed", "tls.library", "tls.handshake", "client.protocol", "client.rate-limit", "dns.client-name",
+        "network.no-host", "fail2ban.ban", "smtp.server-features", "tls.client-wants",
+    }
+)  # fmt: skip
+# Meanings that logs.crashes or other checks report as their own subject.
+_CRASHES = frozenset(
+    {
+        "process.killed", "process.exit", "process.throttled", "process.watchdog", "dovecot.killed", "dovecot.child-died",
+        "dovecot.throttled", "dovecot.crash", "kernel.crash", "systemd.core-dump",
+    }
+)  # fmt: skip
+_ROOTS = (
+    "services.postfix",
+    "services.dovecot",
+    "services.disk",
+    "services.clock",
+    "services.memory",
+    "services.main-cf",
+    "services.master-cf",
+    "services.lookup-tables",
+    "services.dovecot-config",
+    "services.backend",
+    "services.port-taken",
+    "queue.directories",
+    "connectivity.certificate",
+    "authentication.sasl-socket",
+    "authentication.mailbox",
+    "dns.resolver",
+    "firewall.mac",
+)
+
+
+@check(
+    "logs.source",
+    step=Step.LOGS,
+    asks="Is there a mail log, and is it written to?",
+    explained_by=("services.backend", "services.disk"),
+)
+def source(
+    log: MailLog | Gap,
+    places: LogSources | None,
+    services: Services | None,
+    postfix: Postfix | None,
+    time: LocalTime | None,
+) -> Iterator[Verdict]:
+    """A log that nobody writes to says "no errors"; that is silence, not health. Sources: rsyslogd(8), journalctl(1)."""
+    if isinstance(log, Gap):
+        yield _no_log(log, places)
+        return
+    silent = _silent(log, places, services)
+    if silent is not None:
+        yield silent
+    for each in places.configured if places else ():
+        if each.absent and each.daemon != "":
+            yield notice(
+                f"{each.path} ({each.why}) does not exist",
+                detail="nothing was logged to it yet, or the directory is missing",
+                subject=each.path,
+                evidence=(Evidence(f"stat {each.path}", "no such file"),),
+            )
+    closed = [each for each in log.sources if each.gap is not None and each.gap.reason is GapReason.DENIED]
+    for one in closed:
+        yield unknown(f"{one.name} may not be read", subject=one.name, detail=str(one.gap))
+    if silent is None:
+        told = "; ".join(f"{each.name}: {plural(each.lines, 'line')}" for each in log.sources if each.gap is None)
+        last = f", the latest at {log.summary.last.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if log.summary.last else ""
+        cut = "" if log.complete else "the window was cut: the log is larger than what is read in a run"
+        yield ok(f"Mail is logged to {log.source}{last}", evidence=(Evidence(log.source, told),), detail=cut)
+
+
+def _no_log(gap: Gap, places: LogSources | None) -> Verdict:
+    if gap.reason is GapReason.DENIED or places is None:
+        return unknown("The mail log may not be read", detail=str(gap))
+    looked = ", ".join(each.path for each in (*places.configured, *places.usual))
+    return warning(
+        "No mail log was found: neither a file nor the journal",
+        detail=f"looked for {looked}",
+        evidence=(Evidence("stat", str(gap)),),
+    )
+
+
+def _silent(log: MailLog, places: LogSources | None, services: Services | None) -> Verdict | None:
+    """The file is stale though the daemon was started, or wrote to the journal, later than its last line."""
+    if places is None or services is None:
+        return None
+    started = services.postfix.started
+    read = next((each for each in log.sources if each.name == log.source), None)
+    files = [each for each in (*places.configured, *places.usual) if each.there and each.daemon != "dovecot"]
+    if log.source == JOURNAL and files and read is not None and read.lines:
+        path = files[0].path
+        return _stale(path, services, f"{path} is empty or has no line of today, while the journal has lines of mail")
+    last = read.last if read is not None else None
+    if log.source != JOURNAL and started is not None and last is not None and last < started - timedelta(seconds=60):
+        told = f"its last line is of {last.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, and Postfix was started at {started:%H:%M:%S}"
+        return _stale(log.source, services, told)
+    return None
+
+
+def _stale(path: str, services: Services, told: str) -> Verdict:
+    logger = services.unit("rsyslog", "syslog-ng")
+    fixes: tuple[Fix, ...] = ()
+    if logger is not None and services.systemd:
+        name = logger.name.removesuffix(".service")
+        fixes = (
+            Fix(
+                id="logs.source/restart-logger",
+                title=f"Restart {name}",
+                commands=(("systemctl", "restart", name),),
+                automatic=True,
+                verify=("logs.source",),
+                why="the logger opens its files again",
+            ),
+        )
+    return warning(
+        f"{path} is silent: mail is no longer logged there",
+        detail=f"{told}; fail2ban, statistics and people who read this file see nothing",
+        subject=path,
+        evidence=(Evidence(path, told),),
+        fixes=fixes,
+    )
+
+
+@check("logs.problems", step=Step.LOGS, asks="Which known problems does the log report?", explained_by=_ROOTS)
+def problems(log: MailLog, time: LocalTime, services: Services | None) -> Iterator[Verdict]:
+    """One answer for each kind of problem that the log reports; what is over is a notice. Source: RELEASE wording of Postfix
+    and Dovecot, see maildiag.logs.
+    """
+    by_meaning: dict[str, list[Group]] = {}
+    for each in log.summary.groups:
+        if each.meaning not in _HARMLESS | _CRASHES | {"other"}:
+            by_meaning.setdefault(each.meaning, []).append(each)
+    found = [_problem(meaning, groups, log, time.now, services) for meaning, groups in by_meaning.items()]
+    yield from found
+    if not any(each.status.failing for each in found):
+        told = f"{plural(log.summary.lines, 'line')} read"
+        yield ok("The log reports no known problem that is current", evidence=(Evidence(log.source, told),))
+
+
+def _problem(meaning: str, groups: list[Group], log: MailLog, now: datetime, services: Services | None) -> Verdict:
+    count = sum(each.count for each in groups)
+    last = max((each.last for each in groups if each.last), default=None)
+    first = min((each.first for each in groups if each.first), default=None)
+    current = is_current(groups, log, now, services)
+    severity = max((each.severity for each in groups), key=("notice", "warning", "critical").index)
+    status = Status(severity) if current else Status.NOTICE
+    sentence = SENTENCES[meaning].rstrip(".")
+    return Verdict(
+        status=status,
+        title=f"{sentence} ({plural(count, 'line')})" + ("" if current else "; this looks over"),
+        detail=_span(first, last),
+        subject=meaning,
+        evidence=tuple(Evidence(origin(each, log), each.samples[-1], each.last) for each in groups[:3]),
+        explained_by=_owners.of_meaning(meaning),
+        data={"count": count, "class": meaning, "current": current},
+        confidence=Confidence.LIKELY,
+    )
+
+
+def _span(first: datetime | None, last: datetime | None) -> str:
+    if first is None or last is None:
+        return ""
+    if first == last:
+        return f"at {last.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"from {first.astimezone(UTC):%Y-%m-%d %H:%M:%S} to {last.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+@check(
+    "logs.crashes",
+    step=Step.LOGS,
+    asks="Do processes crash, get killed or die at start?",
+    explained_by=("services.memory", *_ROOTS),
+)
+def crashes(log: MailLog, time: LocalTime, services: Services | None) -> Iterator[Verdict]:
+    """`bad command startup -- throttling` stands beside the line that tells why; a signal 9 is often memory. Source: master(8)."""
+    found: dict[str, list[Group]] = {}
+    for each in log.summary.groups:
+        if each.meaning in _CRASHES:
+            named = each.fields.get("service") or each.fields.get("program") or each.daemon
+            found.setdefault(named.rpartition("/")[2], []).append(each)
+    for name, groups in found.items():
+        yield _crash(name, groups, log, time.now, services)
+    if not found:
+        yield ok("No process crashed", evidence=(Evidence(log.source, f"{plural(log.summary.lines, 'line')} read"),))
+
+
+def _crash(name: str, groups: list[Group], log: MailLog, now: datetime, services: Services | None) -> Verdict:
+    worst = min(groups, key=lambda each: ("process.throttled", "dovecot.throttled").count(each.meaning) * -1)
+    count = sum(each.count for each in groups)
+    current = is_current(groups, log, now, services)
+    owners = tuple(
+        dict.fromkeys(one for each in groups for one in _owners.of_meaning(each.meaning) if one != "logs.crashes")
+    )
+    throttled = worst.meaning.endswith(".throttled")
+    what = "dies as soon as it starts" if throttled else "ended abnormally"
+    make = (critical if throttled else warning) if current else notice
+    last = max((each.last for each in groups if each.last), default=None)
+    first = min((each.first for each in groups if each.first), default=None)
+    return make(
+        f"{name} {what} ({plural(count, 'line')})" + ("" if current else "; this looks over"),
+        detail=_span(first, last),
+        subject=name,
+        evidence=tuple(Evidence(origin(each, log), each.samples[-1], each.last) for each in groups[:3]),
+        explained_by=(*owners, "logs.problems"),
+        data={"count": count, "current": current},
+        confidence=Confidence.LIKELY,
+    )
+
+
+@check("logs.unclassified", step=Step.LOGS, asks="Does the log warn of anything unknown?", explained_by=())
+def unclassified(log: MailLog, time: LocalTime, services: Services | None, queue: Queue | None) -> Iterator[Verdict]:
+    """What no class fits is still shown; it counts as a possible cause when mail is failing and nothing better is known."""
+    found = [each for each in log.summary.groups if each.meaning == "other"]
+    failing = _mail_fails(log, queue)
+    for number, each in enumerate(found[:20]):
+        current = is_current([each], log, time.now, services)
+        make = warning if current and failing and each.severity != "notice" else notice
+        yield make(
+            f"{each.daemon} says: {each.key[:200]} ({plural(each.count, 'line')})"
+            + ("" if current else "; this looks over"),
+            detail=_span(each.first, each.last),
+            subject=f"{each.daemon}: {each.key[:120]}",
+            evidence=tuple(Evidence(origin(each, log), sample) for sample in each.samples[-2:]),
+            data={"count": each.count, "number": number, "current": current},
+            explained_by=(),
+            confidence=Confidence.POSSIBLE,
+        )
+    if not found:
+        yield ok(
+            "Every warning of the log is known",
+            evidence=(Evidence(log.source, f"{plural(log.summary.lines, 'line')} read"),),
+        )
+
+
+def _mail_fails(log: MailLog, queue: Queue | None) -> bool:
+    statuses = log.summary.statuses
+    waiting = queue is not None and any(
+        each.reason.meaning in ("none", "other") for each in queue.grouped.groups if "deferred" in each.queues
+    )
+    return waiting or (statuses.get("deferred", 0) > 0 and not statuses.get("sent", 0))
+
+
+@check("logs.unparsed", step=Step.LOGS, asks="Can every line of the log be read?", explained_by=())
+def unparsed(log: MailLog) -> Iterator[Verdict]:
+    """Lines that maildiag cannot read may hold what matters."""
+    count = log.summary.unparsed
+    if not count:
+        yield ok(
+            "Every line could be read", evidence=(Evidence(log.source, f"{plural(log.summary.lines, 'line')} read"),)
+        )
+        return
+    yield notice(
+        f"{plural(count, 'line')} of the log could not be read",
+        detail="not judged; a program wrote them past the logger, or the format is not known",
+        evidence=tuple(Evidence(log.source, each) for each in log.summary.unparsed_samples[:3]),
+        data={"count": count},
+    )
+
+
+@check(
+    "logs.delivery-rate",
+    step=Step.LOGS,
+    asks="Is mail delivered as usual?",
+    explained_by=("services.postfix", "queue.deferred", "logs.source"),
+)
+def delivery_rate(log: MailLog, settings: Settings) -> Iterator[Verdict]:
+    """A sudden drop of successful deliveries is one of the documentation's indicators."""
+    statuses = log.summary.statuses
+    sent, failed = statuses.get("sent", 0), sum(statuses.get(name, 0) for name in ("deferred", "bounced", "expired"))
+    told = ", ".join(f"{count:,} {name}" for name, count in sorted(statuses.items())) or "no delivery in the window"
+    shown = (Evidence(log.source, told),)
+    data = {"sent": sent, "failed": failed}
+    if not sent and not failed:
+        yield skipped("No delivery was tried in the window of the log", evidence=shown)
+    elif sent == 0 and failed >= 3:
+        yield critical(
+            f"No message was delivered: {plural(failed, 'attempt')} failed",
+            evidence=shown,
+            data={"sent": sent, "failed": failed},
+        )
+    elif failed >= 20 and failed > 4 * sent:
+        yield warning(
+            f"Most attempts fail: {failed:,} of {sent + failed:,}",
+            evidence=shown,
+            data={"sent": sent, "failed": failed},
+        )
+    else:
+        yield ok(
+            f"{plural(sent, 'message')} delivered, {plural(failed, 'attempt')} failed", evidence=shown, data={**data}
+        )

@@ -1,0 +1,1 @@
+"""Reading, grouping and handling of Postfix's mail queue."""
