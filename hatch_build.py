@@ -10,7 +10,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 _SHIPPED = {"docs/runbook": "maildiag/runbook", "tests/bundles": "maildiag/incidents"}
 
 
-class Shipped(BuildHookInterface):  # type: ignore[misc,type-arg]
+class Shipped(BuildHookInterface):  # type: ignore[type-arg]
     """Static `force-include` would also copy them into an editable install, where they would go stale."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

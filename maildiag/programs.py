@@ -38,5 +38,7 @@ PROGRAMS: dict[str, str] = {
     "mailq": "the queue on hosts without postqueue -j",
     "dpkg-query": "versions of installed mail packages",
     "rpm": "versions of installed mail packages",
+    "passwd": "whether the password of an account is locked (-S only), where its logins fail",
+    "chage": "whether an account or its password has expired (-l only), where its logins fail",
     "ping": "packet loss and path MTU towards a relay that fails, three packets",
 }

@@ -232,8 +232,9 @@ def _attempt(registry: Registry, name: str, load_module: Callable[[], Any]) -> N
         module = load_module()
         before = dict(registry.checks), dict(registry.gatherers)
         try:
+            known = registry.problems()
             registry.add(module)
-            wrong = registry.problems()
+            wrong = [each for each in registry.problems() if each not in known]
             if wrong:
                 raise ValueError("; ".join(wrong))
         except (ValueError, TypeError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from maildiag import edits
 from maildiag.facts.firewall import SERVICES, Backend, Firewall
@@ -12,25 +14,75 @@ from maildiag.model import Fix, Risk
 _UFW_FILES = ("/etc/ufw/user.rules", "/etc/ufw/user6.rules")
 
 
-def opening(firewall: Firewall, judgement: Judgement, port: int, interface: str) -> tuple[Fix, ...]:
-    """How to let new connections to a port in."""
+def opening(firewall: Firewall, judgement: Judgement, ports: Sequence[int], interface: str) -> tuple[Fix, ...]:
+    """How to let new connections to these ports in."""
     hit = judgement.hits[0] if judgement.hits else None
     match firewall.backend:
         case Backend.FIREWALLD if hit is None or hit.chain.table == "firewalld":
-            return (_firewalld(firewall, port, interface),)
+            return (_firewalld(firewall, ports, interface),)
         case Backend.UFW if hit is None or hit.chain.name.startswith("ufw") or hit.rule is None:
-            return (_ufw(firewall, port),)
-    return removal(firewall, hit, "firewall.inbound")
+            return (_ufw(firewall, ports),)
+    what = Passing(
+        f"connections to {'port' if len(ports) == 1 else 'the ports'} {', '.join(map(str, ports))}",
+        ("-p", "tcp", "-m", "multiport", "--dports", ",".join(map(str, ports))),
+        ("tcp", "dport", "{", *f"{', '.join(map(str, ports))}".split(" "), "}"),
+        automatic=False,
+    )
+    return removal(firewall, hit, "firewall.inbound") or acceptance(firewall, hit, what)
 
 
-def _firewalld(firewall: Firewall, port: int, interface: str) -> Fix:
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What is to pass: in words, and as iptables and nft match it."""
+
+    words: str
+    iptables: tuple[str, ...]
+    nft: tuple[str, ...]
+    automatic: bool = True
+
+
+LOOPBACK = Passing("connections of this host to itself", ("-i", "lo"), ("iifname", "lo"))
+ANSWERS = Passing(
+    "answers to connections of this host",
+    ("-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED"),
+    ("ct", "state", "established,related"),
+)
+
+
+def acceptance(firewall: Firewall, hit: Hit | None, what: Passing) -> tuple[Fix, ...]:
+    """A rule before all others of the chain whose policy stops the packet; nothing where another program makes the rules."""
+    if hit is None or not hit.chain.hook or firewall.backend not in (Backend.NFTABLES, Backend.IPTABLES):
+        return ()
+    chain = hit.chain
+    if chain.origin == "iptables":
+        rule = (*what.iptables, "-j", "ACCEPT")
+        commands = (("iptables", "-t", chain.table, "-I", chain.name, "1", *rule),)
+        undo: tuple[tuple[str, ...], ...] = (("iptables", "-t", chain.table, "-D", chain.name, *rule),)
+    else:
+        commands = (("nft", "insert", "rule", chain.family, chain.table, chain.name, *what.nft, "accept"),)
+        undo = ()
+    return (
+        Fix(
+            id="firewall.inbound/accept",
+            title=f"Let {what.words} pass",
+            commands=commands,
+            undo=undo,
+            risk=Risk.LOW if what.automatic else Risk.MEDIUM,
+            verify=("firewall.inbound",),
+            automatic=what.automatic and bool(undo),
+            why="The running rules only: put the same into the file or program that loads them at boot.",
+        ),
+    )
+
+
+def _firewalld(firewall: Firewall, ports: Sequence[int], interface: str) -> Fix:
     """Restore what the permanent configuration has, or add it to both."""
     active, permanent = firewall.active_zone(interface), firewall.permanent_zone(interface)
     zone = firewall.zone(permanent)
-    name = next((name for name, number in SERVICES.items() if number == port), "")
-    what = f"service={name}" if name else f"port={port}/tcp"
-    path = f"/etc/firewalld/zones/{active}.xml"
-    if zone is not None and port in zone.ports:
+    what = [_service(port) for port in ports]
+    named = "port " + ", ".join(map(str, ports)) if len(ports) == 1 else "the ports " + ", ".join(map(str, ports))
+    runtime = ("firewall-cmd", f"--zone={active}")
+    if zone is not None and set(ports) <= zone.ports:
         if active != permanent:
             return Fix(
                 id="firewall.inbound/zone",
@@ -42,48 +94,39 @@ def _firewalld(firewall: Firewall, port: int, interface: str) -> Fix:
             )
         return Fix(
             id="firewall.inbound/runtime",
-            title=f"Open port {port} in the running firewall, as the permanent configuration has it",
-            commands=(("firewall-cmd", f"--zone={active}", f"--add-{what}"),),
-            undo=(("firewall-cmd", f"--zone={active}", f"--remove-{what}"),),
+            title=f"Open {named} in the running firewall, as the permanent configuration has it",
+            commands=((*runtime, *(f"--add-{each}" for each in what)),),
+            undo=((*runtime, *(f"--remove-{each}" for each in what)),),
             verify=("firewall.inbound",),
             automatic=True,
         )
+    forever = ("firewall-cmd", "--permanent", f"--zone={active}")
     return Fix(
         id="firewall.inbound/open",
-        title=f"Open port {port} in the zone {active}, now and after a reload",
-        commands=(
-            ("firewall-cmd", f"--zone={active}", f"--add-{what}"),
-            ("firewall-cmd", "--permanent", f"--zone={active}", f"--add-{what}"),
-        ),
+        title=f"Open {named} in the zone {active}, now and after a reload",
+        commands=((*runtime, *(f"--add-{each}" for each in what)), (*forever, *(f"--add-{each}" for each in what))),
         risk=Risk.MEDIUM,
-        undo=(
-            ("firewall-cmd", "--permanent", f"--zone={active}", f"--remove-{what}"),
-            ("firewall-cmd", f"--zone={active}", f"--remove-{what}"),
-        ),
-        changes=(path,),
+        undo=((*forever, *(f"--remove-{each}" for each in what)), (*runtime, *(f"--remove-{each}" for each in what))),
+        changes=(f"/etc/firewalld/zones/{active}.xml",),
         verify=("firewall.inbound",),
         why="It lets in every host that the zone covers.",
     )
 
 
-def _ufw(firewall: Firewall, port: int) -> Fix:
-    denying = [each for each in firewall.added if _denies(each, port)]
-    if denying:
-        words = shlex.split(denying[0])
-        return Fix(
-            id="firewall.inbound/ufw-delete",
-            title=f"Take the rule `{' '.join(words[1:])}` away and allow the port",
-            commands=(("ufw", "delete", *words[1:]), ("ufw", "allow", f"{port}/tcp")),
-            undo=(("ufw", "delete", "allow", f"{port}/tcp"), ("ufw", "prepend", *words[1:])),
-            risk=Risk.MEDIUM,
-            changes=_UFW_FILES,
-            verify=("firewall.inbound",),
-        )
+def _service(port: int) -> str:
+    name = next((name for name, number in SERVICES.items() if number == port), "")
+    return f"service={name}" if name else f"port={port}/tcp"
+
+
+def _ufw(firewall: Firewall, ports: Sequence[int]) -> Fix:
+    denying = [shlex.split(each)[1:] for each in firewall.added if any(_denies(each, port) for port in ports)]
+    allow = [("ufw", "allow", f"{port}/tcp") for port in ports]
+    back = [("ufw", "delete", "allow", f"{port}/tcp") for port in ports]
     return Fix(
         id="firewall.inbound/ufw-allow",
-        title=f"Allow port {port} in ufw",
-        commands=(("ufw", "allow", f"{port}/tcp"),),
-        undo=(("ufw", "delete", "allow", f"{port}/tcp"),),
+        title=f"Allow {'port' if len(ports) == 1 else 'the ports'} {', '.join(map(str, ports))} in ufw",
+        commands=(*(("ufw", "delete", *words) for words in denying), *allow),
+        undo=(*back, *(("ufw", "prepend", *words) for words in denying)),
         risk=Risk.MEDIUM,
         changes=_UFW_FILES,
         verify=("firewall.inbound",),

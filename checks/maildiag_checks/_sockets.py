@@ -18,6 +18,7 @@ from maildiag.probes import Connect, Connection, FileInfo, Transcript
 DEAD = ("services.dovecot-config", "services.dovecot")
 GUARDS = (("doveconf", "-n"),)
 RESTART = ("systemctl", "restart", "dovecot")
+RESTART_POSTFIX = ("systemctl", "restart", "postfix")
 RELOAD = ("doveadm", "reload")
 _SERVICE = {Purpose.SASL: "auth", Purpose.LMTP: "lmtp"}
 _ROLE = {Purpose.SASL: "authentication", Purpose.LMTP: "LMTP"}
@@ -66,6 +67,9 @@ def judge(scene: Scene, endpoint: Endpoint) -> Verdict:
         return _wrong_kind(scene, endpoint)
     if isinstance(endpoint.info, FileInfo) and not _usable(scene.sockets, endpoint.info):
         return _closed(scene, endpoint, endpoint.info)
+    refused = refusal(endpoint)
+    if refused:
+        return _recipient_refused(scene, endpoint, refused)
     if result is None:
         return unknown(f"Could not connect to {endpoint.shown}", detail=error, subject=endpoint.shown)
     return ok(
@@ -73,6 +77,54 @@ def judge(scene: Scene, endpoint: Endpoint) -> Verdict:
         subject=endpoint.shown,
         evidence=_evidence(scene, endpoint),
     )
+
+
+def refusal(endpoint: Endpoint) -> str:
+    """What LMTP answered to a recipient that Dovecot knows, where it refused it; else ""."""
+    if not isinstance(endpoint.answer, Transcript):
+        return ""
+    exchange = endpoint.answer.exchange("rcpt")
+    return exchange.reply if exchange and exchange.code[:1] in ("4", "5") else ""
+
+
+def _recipient_refused(scene: Scene, endpoint: Endpoint, reply: str) -> Verdict:
+    """A userdb of system accounts knows `alice`, and LMTP asks it for `alice@example.test`: valid mail bounces."""
+    whole = reply.startswith("5") and "doesn't exist" in reply
+    fixes: tuple[Fix, ...] = ()
+    section = _lmtp_section(scene.config)
+    if whole and section is not None:
+        value = "%{user | username | lower}" if scene.config.modern else "%Ln"
+        line = scene.config.source_line(section.place)
+        edit = Edit(section.place, (line, f"  auth_username_format = {value}"))
+        fixes = (
+            Fix(
+                id=f"{scene.id}/username",
+                title="Let LMTP look users up by the part before the @",
+                commands=(*editing.commands((edit,)), RELOAD),
+                automatic=True,
+                changes=(section.place.file,),
+                verify=(scene.id,),
+                guards=GUARDS,
+                why="Only where each user's name is unique over all domains of this host, as it is with system accounts.",
+            ),
+        )
+    return critical(
+        f"Dovecot's LMTP refuses mail for {scene.sockets.recipient}, a user that it knows: {reply}",
+        detail=(
+            "It looks the user up by the whole address, and the user database knows the name alone: mail bounces and is "
+            "lost. auth_username_format makes the one of the other."
+            if whole
+            else "Mail for the mailboxes waits or bounces."
+        ),
+        subject=scene.sockets.recipient,
+        evidence=(*_evidence(scene, endpoint), Evidence(f"LMTP, RCPT TO:<{scene.sockets.recipient}>", reply)),
+        fixes=fixes,
+    )
+
+
+def _lmtp_section(config: DovecotConfig) -> Section | None:
+    found = [each for each in config.source.of_kind("protocol") if each.name == "lmtp"]
+    return found[-1] if found else None
 
 
 def _usable(sockets: MailSockets, info: FileInfo) -> bool:
@@ -104,6 +156,11 @@ def _listener(config: DovecotConfig, path: str) -> Section | None:
 
 def _full(config: DovecotConfig, name: str) -> str:
     return name if name.startswith("/") else f"{config.value('base_dir', '/run/dovecot')}/{name}"
+
+
+def _then(purpose: Purpose) -> tuple[tuple[str, ...], ...]:
+    """What ends the throttling of smtpd that died for want of the socket: master(8) waits a minute, reload does not help."""
+    return (RESTART_POSTFIX,) if purpose is Purpose.SASL else ()
 
 
 def _without_it(purpose: Purpose) -> str:
@@ -199,7 +256,10 @@ def _point_postfix(scene: Scene, endpoint: Endpoint, relative: str) -> Fix:
     return Fix(
         id=f"{scene.id}/point-postfix",
         title=f"Let Postfix use {relative}, where Dovecot listens",
-        commands=(("postconf", "-e", f"{endpoint.setting} = {value}"), ("postfix", "reload")),
+        commands=(
+            ("postconf", "-e", f"{endpoint.setting} = {value}"),
+            *(_then(endpoint.purpose) or (("postfix", "reload"),)),
+        ),
         automatic=bool(overridden) or endpoint.purpose is Purpose.LMTP,
         changes=("/etc/postfix/main.cf",),
         verify=(scene.id,),
@@ -226,7 +286,7 @@ def _add_listener(scene: Scene, endpoint: Endpoint) -> Fix | None:
     return Fix(
         id=f"{scene.id}/add-listener",
         title=f"Let Dovecot listen on {endpoint.path} for Postfix",
-        commands=(*editing.commands((edit,)), RELOAD if scene.running else RESTART),
+        commands=(*editing.commands((edit,)), RELOAD if scene.running else RESTART, *_then(endpoint.purpose)),
         automatic=endpoint.path.startswith(scene.sockets.queue_directory + "/"),
         changes=(section.place.file,),
         verify=(scene.id,),
@@ -238,7 +298,7 @@ def _restart(scene: Scene, endpoint: Endpoint) -> Fix:
     return Fix(
         id=f"{scene.id}/restart",
         title="Restart Dovecot, which makes its sockets anew",
-        commands=(RESTART,),
+        commands=(RESTART, *_then(endpoint.purpose)),
         automatic=True,
         verify=(scene.id,),
         guards=GUARDS,
@@ -304,7 +364,7 @@ def _open_up(scene: Scene, endpoint: Endpoint) -> Iterator[Fix]:
     yield Fix(
         id=f"{scene.id}/open-to-postfix",
         title=f"Give the socket to {owner}, mode {mode}",
-        commands=(*editing.commands(edits), RELOAD),
+        commands=(*editing.commands(edits), RELOAD, *_then(endpoint.purpose)),
         automatic=True,
         changes=editing.files(edits),
         verify=(scene.id,),

@@ -31,7 +31,7 @@ from maildiag.model import (
 from maildiag.probes import FileInfo, Identity
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
-from maildiag_checks._sockets import DEAD, GUARDS, RELOAD, RESTART, Scene, judge
+from maildiag_checks._sockets import DEAD, GUARDS, RELOAD, RESTART, RESTART_POSTFIX, Scene, judge
 
 SASL = "authentication.sasl-socket"
 LMTP = "connectivity.lmtp-socket"
@@ -83,7 +83,7 @@ def _cyrus(sockets: MailSockets, services: tuple[str, ...]) -> Verdict:
                 title="Let Postfix ask Dovecot",
                 commands=(
                     ("postconf", "-e", "smtpd_sasl_type = dovecot", "smtpd_sasl_path = private/auth"),
-                    ("postfix", "reload"),
+                    RESTART_POSTFIX,
                 ),
                 automatic=True,
                 changes=("/etc/postfix/main.cf",),
@@ -166,6 +166,15 @@ def users(
     """
     if daemon is not None and not daemon.running:
         yield critical("No user can be looked up: Dovecot does not run", explained_by=DEAD)
+        return
+    if users.silent:
+        yield critical(
+            "Dovecot's user look-up gives no answer: its authentication process is stuck or keeps dying",
+            detail="Nobody can log in, and LMTP can deliver to nobody.",
+            subject="auth",
+            evidence=(Evidence("doveadm user", users.silent),),
+            explained_by=("services.dovecot-config", PASSDB, MECHANISMS, "services.backend", "services.dovecot"),
+        )
         return
     if not users.users:
         yield skipped(f"No user to look up: {users.chosen}")
@@ -339,7 +348,7 @@ def _open_file(file: PasswordFile, info: FileInfo, closed: tuple[FileInfo, ...])
         Fix(
             id=f"{PASSDB}/let-read",
             title=f"Let the group {group} read it, and nobody else",
-            commands=(("chgrp", group, file.path), ("chmod", "0640", file.path)),
+            commands=(("chgrp", group, file.path), ("chmod", "0640", file.path), RELOAD),
             automatic=True,
             undo=(("chgrp", info.group, file.path), ("chmod", f"{info.mode:04o}", file.path)),
             changes=(file.path,),
@@ -457,7 +466,7 @@ def mechanisms(config: DovecotConfig) -> Iterator[Verdict]:
             Fix(
                 id=f"{MECHANISMS}/plain",
                 title="Offer PLAIN as well",
-                commands=(*editing.commands((edit,)), RELOAD),
+                commands=(*editing.commands((edit,)), RESTART),
                 automatic=bool(needs_plain),
                 changes=(setting.place.file,),
                 verify=(MECHANISMS,),
@@ -521,7 +530,7 @@ def cleartext(config: DovecotConfig) -> Iterator[Verdict]:
 def _tls_on(config: DovecotConfig) -> tuple[Fix, ...]:
     setting = config.source.find("ssl")
     names = ("ssl_server_cert_file", "ssl_server_key_file") if config.modern else ("ssl_cert", "ssl_key")
-    if setting is None or not all(any(each.value for each in config.effective.named(name)) for name in names):
+    if setting is None or not all(any(each.value for each in config.source.named(name)) for name in names):
         return ()
     return (
         Fix(

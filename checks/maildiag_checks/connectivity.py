@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.relay import Relay
 from maildiag.facts.routes import Link, Routes
 from maildiag.facts.sockets import Owner, Port, Sockets, dovecot_protocols, is_any, is_loopback
 from maildiag.model import (
@@ -37,10 +38,12 @@ _BLAME = {
     Owner.DOVECOT: ("services.port-taken", "services.dovecot", "services.dovecot-config"),
     Owner.SETTINGS: ("services.port-taken", "services.postfix", "services.dovecot"),
 }
-_PROGRAMS = {
-    Owner.POSTFIX: ("master", "systemd", "docker-proxy", "haproxy"),
-    Owner.DOVECOT: ("dovecot", "systemd", "docker-proxy", "haproxy", "nginx"),
+_PROXIES = ("systemd", "docker-proxy", "haproxy", "nginx")  # these listen in the place of others
+_PROGRAMS = {  # a child process holds its parent's socket too, and the kernel names any of them
+    Owner.POSTFIX: ("master", "smtpd", "postscreen", "qmqpd", "spawn", "tlsproxy", *_PROXIES),
+    Owner.DOVECOT: ("dovecot", "imap-login", "pop3-login", "managesieve-login", "submission-login", "lmtp", *_PROXIES),
 }
+_NOWHERE = ("blackhole", "unreachable", "prohibit", "throw")
 _SOURCE = "listening sockets"
 
 
@@ -244,7 +247,7 @@ def _shown(found: tuple[Listener, ...]) -> str:
     asks="Has the host an address, an interface that is up, and a route?",
     roles=BOTH,
 )
-def route(routes: Routes, postfix: Postfix | None) -> Iterator[Verdict]:
+def route(routes: Routes, postfix: Postfix | None, relay: Relay | None) -> Iterator[Verdict]:
     """Interfaces, addresses and the default route. Source: ip-address(8), ip-route(8), postconf(5) smtp_bind_address."""
     links = [each for each in routes.links if not each.loopback]
     up = [each for each in links if each.up and any(":" not in one for one in each.prefixes)]
@@ -254,14 +257,43 @@ def route(routes: Routes, postfix: Postfix | None) -> Iterator[Verdict]:
         return
     yield from _loopback(routes, shown)
     yield from _bind_address(routes, postfix, shown)
+    yield from _to_relay(routes, relay)
     default = [each for each in routes.routes if each.destination == "default"]
     table = Evidence("ip -j -4 route", "\n".join(map(str, routes.routes)) or "no route")
-    if default and default[0].kind in ("blackhole", "unreachable", "prohibit"):
+    if default and default[0].kind in _NOWHERE:
         yield warning(f"The default route is {default[0].kind}", subject="default", evidence=(table,))
     elif not default:
         yield notice("There is no default route: only hosts in the own networks are reached", evidence=(table,))
     else:
         yield ok(f"{plural(len(up), 'interface')} up, default route via {default[0].gateway}", evidence=(table,))
+
+
+def _to_relay(routes: Routes, relay: Relay | None) -> Iterator[Verdict]:
+    """The route that the kernel takes to the relay: none, or one that leads nowhere."""
+    for address in relay.addresses if relay else ():
+        if ":" in address or address.startswith("127.") or routes.link_of(address):
+            continue
+        found = routes.towards(address)
+        table = Evidence("ip -j -4 route", "\n".join(map(str, routes.routes)) or "no route")
+        if found is None:
+            yield critical(f"There is no route to the relay {address}", subject=address, evidence=(table,))
+        elif found.kind in _NOWHERE:
+            words = (found.kind, found.destination)
+            fix = Fix(
+                id="connectivity.route/delete",
+                title=f"Take the route `{found}` away",
+                commands=(("ip", "route", "del", *words),),
+                undo=(("ip", "route", "add", *words),),
+                verify=("connectivity.route",),
+                automatic=found.destination != "default",
+                why="The running table only: it comes back at the next boot if the network configuration has it.",
+            )
+            yield critical(
+                f"The route to the relay {address} leads nowhere: {found}",
+                subject=address,
+                evidence=(table,),
+                fixes=(fix,),
+            )
 
 
 def _loopback(routes: Routes, shown: Evidence) -> Iterator[Verdict]:
@@ -288,9 +320,10 @@ def _bind_address(routes: Routes, postfix: Postfix | None, shown: Evidence) -> I
             changes=("/etc/postfix/main.cf",),
             guards=(("postfix", "check"),),
             verify=("connectivity.route",),
-            why=f"No interface has {bind}: every connection of the smtp client fails.",
+            why=f"No interface has {bind}: Postfix logs a warning for each connection, or gives up where it is enforced.",
         )
-        yield critical(
+        enforced = postfix is not None and postfix.yes("smtp_bind_address_enforce")
+        yield (critical if enforced else warning)(
             f"smtp_bind_address = {bind}, which no interface of this host has",
             subject="smtp_bind_address",
             evidence=(Evidence("postconf -x", f"smtp_bind_address = {bind}"), shown),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from maildiag import edits
+from maildiag.dns_text import knows, said
 from maildiag.facts.names import Chroot, OwnName, Resolver
+from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import Relay, is_address
 from maildiag.model import (
     Evidence,
@@ -27,6 +29,7 @@ from maildiag.registry import BOTH, check
 from maildiag.text import plural
 
 _FILE = "/etc/resolv.conf"
+_BLAME = ("firewall.outbound@53", "firewall.inbound@answers", "connectivity.route", "services.backend")
 
 
 @check(
@@ -47,7 +50,7 @@ def resolver(resolver: Resolver, relay: Relay | None, role: HostRole) -> Iterato
             evidence=(Evidence(_FILE, resolver.text.strip() or "(empty)"),),
         )
         return
-    alive = [_alive(each) for each in resolver.answers]
+    alive = [knows(each) for each in resolver.answers]
     shown = (Evidence(_FILE, resolver.text.strip()), *_answers(resolver))
     if all(alive):
         yield ok(f"{plural(len(alive), 'name server')} answered: {', '.join(resolver.servers[:3])}", evidence=shown)
@@ -55,14 +58,13 @@ def resolver(resolver: Resolver, relay: Relay | None, role: HostRole) -> Iterato
         yield _all_dead(resolver, needed, shown)
     else:
         for server, answer in zip(resolver.servers, resolver.answers, strict=False):
-            if not _alive(answer):
+            if not knows(answer):
                 yield _one_dead(resolver, server, answer, shown)
 
 
 def _all_dead(resolver: Resolver, needed: bool, shown: tuple[Evidence, ...]) -> Verdict:
-    said = _said(resolver.answers[0])
     return (critical if needed else warning)(
-        f"No name server answers: {said}",
+        f"No name server answers: {said(resolver.answers[0])}",
         detail=(
             f"Asked for {resolver.asked}: {', '.join(resolver.servers[:3])}. Names cannot be looked up, mail waits."
             if needed
@@ -71,6 +73,7 @@ def _all_dead(resolver: Resolver, needed: bool, shown: tuple[Evidence, ...]) -> 
         subject=", ".join(resolver.servers[:3]),
         data={"servers": list(resolver.servers[:3])},
         evidence=shown,
+        explained_by=_BLAME,
     )
 
 
@@ -88,40 +91,20 @@ def _one_dead(resolver: Resolver, server: str, answer: DnsAnswer | Gap, shown: t
         why="Where a program writes resolv.conf (NetworkManager, systemd-resolved, DHCP), change its settings instead.",
     )
     return warning(
-        f"The name server {server} does not answer: {_said(answer)}",
+        f"The name server {server} does not answer: {said(answer)}",
         detail=(
             "It is asked first: every look-up waits for it, 5 seconds by default." if first else "It is no reserve."
         ),
         subject=server,
         evidence=shown,
         fixes=(fix,) if number else (),
-    )
-
-
-def _alive(answer: DnsAnswer | Gap) -> bool:
-    return isinstance(answer, DnsAnswer) and answer.knows
-
-
-def _said(answer: DnsAnswer | Gap) -> str:
-    if isinstance(answer, Gap):
-        return answer.detail
-    words = {
-        DnsStatus.TIMEOUT: "no answer in time",
-        DnsStatus.SERVER_FAILURE: "it answers SERVFAIL",
-        DnsStatus.REFUSED: "it refuses to answer this host",
-        DnsStatus.NO_SUCH_NAME: "no such name (NXDOMAIN)",
-        DnsStatus.NO_DATA: "no such record",
-    }
-    if answer.status is DnsStatus.ANSWER:
-        return ", ".join(answer.records)
-    return words.get(
-        answer.status, f"{answer.status.value} ({answer.detail})" if answer.detail else answer.status.value
+        explained_by=_BLAME,
     )
 
 
 def _answers(resolver: Resolver) -> Iterator[Evidence]:
     for server, answer in zip(resolver.servers, resolver.answers, strict=False):
-        yield Evidence(f"dig {resolver.asked} A @{server}", _said(answer))
+        yield Evidence(f"dig {resolver.asked} A @{server}", said(answer))
 
 
 @check(
@@ -145,8 +128,8 @@ def relayhost(relay: Relay) -> Iterator[Verdict]:
         yield ok(f"The relayhost {subject} is {', '.join(relay.addresses)}", subject=subject, evidence=shown)
         return
     local = tuple(each for _, some in relay.system for each in some)
-    failed = [answer for _, answer in relay.dns if not _alive(answer)]
-    mx_failed = relay.mx is not None and not _alive(relay.mx)
+    failed = [answer for _, answer in relay.dns if not knows(answer)]
+    mx_failed = relay.mx is not None and not knows(relay.mx)
     if local and "native" not in relay.lookup:
         yield critical(
             f"The system knows {host}, the DNS does not, and Postfix asks the DNS only",
@@ -159,13 +142,13 @@ def relayhost(relay: Relay) -> Iterator[Verdict]:
     elif failed or mx_failed:
         answer = relay.mx if mx_failed and relay.mx is not None else failed[0]
         yield critical(
-            f"The look-up of the relayhost {host} fails: {_said(answer)}",
+            f"The look-up of the relayhost {host} fails: {said(answer)}",
             subject=subject,
             evidence=shown,
         )
     else:
         yield critical(
-            f"The relayhost {host} does not exist: {_said(relay.mx or relay.dns[0][1])}",
+            f"The relayhost {host} does not exist: {said(relay.mx or relay.dns[0][1])}",
             detail="Is the name misspelt? Without [ ] Postfix looks for an MX record of the name first.",
             subject=subject,
             evidence=shown,
@@ -177,9 +160,9 @@ def _look_ups(relay: Relay) -> Iterator[Evidence]:
     assert relay.hop is not None
     yield Evidence("postconf -x", f"relayhost = {relay.hop.text}\nsmtp_host_lookup = {relay.lookup}")
     if relay.mx is not None:
-        yield Evidence(f"dig {relay.hop.host} MX", _said(relay.mx))
+        yield Evidence(f"dig {relay.hop.host} MX", said(relay.mx))
     for name, answer in relay.dns:
-        yield Evidence(f"dig {name} A", _said(answer))
+        yield Evidence(f"dig {name} A", said(answer))
     for name, local in relay.system:
         yield Evidence(f"getent ahostsv4 {name}", ", ".join(local) or "not found")
 
@@ -244,7 +227,7 @@ def _relay_disagreement(relay: Relay, own: OwnName) -> Iterator[Verdict]:
     roles=BOTH,
     explained_by=(),
 )
-def chroot(chroot: Chroot) -> Iterator[Verdict]:
+def chroot(chroot: Chroot, postfix: Postfix) -> Iterator[Verdict]:
     """Debian copies resolv.conf, hosts, services and nsswitch.conf when Postfix starts. Source: master(5) chroot."""
     if not chroot.services:
         yield skipped("No service that looks names up runs chrooted")
@@ -252,7 +235,7 @@ def chroot(chroot: Chroot) -> Iterator[Verdict]:
     if not chroot.stale:
         yield ok(f"The copies in {chroot.directory}/etc are those of the system")
         return
-    dead = [server for server, answer in chroot.answers if not _alive(answer)]
+    dead = [server for server, answer in chroot.answers if not knows(answer)]
     useless = bool(chroot.answers) and len(dead) == len(chroot.answers)
     fix = Fix(
         id="dns.chroot/copy-again",
@@ -264,12 +247,13 @@ def chroot(chroot: Chroot) -> Iterator[Verdict]:
         disrupts="Postfix is stopped for a second",
     )
     names = [each.name for each in chroot.stale]
-    status = Status.CRITICAL if useless else Status.WARNING
+    matters = "etc/resolv.conf" in names or "native" in postfix.get("smtp_host_lookup")
+    status = Status.CRITICAL if useless else Status.WARNING if matters else Status.NOTICE
     yield Verdict(
         status=status,
         title=f"{', '.join(names)} in Postfix's chroot {'is' if len(names) == 1 else 'are'} out of date",
         detail=(
-            f"{', '.join(chroot.services)} run chrooted in {chroot.directory} and read the copy, not the system's file."
+            f"{', '.join(dict.fromkeys(chroot.services))} run chrooted in {chroot.directory} and read the copy, not the system's file."
             + (f" The name server that only the copy names does not answer: {', '.join(dead)}." if dead else "")
         ),
         subject=names[0],

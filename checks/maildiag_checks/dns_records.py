@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from maildiag import edits
+from maildiag.dns_text import said
 from maildiag.facts.names import DomainRecords, OwnName, PublicNames
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.sockets import Sockets, is_loopback
@@ -66,7 +67,7 @@ def _leads_here(own: OwnName, sockets: Sockets, shown: tuple[Evidence, ...]) -> 
     name, answer = own.myhostname, own.dns
     shown = (*shown, Evidence(f"getent ahostsv4 {name}", ", ".join(own.system) or "not found"))
     if isinstance(answer, DnsAnswer):
-        shown = (*shown, Evidence(f"dig {name} A", ", ".join(answer.records) or answer.status.value))
+        shown = (*shown, Evidence(f"dig {name} A", ", ".join(answer.records) or said(answer)))
     if isinstance(answer, DnsAnswer) and answer.status is DnsStatus.ANSWER:
         strange = [each for each in answer.records if each not in sockets.own and not is_loopback(each)]
         if not strange:
@@ -155,8 +156,8 @@ def mx(public: PublicNames, sockets: Sockets, postfix: Postfix) -> Iterator[Verd
 def _mx(each: DomainRecords, addresses: dict[str, DnsAnswer | Gap], sockets: Sockets, postfix: Postfix) -> Verdict:
     answer, domain = each.mx, each.domain
     if isinstance(answer, Gap) or not answer.knows:
-        return unknown(f"The MX of {domain} could not be looked up", detail=str(answer), subject=domain)
-    shown = Evidence(f"dig {domain} MX", "\n".join(answer.records) or answer.status.value)
+        return unknown(f"The MX of {domain} could not be looked up", detail=said(answer), subject=domain)
+    shown = Evidence(f"dig {domain} MX", "\n".join(answer.records) or said(answer))
     targets = [record.split()[-1].rstrip(".").lower() for record in answer.records]
     if not targets:
         return notice(
@@ -205,7 +206,7 @@ def ptr(public: PublicNames, postfix: Postfix) -> Iterator[Verdict]:
             title = f"The PTR of {address} could not be looked up"
             yield skipped(title, subject=address) if private else unknown(title, subject=address)
             continue
-        shown = (Evidence(f"dig -x {address}", "\n".join(answer.records) or answer.status.value),)
+        shown = (Evidence(f"dig -x {address}", "\n".join(answer.records) or said(answer)),)
         names = [each.rstrip(".").lower() for each in answer.records]
         if postfix.get("myhostname").lower() in names:
             yield ok(f"{address} is {names[0]}", subject=address, evidence=shown)

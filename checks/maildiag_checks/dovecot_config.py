@@ -8,6 +8,7 @@ from datetime import timedelta
 from maildiag.dovecot import edits as editing
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
+from maildiag.facts.dovecot_parts import DovecotParts
 from maildiag.lint import dovecot as lint
 from maildiag.lint.dovecot import Mistake
 from maildiag.lint.dovecot_values import Remark, remarks
@@ -18,6 +19,8 @@ from maildiag.text import plural
 CHECK = "services.dovecot-config"
 STRICT = "doveconf -x -n"
 GUARDS = (("doveconf", "-n"),)
+RELOAD = ("doveadm", "reload")
+RESTART = ("systemctl", "restart", "dovecot")
 _SLACK = timedelta(seconds=5)
 
 
@@ -27,7 +30,9 @@ _SLACK = timedelta(seconds=5)
     asks="Does Dovecot accept its configuration, and does it mean what it says?",
     roles=SERVER,
 )
-def dovecot_config(dovecot: Dovecot, config: DovecotConfig | Gap, daemon: DovecotDaemon | None) -> Iterator[Verdict]:
+def dovecot_config(
+    dovecot: Dovecot, config: DovecotConfig | Gap, daemon: DovecotDaemon | None, parts: DovecotParts | None
+) -> Iterator[Verdict]:
     """Dovecot refuses to start, and to reload, with a configuration that it cannot read.
 
     `doveconf -n` is no test of it: it exits 0 with a missing certificate file. Sources: doveconf(1), and the upgrade
@@ -40,7 +45,7 @@ def dovecot_config(dovecot: Dovecot, config: DovecotConfig | Gap, daemon: Doveco
     elif config.refusal and not config.refusal.denied:
         yield _refused(config, daemon)
     else:
-        yield from _accepted(config, daemon)
+        yield from _accepted(config, daemon, parts)
 
 
 def _refused(config: DovecotConfig, daemon: DovecotDaemon | None) -> Verdict:
@@ -120,10 +125,11 @@ def _by_hand(found: tuple[Mistake, ...]) -> Fix:
     )
 
 
-def _accepted(config: DovecotConfig, daemon: DovecotDaemon | None) -> Iterator[Verdict]:
-    found = remarks(config)
+def _accepted(config: DovecotConfig, daemon: DovecotDaemon | None, parts: DovecotParts | None) -> Iterator[Verdict]:
+    found = remarks(config, parts)
     for each in found:
-        yield _remark(config, each)
+        dead = (daemon is not None and not daemon.running) or each.subject == "auth_mechanisms"
+        yield _remark(config, each, RESTART if dead else RELOAD)
     yield from _unloaded(config, daemon)
     if config.refusal and config.refusal.denied:
         yield unknown(
@@ -137,14 +143,14 @@ def _accepted(config: DovecotConfig, daemon: DovecotDaemon | None) -> Iterator[V
         yield ok(f"Dovecot {config.version} accepts its configuration", evidence=(Evidence(STRICT, "exit status 0"),))
 
 
-def _remark(config: DovecotConfig, each: Remark) -> Verdict:
+def _remark(config: DovecotConfig, each: Remark, apply: tuple[str, ...]) -> Verdict:
     fixes: tuple[Fix, ...] = ()
     if each.edits:
         fixes = (
             Fix(
                 id=f"{CHECK}/{each.kind}",
                 title=each.cure,
-                commands=(*editing.commands(each.edits), ("doveadm", "reload")),
+                commands=(*editing.commands(each.edits), apply),
                 automatic=each.certain,
                 changes=editing.files(each.edits),
                 verify=(CHECK,),

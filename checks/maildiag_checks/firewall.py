@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.firewall import SERVICES, Backend, Bans, Firewall
@@ -35,7 +36,6 @@ from maildiag_checks import _firewall_fixes as fixes
 
 _VIRTUAL = ("docker", "br-", "virbr", "veth", "lxc", "cni", "tailscale", "wg", "tun")
 _SIBLINGS = {143: 993, 993: 143, 110: 995, 995: 110, 465: 587, 587: 465}
-_POSTFIX = ("postfix",)
 
 
 @check(
@@ -63,8 +63,31 @@ def inbound(
         yield ok(f"{firewall.backend}: no port is served to other hosts")
         return
     judged = {each: _from(links, each.number, firewall) for each in served}
-    for port, found in judged.items():
-        yield _inbound(port, found, {each.number: one[1] for each, one in judged.items()}, firewall, dovecot)
+    by_number = {each.number: one[1] for each, one in judged.items()}
+    verdicts = [_inbound(port, found, by_number, firewall, dovecot) for port, found in judged.items()]
+    yield from _grouped(verdicts, {str(each.number): one for each, one in judged.items()}, firewall)
+
+
+def _grouped(
+    verdicts: list[Verdict], judged: dict[str, tuple[Link, Judgement]], firewall: Firewall
+) -> Iterator[Verdict]:
+    """Ports that one and the same rule or policy closes are one cause, and one cure opens them all."""
+    groups: dict[tuple[str, ...], list[Verdict]] = {}
+    for each in sorted(verdicts, key=lambda one: (-one.status.weight, int(one.subject) != 25)):
+        closed = each.status.failing and not judged[each.subject][1].explicit
+        where = tuple(hit.text for hit in judged[each.subject][1].hits) if closed else (each.subject, "")
+        groups.setdefault(where, []).append(each)
+    for first, *more in groups.values():
+        if more:
+            link, judgement = judged[first.subject]
+            numbers = [int(each.subject) for each in (first, *more)]
+            title = f"{first.title.split(' connections to ')[0]} connections to ports {', '.join(map(str, numbers))} on {link.name}"
+            cures = fixes.opening(firewall, judgement, numbers, link.name)
+            yield replace(first, title=title, fixes=cures, data={**first.data, "ports": [*numbers]})
+        else:
+            yield first
+        for each in more:
+            yield replace(each, explained_by=(f"firewall.inbound@{first.subject}",), fixes=())
 
 
 def _from(links: Sequence[Link], number: int, firewall: Firewall) -> tuple[Link, Judgement]:
@@ -83,7 +106,7 @@ def _from(links: Sequence[Link], number: int, firewall: Firewall) -> tuple[Link,
 def stranger(prefix: str, firewall: Firewall) -> str:
     """An address of that network that no rule names: what a client without a rule of its own meets."""
     interface = ipaddress.ip_interface(prefix)
-    named = set(firewall.rules.addresses())
+    named = {each.removesuffix("/32") for each in firewall.rules.addresses()}
     size = interface.network.num_addresses
     for offset in range(2, min(size, 200)):
         address = str(interface.network.network_address + size - offset)
@@ -150,7 +173,7 @@ def _inbound(
         subject=subject,
         data=data,
         evidence=shown,
-        fixes=fixes.opening(firewall, judgement, port.number, link.name),
+        fixes=fixes.opening(firewall, judgement, [port.number], link.name),
     )
 
 
@@ -186,11 +209,12 @@ def _own_traffic(firewall: Firewall, routes: Routes) -> Iterator[Verdict]:
 
 def _stopped(subject: str, title: str, judgement: Judgement, firewall: Firewall) -> Verdict:
     hit = judgement.hits[0]
+    what = fixes.LOOPBACK if subject == "loopback" else fixes.ANSWERS
     return critical(
         title,
         subject=subject,
         evidence=_evidence(firewall, judgement),
-        fixes=fixes.removal(firewall, hit, "firewall.inbound"),
+        fixes=fixes.removal(firewall, hit, "firewall.inbound") or fixes.acceptance(firewall, hit, what),
     )
 
 
@@ -215,7 +239,7 @@ def outbound(
         yield ok("No rule of this host filters packets")
         return
     failing = False
-    for name, packet, reached in _wanted(routes, relay, resolver, postfix):
+    for name, packet, reached in _wanted(firewall, routes, relay, resolver, postfix):
         judgement = firewall.rules.judge(packet)
         if judgement.outcome is Outcome.UNKNOWN and not reached:
             failing = True
@@ -241,27 +265,27 @@ def outbound(
 
 
 def _wanted(
-    routes: Routes, relay: Relay | None, resolver: Resolver | None, postfix: Postfix | None
+    firewall: Firewall, routes: Routes, relay: Relay | None, resolver: Resolver | None, postfix: Postfix | None
 ) -> Iterator[tuple[str, Packet, bool]]:
     """What Postfix sends: to whom, the packet, and whether a probe got through."""
     if relay is not None and relay.hop is not None:
         for talk in relay.talks[:2]:
             reached = isinstance(talk.transcript, Transcript) and talk.transcript.connect is Connect.CONNECTED
-            yield "connections to the relay", _packet(routes, talk.address, relay.hop.port), reached
+            yield "connections to the relay", _packet(firewall, routes, talk.address, relay.hop.port), reached
     elif postfix is not None and routes.towards("192.0.2.25") is not None:
-        yield "connections to other mail servers", _packet(routes, "192.0.2.25", 25), False
+        yield "connections to other mail servers", _packet(firewall, routes, "192.0.2.25", 25), False
     for server in resolver.servers[:3] if resolver else ():
         if ":" not in server:
-            yield "questions to the name server", _packet(routes, server, 53, "udp"), True
+            yield "questions to the name server", _packet(firewall, routes, server, 53, "udp"), True
 
 
-def _packet(routes: Routes, destination: str, port: int, protocol: str = "tcp") -> Packet:
+def _packet(firewall: Firewall, routes: Routes, destination: str, port: int, protocol: str = "tcp") -> Packet:
     route = routes.towards(destination)
     local = routes.link_of(destination)
     device = "lo" if local or destination.startswith("127.") else route.device if route else ""
     link = next((each for each in routes.links if each.name == device), None)
     source = next((each.split("/")[0] for each in link.prefixes if ":" not in each), "") if link else ""
-    return Packet(source, destination, port, protocol=protocol, out=device or "?", user=_POSTFIX)
+    return Packet(source, destination, port, protocol=protocol, out=device or "?", user=firewall.account)
 
 
 @check(
@@ -371,7 +395,8 @@ def _single_hosts(
     firewall: Firewall, routes: Routes, sockets: Sockets, mine: Sequence[Network], told: set[str]
 ) -> Iterator[Verdict]:
     """Hosts of the own networks that a rule names and that cannot reach a port which others can."""
-    named = dict.fromkeys(each for each in firewall.rules.addresses() if _is_address(each) and each not in told)
+    texts = [each.removesuffix("/32") for each in firewall.rules.addresses()]
+    named = dict.fromkeys(each for each in texts if _is_address(each) and each not in told)
     ports = list(dict.fromkeys(each.number for each in sockets.expected if sockets.open_to_others(each.number)))
     for address in [each for each in named if address_in(each, mine) and each not in sockets.own][:50]:
         link = next((each for each in routes.links if address_in(address, each.networks) and not each.loopback), None)

@@ -18,6 +18,7 @@ from maildiag_checks.smtp import connection
 _EDGES = (
     "connectivity.listeners",
     "firewall.inbound",
+    "firewall.outbound",
     "connectivity.route",
     "connectivity.certificate",
     "services.dovecot",
@@ -119,7 +120,7 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
         f"Port {subject} turns clients away: {first_line(banner.reply)}",
         subject=subject,
         evidence=shown,
-        explained_by=("connectivity.certificate", "logs.problems") if tls else (*_EDGES[4:], "logs.problems"),
+        explained_by=("connectivity.certificate", "logs.problems") if tls else (*_EDGES[5:], "logs.problems"),
     )
 
 

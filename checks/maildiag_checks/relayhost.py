@@ -29,7 +29,7 @@ _OTHER_SIDE = "The fault is on the other side of the hop: nothing on this host, 
     step=Step.CONNECTIVITY,
     asks="Does the relayhost answer, and does it offer what this host demands?",
     roles=BOTH,
-    explained_by=tuple(dict.fromkeys((*_NO_WAY, *_LOOK_UP, "authentication.relay-password"))),
+    explained_by=tuple(dict.fromkeys((*_NO_WAY, *_LOOK_UP, "firewall.inbound", "authentication.relay-password"))),
 )
 def relayhost(relay: Relay, postfix: Postfix) -> Iterator[Verdict]:
     """A dialogue with each address that Postfix would try. Source: postconf(5) relayhost, smtp(8), RFC 5321."""
@@ -101,7 +101,7 @@ def _connection(
         data={"address": talk.address, "port": relay.hop.port, "outcome": outcome.value},
         evidence=shown,
         fixes=(_ask(relay, f"{title.removeprefix('The relay ')} (from {postfix.get('myhostname')})", shown),),
-        explained_by=_NO_WAY,
+        explained_by=(f"firewall.outbound@{relay.hop.port}", "firewall.inbound@answers", *_NO_WAY[1:]),
     )
 
 

@@ -14,7 +14,13 @@ from maildiag.probes import Connect, Exchange, Protocol, Transcript
 from maildiag.registry import BOTH, SERVER, check
 from maildiag.text import first_line
 
-_NO_CONNECTION = ("connectivity.listeners", "firewall.inbound", "connectivity.route", "services.postfix")
+_NO_CONNECTION = (
+    "connectivity.listeners",
+    "firewall.inbound",
+    "firewall.outbound",
+    "connectivity.route",
+    "services.postfix",
+)
 _NO_GREETING = (
     "authentication.sasl-socket",
     "services.lookup-tables",
@@ -106,7 +112,7 @@ def connection(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) 
         return None
     number = talk.port.number
     edges: tuple[str, ...] = (
-        _NO_CONNECTION if talk.port.protocol is Protocol.SMTP else (*_NO_CONNECTION[:3], "services.dovecot")
+        _NO_CONNECTION if talk.port.protocol is Protocol.SMTP else (*_NO_CONNECTION[:4], "services.dovecot")
     )
     if not talk.listening:
         edges = (f"connectivity.listeners@{number}", *edges)
@@ -116,8 +122,13 @@ def connection(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) 
         subject=str(number),
         data={"address": talk.address, "outcome": transcript.connect.value},
         evidence=shown,
-        explained_by=edges if not talk.listening else (f"firewall.inbound@{number}", *edges),
+        explained_by=edges if not talk.listening else (*_filters(number), *edges),
     )
+
+
+def _filters(number: int) -> tuple[str, ...]:
+    """The host's own rules meet a connection to itself twice: when it leaves and when it comes in."""
+    return (f"firewall.inbound@{number}", f"firewall.outbound@{number}", "firewall.inbound@loopback")
 
 
 def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -> Verdict | None:

@@ -43,13 +43,38 @@ def certificate(
     found: Certificates, identity: Identity, settings: Settings, postfix: Postfix | None
 ) -> Iterator[Verdict]:
     """Files first, then what the ports present. Source: RFC 5280 section 4.1, RFC 6125, postconf(5) smtpd_tls_cert_file."""
-    if not found.files and not found.served:
+    without = _without(found, postfix)
+    if without is not None:
+        yield without
+    if not found.files and not found.served and without is None:
         yield skipped("No certificate is configured")
         return
     names = [postfix.get(name) for name in ("myhostname", "mydomain")] if postfix else []
     soon = timedelta(days=settings.thresholds.certificate_days)
     for file in found.files:
         yield _file(file, identity.now, soon, names) or _as_served(file, found.served, identity.now)
+
+
+def _without(found: Certificates, postfix: Postfix | None) -> Verdict | None:
+    """postconf(5) smtpd_tls_cert_file: a server without a certificate can hardly encrypt, whatever its level says."""
+    level = postfix.get("smtpd_tls_security_level") if postfix else ""
+    if level not in ("may", "encrypt") or any(each.configured.owner is Owner.POSTFIX for each in found.files):
+        return None
+    if postfix is None or postfix.get("tls_server_sni_maps"):
+        return None
+    verdict = critical if level == "encrypt" else warning
+    return verdict(
+        f"smtpd_tls_security_level = {level}, but Postfix has no certificate",
+        detail="It announces STARTTLS and then answers 454."
+        + (" No client can go on: every command is answered 530 5.7.0." if level == "encrypt" else ""),
+        subject="postfix",
+        evidence=(
+            Evidence(
+                "postconf -x", f"smtpd_tls_security_level = {level}\nsmtpd_tls_cert_file =\nsmtpd_tls_chain_files ="
+            ),
+        ),
+        explained_by=("services.main-cf",),
+    )
 
 
 def _file(file: CertificateFile, now: datetime, soon: timedelta, names: list[str]) -> Verdict | None:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "fix": "show the fixes of the causes and apply them after a yes",
     "undo": "put back what a fix changed",
     "debug-peer": "verbose logging for one peer or domain, which switches itself off again",
+    "emergency": "the emergency procedure, step by step",
     "backup-config": "both configurations in one archive, secrets included",
     "probe": "send a real test message and follow it",
     "trace": "everything the logs say of one queue id, Message-ID or address",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
+import tomllib
 from pathlib import Path
 
 from maildiag.cli import options, tui
@@ -41,9 +41,8 @@ def _has_textual() -> bool:
 def story(path: Path) -> str:
     """What the incident is about, in one line."""
     try:
-        told = json.loads((path.parent / "expected.json").read_text(encoding="utf-8"))
-        return str(told.get("story", ""))
-    except (OSError, ValueError):
+        return str(tomllib.loads((path.parent / "fault.toml").read_text(encoding="utf-8"))["title"])
+    except (OSError, ValueError, KeyError):
         return ""
 
 

@@ -160,7 +160,7 @@ def look(choice: str, to_file: bool = False, timings: bool = False, everything: 
     width = 80
     if terminal:
         try:
-            width = min(120, max(40, os.get_terminal_size(sys.stdout.fileno()).columns)) or 80
+            width = min(120, max(40, os.get_terminal_size(sys.stdout.fileno()).columns or 80))
         except OSError:
             width = 80
     return Look(width, coloured(choice, terminal), timings, everything)

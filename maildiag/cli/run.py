@@ -137,8 +137,10 @@ class Cut:
 
 @contextmanager
 def _interruptible() -> Iterator[Cut]:
+    """What the caller had ignored (nohup(1), a shell's background job) stays ignored."""
     cut = Cut()
-    before = {each: signal.signal(each, cut) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {each: signal.signal(each, cut) for each in wanted if signal.getsignal(each) is not signal.SIG_IGN}
     try:
         yield cut
     finally:

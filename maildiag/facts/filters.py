@@ -76,7 +76,7 @@ def filters(ask: Ask, postfix: Postfix) -> Filters:
 def _probe(helper: Helper, postfix: Postfix) -> TryConnect | Dialogue:
     if helper.kind is Kind.CONTENT:
         return Dialogue(
-            Protocol.SMTP, helper.host, helper.port, helo=postfix.get("myhostname", "localhost"), timeout=4.0
+            Protocol.SMTP, helper.host, helper.port, helo=postfix.get("myhostname", "localhost"), timeout=12.0
         )
     return TryConnect(helper.host, helper.port)
 

@@ -50,7 +50,9 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Firewall:
-    """The packet filter. `zones` and `default_zone` are firewalld's permanent ones; `added` ufw's rules as they were typed."""
+    """The packet filter. `zones` and `default_zone` are firewalld's permanent ones; `added` ufw's rules as they were typed;
+    `boot_rules` the files that a boot loads; `account` name and number of Postfix's account, as rules by sender name it.
+    """
 
     backend: Backend
     rules: Ruleset
@@ -58,6 +60,7 @@ class Firewall:
     default_zone: str = ""
     added: tuple[str, ...] = ()
     boot_rules: tuple[tuple[str, str], ...] = ()
+    account: tuple[str, ...] = ("postfix",)
 
     def zone(self, name: str) -> Zone | None:
         """The permanent zone of that name."""
@@ -99,18 +102,25 @@ def firewall(ask: Ask, identity: Identity | None) -> Firewall:
     """Ask nft and iptables-save for every rule; and firewalld's files, or ufw, for what belongs to them."""
     if identity is not None and not identity.privileged:
         raise Missing(Gap(GapReason.DENIED, "the rules of the packet filter are shown to root only", "needs root"))
-    ask.begin(ReadFile("/etc/nftables.conf"))
+    account = command("getent", "passwd", "postfix")
+    ask.begin(account)
     ruleset, saved = ask.all([command("nft", "-j", "list", "ruleset"), command("iptables-save")])
     rules = read_rules(ruleset, saved)
-    match backend_of(rules, ruleset):
+    users = _account(ask.maybe(account))
+    match backend_of(rules):
         case Backend.FIREWALLD:
             zones, default = _firewalld(ask)
-            return Firewall(Backend.FIREWALLD, rules, zones, default)
+            return Firewall(Backend.FIREWALLD, rules, zones, default, account=users)
         case Backend.UFW:
             added = ask.maybe(command("ufw", "show", "added"))
-            return Firewall(Backend.UFW, rules, added=_added(added))
+            return Firewall(Backend.UFW, rules, added=_added(added), account=users)
         case backend:
-            return Firewall(backend, rules, boot_rules=_boot_rules(ask, backend))
+            return Firewall(backend, rules, boot_rules=_boot_rules(ask, backend), account=users)
+
+
+def _account(told: CommandResult | Gap) -> tuple[str, ...]:
+    words = told.stdout.split(":") if isinstance(told, CommandResult) else []
+    return (words[0], words[2]) if len(words) > 2 else ("postfix",)
 
 
 def read_rules(ruleset: CommandResult | Gap, saved: CommandResult | Gap) -> Ruleset:
@@ -148,7 +158,7 @@ def _demand(ruleset: CommandResult | Gap, saved: CommandResult | Gap) -> None:
             raise Missing(Gap(reason, each.stderr.strip()[:200], "needs root" if denied else ""))
 
 
-def backend_of(rules: Ruleset, ruleset: CommandResult | Gap) -> Backend:
+def backend_of(rules: Ruleset) -> Backend:
     """Who made the rules, by the names of tables and chains."""
     if any(each.table == "firewalld" or each.name in ("IN_public", "INPUT_ZONES") for each in rules.chains):
         return Backend.FIREWALLD

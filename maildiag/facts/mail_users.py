@@ -10,13 +10,14 @@ from maildiag.engine import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
-from maildiag.model import Gap, Missing
+from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, command
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
 
 MOST_USERS = 50
 MOST_PATHS = 12
+_PATIENCE = 3.0
 TEMPORARY = 75
 NO_SUCH_USER = 67
 _ERROR = re.compile(r"(?:Error|Fatal): (?:cmd [a-z ]+: )?(?P<text>.*)$", re.MULTILINE)
@@ -43,10 +44,11 @@ class MailUser:
 
 @dataclass(frozen=True, slots=True)
 class MailUsers:
-    """The users that were looked up, and why these."""
+    """The users that were looked up, and why these; `silent` tells of doveadm giving no answer in time."""
 
     chosen: str
     users: tuple[MailUser, ...]
+    silent: str = ""
 
     def named(self, name: str) -> MailUser | None:
         """The user of that name."""
@@ -66,8 +68,14 @@ def mail_users(
     names, chosen = _choose(ask, settings, config, accounts)
     if not names:
         return MailUsers(chosen, ())
-    fields = _fields(ask, names)
-    paths = ask.all([command("doveadm", "mailbox", "path", "-u", name, "INBOX") for name in names[:MOST_PATHS]])
+    answer = ask.maybe(command("doveadm", "user", *names, timeout=_PATIENCE))
+    if isinstance(answer, Gap):
+        if answer.reason is not GapReason.TIMEOUT:
+            raise Missing(answer)
+        return MailUsers(chosen, (), str(answer))
+    fields = _fields(answer, names)
+    asked = names[:MOST_PATHS]
+    paths = ask.all([command("doveadm", "mailbox", "path", "-u", name, "INBOX", timeout=_PATIENCE) for name in asked])
     users = []
     for number, name in enumerate(names):
         path = paths[number] if number < len(paths) else None
@@ -92,11 +100,8 @@ def _choose(
     return (), "no users are known: name some with test_users in maildiag's configuration"
 
 
-def _fields(ask: Ask, names: tuple[str, ...]) -> dict[str, Mapping[str, str]]:
+def _fields(answer: CommandResult, names: tuple[str, ...]) -> dict[str, Mapping[str, str]]:
     """The userdb's fields by user: `doveadm user A B C` prints a block for each it finds, in their order."""
-    answer = ask.maybe(command("doveadm", "user", *names, timeout=10.0))
-    if isinstance(answer, Gap):
-        raise Missing(answer)
     blocks = parse_users(answer.stdout)
     failed = set(re.findall(r"userdb lookup: user (\S+) doesn't exist", answer.stderr))
     found = [name for name in names if name not in failed]

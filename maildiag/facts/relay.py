@@ -219,7 +219,7 @@ def _probe(postfix: Postfix, relay: Relay, address: str) -> Dialogue:
     tls = Tls.NONE if relay.level is Level.NONE else Tls.STARTTLS
     if postfix.yes("smtp_tls_wrappermode"):
         tls = Tls.IMPLICIT
-    return Dialogue(Protocol.SMTP, address, relay.hop.port, tls, helo, server_name=_name(relay), timeout=4.0)
+    return Dialogue(Protocol.SMTP, address, relay.hop.port, tls, helo, server_name=_name(relay), timeout=12.0)
 
 
 def _name(relay: Relay) -> str:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from maildiag.engine import Ask
+from maildiag.facts.mail_users import MailUsers
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import (
@@ -62,7 +63,7 @@ class MailSockets:
     """What Postfix uses of Dovecot: `sasl_types` of its smtpd services that offer AUTH, and the endpoints.
 
     `owner` and `groups` are the account that connects (mail_owner). `cyrus` tells whether a Cyrus SASL back end is
-    configured at all.
+    configured at all, `recipient` the address that LMTP was asked about.
     """
 
     owner: str
@@ -71,6 +72,7 @@ class MailSockets:
     endpoints: tuple[Endpoint, ...]
     queue_directory: str
     cyrus: bool = False
+    recipient: str = ""
 
     def of(self, purpose: Purpose) -> tuple[Endpoint, ...]:
         """The endpoints for this purpose."""
@@ -99,8 +101,11 @@ class _Use:
 
 
 @gatherer
-def mail_sockets(ask: Ask, postfix: Postfix) -> MailSockets:
-    """Look at each socket that Postfix is configured to use, as main.cf and the `-o` settings of master.cf have it."""
+def mail_sockets(ask: Ask, postfix: Postfix, users: MailUsers | None) -> MailSockets:
+    """Look at each socket that Postfix is configured to use, as main.cf and the `-o` settings of master.cf have it.
+
+    LMTP is asked whether it would take mail for a user that Dovecot finds; nothing is delivered.
+    """
     if not postfix.installed:
         raise Missing(Gap(GapReason.ABSENT, "Postfix is not installed"))
     lines, overrides, member = ask.all(
@@ -109,11 +114,13 @@ def mail_sockets(ask: Ask, postfix: Postfix) -> MailSockets:
     services = parse_master(_text(lines), _text(overrides), postfix)
     uses = [*_sasl(postfix, services), *_lmtp(postfix, services)]
     types = {each.name: _effective(postfix, each, "smtpd_sasl_type") for each in services if _offers(postfix, each)}
+    recipient = _recipient(postfix, users)
     return MailSockets(
         owner=_owner(postfix),
         groups=tuple(_text(member).split()) or (_owner(postfix),),
         sasl_types=types,
-        endpoints=tuple(_look(ask, postfix, each) for each in uses),
+        endpoints=tuple(_look(ask, postfix, each, recipient) for each in uses),
+        recipient=recipient,
         queue_directory=_queue(postfix),
         cyrus="cyrus" in types.values() and _cyrus(ask),
     )
@@ -184,23 +191,34 @@ def _used(postfix: Postfix, setting: str) -> bool:
     return setting != "virtual_transport" or bool(postfix.get("virtual_mailbox_domains"))
 
 
-def _look(ask: Ask, postfix: Postfix, use: _Use) -> Endpoint:
+def _look(ask: Ask, postfix: Postfix, use: _Use, recipient: str) -> Endpoint:
     where = use.value.removeprefix("lmtp:")
     if where.startswith("inet:") or (use.purpose is Purpose.LMTP and not where.startswith("unix:")):
         host, port = _address(where.removeprefix("inet:"), "24")
-        answer = _knock(ask, use.purpose, host, port)
+        answer = _knock(ask, use.purpose, recipient, host, port)
         return Endpoint(use.purpose, use.setting, use.value, "", use.services, None, None, answer)
     path = str(PurePosixPath(_queue(postfix)) / where.removeprefix("unix:"))
     info = ask.maybe(Stat(path))
     directory = ask.maybe(Stat(str(PurePosixPath(path).parent)))
-    answer = _knock(ask, use.purpose, path)
+    answer = _knock(ask, use.purpose, recipient, path)
     return Endpoint(use.purpose, use.setting, use.value, path, use.services, info, directory, answer, use.hidden)
 
 
-def _knock(ask: Ask, purpose: Purpose, host: str, port: int = 0) -> Connection | Transcript | Gap:
+def _recipient(postfix: Postfix, users: MailUsers | None) -> str:
+    """The address of the first user that Dovecot finds, as Postfix writes it: with the first domain that is local."""
+    found = [each.name for each in users.users if each.status == 0] if users else []
+    if not found:
+        return ""
+    domains = [each for each in postfix.list("mydestination") if "." in each and "/" not in each and ":" not in each]
+    domain = next((each for each in domains if each == postfix.get("myorigin")), domains[0] if domains else "")
+    return found[0] if "@" in found[0] or not domain else f"{found[0]}@{domain}"
+
+
+def _knock(ask: Ask, purpose: Purpose, recipient: str, host: str, port: int = 0) -> Connection | Transcript | Gap:
     """Connect; LMTP is spoken to properly, the authentication socket logs nothing of a silent client."""
     if purpose is Purpose.LMTP:
-        return ask.maybe(Dialogue(Protocol.LMTP, host, port))
+        to = (recipient,) if recipient else ()
+        return ask.maybe(Dialogue(Protocol.LMTP, host, port, mail_from="" if to else None, rcpt_to=to))
     return ask.maybe(TryConnect(host, port))
 
 

@@ -85,7 +85,7 @@ def _probe(port: Port, address: str, postfix: Postfix | None, role: HostRole) ->
         helo = postfix.get("myhostname", "localhost")
         if port.owner is Owner.POSTFIX and port.number == 25 and (is_loopback(address) or port.addresses == (address,)):
             sender, recipients = _envelope(postfix, role)
-    return Dialogue(port.protocol, address, port.number, port.tls, helo, sender, recipients, helo, timeout=4.0)
+    return Dialogue(port.protocol, address, port.number, port.tls, helo, sender, recipients, helo, timeout=12.0)
 
 
 def _envelope(postfix: Postfix, role: HostRole) -> tuple[str, tuple[str, ...]]:

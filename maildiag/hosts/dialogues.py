@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import socket
 import ssl
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from maildiag.probes import Certificate, Connect, Connection, Dialogue, Exchange, Protocol, Tls, Transcript, TryConnect
 
 _MOST_REPLY = 64 * 1024
+_CONNECT_LIMIT_S = 5.0  # two lost packets; a greeting may take longer, a connection does not
 _OUTCOMES = {
     errno.ECONNREFUSED: Connect.REFUSED,
     errno.ETIMEDOUT: Connect.TIMEOUT,
@@ -38,7 +40,7 @@ class _Broken(Exception):  # noqa: N818 (the dialogue broke off; that is an answ
 def try_connect(probe: TryConnect) -> Connection:
     """Connect and close again."""
     try:
-        connected, address = _connect(probe.host, probe.port, probe.timeout)
+        connected, address = _connect(probe.host, probe.port, min(probe.timeout, _CONNECT_LIMIT_S))
     except OSError as error:
         return Connection(_outcome(error), probe.host, _words(error))
     connected.close()
@@ -49,9 +51,10 @@ def hold(probe: Dialogue) -> Transcript:
     """The dialogue as far as it went; a broken one is an answer and tells its phase."""
     started = time.monotonic()
     try:
-        connected, address = _connect(probe.host, probe.port, probe.timeout)
+        connected, address = _connect(probe.host, probe.port, min(probe.timeout, _CONNECT_LIMIT_S))
     except OSError as error:
         return Transcript(_outcome(error), probe.host, failed="connect", error=_words(error))
+    connected.settimeout(probe.timeout)
     talk = _Talk(connected, probe, [Exchange("connect", "", address, "", time.monotonic() - started)])
     try:
         with talk:
@@ -184,12 +187,18 @@ class _Talk:
         except TimeoutError as error:
             raise _Broken("tls", f"no TLS handshake within {self.probe.timeout:g} s") from error
         except (OSError, ValueError) as error:
-            raise _Broken("tls", getattr(error, "reason", "") or str(error)) from error
+            raise _Broken("tls", _tls_words(error)) from error
         self.connected = secured
         self._rest = b""
         self.certificate = _presented(secured)
         said = f"{self.certificate.protocol} {self.certificate.cipher}"
         self.exchanges.append(Exchange("tls", "", said, "", time.monotonic() - started))
+
+
+def _tls_words(error: OSError | ValueError) -> str:
+    """OpenSSL's reason, or the system's words, without places in our own source."""
+    reason = str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)
+    return re.sub(r"\s*\(_ssl\.c:\d+\)", "", reason)
 
 
 def _presented(secured: ssl.SSLSocket) -> Certificate:

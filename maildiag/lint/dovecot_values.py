@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from maildiag.dovecot.edits import Edit
@@ -11,6 +12,7 @@ from maildiag.dovecot.syntax import Place
 from maildiag.dovecot.tree import Setting
 from maildiag.dovecot.variables import leftovers, modern
 from maildiag.facts.dovecot import DovecotConfig
+from maildiag.facts.dovecot_parts import DovecotParts, Reference
 from maildiag.model import Status
 
 _SHARED = re.compile(r"(^|_)(path|home|dir|chroot)$")
@@ -33,9 +35,121 @@ class Remark:
     certain: bool = False
 
 
-def remarks(config: DovecotConfig) -> tuple[Remark, ...]:
-    """All of them."""
-    return tuple(_leftovers(config)) if config.modern else ()
+def remarks(config: DovecotConfig, parts: DovecotParts | None) -> tuple[Remark, ...]:
+    """All of them; `parts` says which references lead nowhere."""
+    return (
+        *(_leftovers(config) if config.modern else ()),
+        *_drivers(config),
+        *(_dangling(each) for each in (parts.dangling if parts else ())),
+    )
+
+
+_MECHANISMS = frozenset(
+    [
+        "plain",
+        "login",
+        "cram-md5",
+        "digest-md5",
+        "scram-sha-1",
+        "scram-sha-1-plus",
+        "scram-sha-256",
+        "scram-sha-256-plus",
+        "apop",
+        "ntlm",
+        "gssapi",
+        "gss-spnego",
+        "anonymous",
+        "external",
+        "otp",
+        "skey",
+        "rpa",
+        "oauthbearer",
+        "xoauth2",
+        "dovecot-token",
+    ]
+)
+_STORAGES = frozenset(
+    ["maildir", "mbox", "mdbox", "sdbox", "dbox", "imapc", "pop3c", "cydir", "raw", "shared", "obox", "virtual", "auto"]
+)
+
+
+def _drivers(config: DovecotConfig) -> Iterator[Remark]:
+    """Mechanisms and mailbox formats that no Dovecot has: both are accepted and fail later."""
+    for setting in config.source.settings:
+        if setting.within:
+            continue
+        if setting.name == "auth_mechanisms":
+            for word in setting.value.split():
+                if word.lower() not in _MECHANISMS:
+                    yield _misspelt(setting, word, _MECHANISMS, "mechanism", "the auth process ends: nobody can log in")
+        driver = setting.value.split(":")[0] if setting.name == "mail_location" and ":" in setting.value else ""
+        driver = setting.value if setting.name == "mail_driver" else driver
+        if driver and driver.isalpha() and driver not in _STORAGES:
+            yield _misspelt(setting, driver, _STORAGES, "mailbox format", "no mailbox can be opened")
+
+
+def _misspelt(setting: Setting, word: str, known: Collection[str], what: str, effect: str) -> Remark:
+    near = difflib.get_close_matches(word, known, 1, 0.6)
+    line = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", near[0] if near else "", setting.raw, count=1)
+    return Remark(
+        kind="word",
+        status=Status.CRITICAL,
+        title=f"{setting.place}: {setting.name}: there is no {what} {word}; {effect}",
+        why=f"Dovecot accepts the line and fails when it needs it. Nearest: {near[0]}." if near else "",
+        subject=setting.name,
+        places=(setting.place,),
+        cure=f"Write {near[0]}" if near else f"Correct {setting.name}",
+        edits=(Edit(setting.place, (line.rstrip(),)),) if near else (),
+        certain=bool(near),
+    )
+
+
+_EFFECTS = {
+    "account": "Dovecot does not start",
+    "group": "Dovecot does not start",
+    "address": "no address of this host: Dovecot does not start",
+    "directory": "Dovecot cannot make the socket and does not start",
+    "plugin": "not installed: no mailbox can be opened",
+}
+
+
+def _dangling(each: Reference) -> Remark:
+    setting = each.setting
+    near = difflib.get_close_matches(each.name, each.near, 1, 0.7) if each.kind != "address" else []
+    line = setting.raw.replace(each.name, near[0], 1) if near else ""
+    edits = (Edit(setting.place, (line,)),) if line else ()
+    what = f"the {each.kind} {each.name}" if each.kind != "plugin" else f"the plug-in {each.name}"
+    if each.kind == "address" and setting.name == "listen":
+        edits = (Edit(setting.place, (_without(setting, each.name),)),)
+    return Remark(
+        kind=each.kind,
+        status=Status.CRITICAL,
+        title=f"{setting.place}: {setting.name} = {setting.value}: {what} does not exist ({_EFFECTS[each.kind]})",
+        why=f"Nearest: {near[0]}." if near else "",
+        subject=setting.name if each.kind != "directory" else each.name,
+        places=(setting.place,),
+        cure=_cure(each, near),
+        edits=edits,
+        certain=bool(near) or each.kind == "address",
+    )
+
+
+def _without(setting: Setting, address: str) -> str:
+    left = [each for each in setting.value.replace(",", " ").split() if each != address]
+    return f"{setting.name} = {', '.join(left) or '*'}"
+
+
+def _cure(each: Reference, near: list[str]) -> str:
+    if near:
+        return f"Write {near[0]}"
+    match each.kind:
+        case "address":
+            return "Listen on the addresses that this host has"
+        case "plugin":
+            return f"Install the package that has the plug-in {each.name}, or take it out of mail_plugins"
+        case "directory":
+            return f"Make {each.name}, or correct the path; Postfix makes its own when it starts"
+    return f"Make the {each.kind} {each.name}, or name one that exists"
 
 
 def _leftovers(config: DovecotConfig) -> Iterator[Remark]:

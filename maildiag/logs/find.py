@@ -33,46 +33,50 @@ def find(
     search = _by_queue_id(words) if len(words) > FEW and not any_case else _by_search(words, any_case)
     for number, source, offset in sources:
         with opened(source, offset) as stream:
-            for position, block in _blocks(stream, offset):
-                for start, end in search(block):
-                    yield Hit(number, position + start, bytes(block[start:end]))
+            for position, block, begin, stop in _blocks(stream, offset):
+                for start, end in search(block, begin, stop):
+                    yield Hit(number, position + start, block[start:end])
 
 
-def _blocks(stream: IO[bytes], offset: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (offset, whole lines)."""
+def _blocks(stream: IO[bytes], offset: int) -> Iterator[tuple[int, bytes, int, int]]:
+    """Yield (offset of the block, block, begin, end): whole lines lie between begin and end.
+
+    Blocks are not put together and cut, as copying them would take as long as searching them; only the line that two
+    blocks share is made whole, as a block of its own.
+    """
     rest = b""
     while data := stream.read(BLOCK):
-        block = rest + data if rest else data
-        cut = block.rfind(b"\n") + 1
-        if not cut and len(block) < 8 * BLOCK:
-            rest = block
+        first, cut = data.find(b"\n") + 1, data.rfind(b"\n") + 1
+        if not cut and len(rest) < 8 * BLOCK:
+            rest += data
+            offset += len(data)
             continue
-        cut = cut or len(block)
-        yield offset, block if cut == len(block) else block[:cut]
-        offset += cut
-        rest = block[cut:]
+        if rest:
+            yield offset - len(rest), rest + data[:first], 0, len(rest) + first
+        yield offset, data, first if rest else 0, cut
+        offset += len(data)
+        rest = data[cut:]
     if rest:
-        yield offset, rest
+        yield offset - len(rest), rest, 0, len(rest)
 
 
-Search = Callable[[bytes], Iterable[tuple[int, int]]]
+Search = Callable[[bytes, int, int], Iterable[tuple[int, int]]]
 
 
 def _by_search(words: frozenset[bytes], any_case: bool) -> Search:
     sought = sorted({word.lower() for word in words} if any_case else words)
 
-    def search(block: bytes) -> Iterable[tuple[int, int]]:
+    def search(block: bytes, begin: int, stop: int) -> Iterable[tuple[int, int]]:
         text = block.lower() if any_case else block
         found: set[tuple[int, int]] = set()
         for word in sought:
-            at = text.find(word)
+            at = text.find(word, begin, stop)
             while at >= 0:
                 end = at + len(word)
                 if _whole(text, at, end):
-                    start, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
-                    end = len(text) if end < 0 else end
-                    found.add((start, end))
-                at = text.find(word, end)
+                    newline = text.find(b"\n", at, stop)
+                    found.add((max(text.rfind(b"\n", begin, at) + 1, begin), stop if newline < 0 else newline))
+                at = text.find(word, end, stop)
         return sorted(found)
 
     return search
@@ -88,9 +92,9 @@ def _whole(text: bytes, start: int, end: int) -> bool:
 def _by_queue_id(words: frozenset[bytes]) -> Search:
     """Find the lines of many queue ids: `… program[pid]: QUEUEID: text`."""
 
-    def search(block: bytes) -> Iterable[tuple[int, int]]:
-        found, at = [], 0
-        for line in block.split(b"\n"):
+    def search(block: bytes, begin: int, stop: int) -> Iterable[tuple[int, int]]:
+        found, at = [], begin
+        for line in block[begin:stop].split(b"\n"):
             parts = line.split(b": ", 2)
             if len(parts) == 3 and parts[1] in words:
                 found.append((at, at + len(line)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 from maildiag.logs.normal import normalise
@@ -72,7 +72,6 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {"other": "A reason that maildiag has no class for."} | {name: sentence for name, _, sentence in reversed(_ROWS)}
 )
-_COMPILED = tuple((name, re.compile(pattern)) for name, pattern, _ in _ROWS)
 
 _SUSPENDED = re.compile(r"delivery temporarily suspended: ")
 _REMOTE = re.compile(
@@ -130,4 +129,10 @@ def classify_reason(text: str, dsn: str = "") -> Reason:
 
 
 def _meaning(lowered: str) -> str:
-    return next((name for name, pattern in _COMPILED if pattern.search(lowered)), "other")
+    return next((name for name, pattern in _compiled() if pattern.search(lowered)), "other")
+
+
+@cache
+def _compiled() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Compiled on first use: half of what a command takes to start would be this."""
+    return tuple((name, re.compile(pattern)) for name, pattern, _ in _ROWS)

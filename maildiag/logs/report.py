@@ -185,7 +185,7 @@ def make_report(
         outside_window=tally.outside_window,
         unparsed=tally.unparsed,
         unparsed_samples=tuple(map(shown, tally.unparsed_samples)),
-        totals=_totals(tally, len(senders), len(sender_domains), len(recipients), len(recipient_domains)),
+        totals=_totals(tally, len(senders), len(sender_domains), _reached(recipients), _reached(recipient_domains)),
         days=days,
         hours=hours,
         recipient_domains=_top_recipients(recipient_domains, limit),
@@ -234,6 +234,11 @@ def _recipients(tally: Tally) -> tuple[dict[str, Row], dict[str, Row]]:
         _add(people.setdefault(address, [0.0] * 6), row)
         _add(domains.setdefault(address.partition("@")[2] or address, [0.0] * 6), row)
     return people, domains
+
+
+def _reached(table: Mapping[str, Row]) -> int:
+    """How many of them something was delivered to."""
+    return sum(row[0] > 0 for row in table.values())
 
 
 def _add(into: Row, row: Row) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ def default_source() -> Source:
     for path in MAIL_LOGS:
         if path.is_file() and path.stat().st_size:
             return source_of(str(path))
-    if shutil.which("journalctl"):
+    if _which("journalctl"):
         return Source("journal", None, command=JOURNAL)
     raise SourceError("no /var/log/mail.log, no /var/log/maillog and no journal: name the log file")
 
@@ -84,7 +83,7 @@ def opened(source: Source, offset: int = 0) -> Iterator[IO[bytes]]:
             if offset:
                 file.seek(offset)
             yield file
-    elif shutil.which(_PROGRAMS[source.packing][0]):
+    elif _which(_PROGRAMS[source.packing][0]):
         with _pipe((*_PROGRAMS[source.packing], "--", str(source.path)), source.name) as stream:
             yield stream
     elif unpack := _unpacker(source.packing):
@@ -103,6 +102,12 @@ def _unpacker(packing: Packing) -> Callable[[Path], IO[bytes]] | None:
         return None
     module, name = names[packing]
     return cast("Callable[[Path], IO[bytes]]", getattr(importlib.import_module(module), name))
+
+
+def _which(program: str) -> str | None:
+    import shutil
+
+    return shutil.which(program)
 
 
 @contextlib.contextmanager

@@ -98,7 +98,7 @@ class _Page:
 def _head(page: _Page, report: Report) -> None:
     host = report.host
     page.put((host.name or "this host", "bold"), f"  {host.role or 'role unknown'}", f" ({host.role_reason})")
-    versions = [host.os, _named("Postfix", host.postfix), _named("Dovecot", host.dovecot), host.firewall]
+    versions = [host.os, _named("Postfix", host.postfix), _named("Dovecot", host.dovecot), _firewall(host.firewall)]
     known = ", ".join(each for each in [*versions, _named("log", host.log_source)] if each)
     if known:
         page.put(known)
@@ -106,6 +106,10 @@ def _head(page: _Page, report: Report) -> None:
     source = "" if host.source == "local" else f", {host.source}"
     when = report.started.strftime("%Y-%m-%d %H:%M:%S UTC")
     page.put((f"maildiag {report.version}, {when}, {report.duration_s:.1f} s{who}{source}", "dim"))
+
+
+def _firewall(name: str) -> str:
+    return "no firewall" if name == "none" else name
 
 
 def _named(name: str, value: str) -> str:

@@ -140,8 +140,11 @@ def loads(argv: Sequence[str], actions: Actions = ACTIONS) -> bool:
 
 
 def verb(argv: Sequence[str]) -> str:
-    """The first argument that is no option: `restart` in `systemctl --no-block restart postfix`."""
-    return next((each for each in argv[1:] if not each.startswith("-")), "")
+    """The first argument that is no option: `check` in `postfix -c /etc/postfix-out check`."""
+    words = list(argv[1:])
+    if words[:1] == ["-c"]:
+        words = words[2:]
+    return next((each for each in words if not each.startswith("-")), "")
 
 
 def units(argv: Sequence[str]) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.probe import ProbeScreen
 from maildiag.tui.screens.reader import Reader
+from maildiag.tui.screens.trace import TraceScreen
 from maildiag.tui.screens.walk import WalkScreen
 from maildiag.tui.session import Session
 
@@ -222,9 +223,10 @@ class MaildiagApp(App[int]):
         """A test message, watched hop by hop."""
         self.push_screen(ProbeScreen())
 
-    def open_trace(self, line: str) -> None:
-        """What the log says of the message that a line is about."""
-        self.say("trace is not there yet")
+    def open_trace(self, key: str) -> None:
+        """What the log says of a queue id, a Message-ID, or an address."""
+        report = self.board.report or self.board.before
+        self.push_screen(TraceScreen(key, report.host.log_source if report else ""))
 
     def action_unlock(self) -> None:
         """Leave read-only mode; a recording has nothing that could be unlocked."""

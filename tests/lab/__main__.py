@@ -17,6 +17,7 @@ from tests.lab.golden import golden_layers
 from tests.lab.guide import PASSWORDS
 from tests.lab.hosts import ALL_HOSTS, command_on
 from tests.lab.images import RELEASES, release_named
+from tests.lab.installing import install_on, maildiag_layer
 from tests.lab.instance import destroy, ours, running, the_running
 from tests.lab.lab import Lab
 from tests.lab.store import lab_dir
@@ -26,6 +27,7 @@ The lab runs {release} (instance {instance}); booted in {seconds:.1f} s.
 
   python -m tests.lab shell mail          a root shell on mail.example.test (also: app01, app02)
   python -m tests.lab exec mail -- mailq  one command
+  python -m tests.lab install             maildiag again, after a change to its source
   python -m tests.lab down                end it (or Ctrl-C here)
 
 Users on mail: {users}
@@ -65,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("host", choices=[spec.name for spec in ALL_HOSTS])
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD …")
     execute.set_defaults(do=_exec)
+
+    install = commands.add_parser(
+        "install", help="put the maildiag of this checkout, as it is now, on the running hosts"
+    )
+    install.add_argument("--release", choices=RELEASES, help="which lab, where several run")
+    install.set_defaults(do=_install)
 
     down = commands.add_parser("down", help="end the newest running lab")
     down.add_argument(
@@ -113,6 +121,15 @@ def _exec(arguments: argparse.Namespace) -> int:
     _, state = the_running(arguments.release)
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     os.execvp("nsenter", command_on(state.leaders[arguments.host], argv, terminal=os.environ.get("TERM", "dumb")))
+
+
+def _install(arguments: argparse.Namespace) -> int:
+    _, state = the_running(arguments.release)
+    layer = maildiag_layer(release_named(state.release))
+    for leader in state.leaders.values():
+        install_on(leader, layer)
+    print(f"installed on {', '.join(state.leaders)}")
+    return 0
 
 
 def _down(arguments: argparse.Namespace) -> int:

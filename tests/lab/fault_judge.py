@@ -53,7 +53,7 @@ def judge(report: Report, fault: Fault) -> list[str]:
     The first cause must be one that the fault accepts (none at all, where it accepts none), and no cause may be one that it
     excludes. Both may be globs.
     """
-    complaints = _of_first(report.causes, fault)
+    complaints = _of_first(report, fault)
     for cause in report.causes:
         complaints += [
             f"blames {cause}: {cause.title}" for pattern in fault.not_blamed if fnmatchcase(cause.id, pattern)
@@ -70,9 +70,15 @@ def still_blamed(report: Report, fault: Fault) -> list[str]:
     ]
 
 
-def _of_first(causes: Sequence[Blamed], fault: Fault) -> list[str]:
+def _of_nothing(report: Report) -> list[str]:
+    alarm = [f"is {report.status} where nothing is wrong"] if report.status in ("warning", "critical") else []
+    return alarm + [f"blames {cause} where nothing is wrong: {cause.title}" for cause in report.causes]
+
+
+def _of_first(report: Report, fault: Fault) -> list[str]:
+    causes = report.causes
     if not fault.first:
-        return [f"blames {cause} where nothing is wrong: {cause.title}" for cause in causes]
+        return _of_nothing(report)
     if not causes:
         return [f"blames nothing; expected {' or '.join(fault.first)}"]
     if _is_one_of(causes[0], fault.first, fault.subject):

@@ -155,10 +155,7 @@ class Host:
 
     def copy_in(self, tree: Path, path: str) -> None:
         """Copy what is in the directory `tree` of this machine to `path` on the host, owners and modes included."""
-        with tempfile.NamedTemporaryFile(suffix=".tar", dir=self._instance.directory) as archive:
-            execute(["tar", "-C", str(tree), "-cf", archive.name, "."])
-            argv = command_on(self.leader, ["tar", "-C", path, "-xf", "-"])
-            subprocess.run(argv, stdin=archive, check=True, timeout=60)
+        copy_tree(self.leader, tree, path)
 
     def maildiag(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run the installed maildiag with `arguments`; its exit status is an answer, so none of them raises."""
@@ -186,6 +183,14 @@ class Host:
             self.run(["systemctl", "--failed", "--no-legend"]).stdout
             + self.run(["journalctl", "-p", "warning", "-n", "30"]).stdout
         )
+
+
+def copy_tree(leader: int, tree: Path, path: str) -> None:
+    """Copy what is in the directory `tree` to `path` on the host whose init is `leader`."""
+    with tempfile.TemporaryFile() as archive:
+        subprocess.run(["tar", "-C", str(tree), "-c", "."], stdout=archive, check=True, timeout=60)
+        archive.seek(0)
+        subprocess.run(command_on(leader, ["tar", "-C", path, "-x"]), stdin=archive, check=True, timeout=60)
 
 
 def command_on(leader: int, argv: Sequence[str], *, user: str | None = None, terminal: str | None = None) -> list[str]:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.lab.errors import LabError
+from tests.lab.hosts import command_on, copy_tree
 from tests.lab.images import Release, build_layer, root_image, root_name
 from tests.lab.process import execute
 from tests.lab.store import cached, digest, lab_dir, locked
@@ -63,6 +64,12 @@ def maildiag_layer(release: Release) -> Path:
         f"maildiag-{release.name}-{key}",
         lambda target: build_layer([dependencies, root], target, _INSTALL_WHEEL, bind=wheel.parent),
     )
+
+
+def install_on(leader: int, layer: Path) -> None:
+    """Put the maildiag of `layer` on the running host whose init is `leader`, in the place of the one that it has."""
+    execute(command_on(leader, ["sh", "-c", f"rm -rf {VENV}/lib/python3*/site-packages/maildiag*"]))
+    copy_tree(leader, layer, "/")
 
 
 def built_wheel() -> Path:

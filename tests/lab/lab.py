@@ -14,7 +14,7 @@ from tests.lab.golden import golden_layers, on_all
 from tests.lab.guide import PASSWORDS
 from tests.lab.hosts import ALL_HOSTS, APP01, APP02, MAIL, Host
 from tests.lab.images import release_named, root_image
-from tests.lab.installing import maildiag_layer
+from tests.lab.installing import install_on, maildiag_layer
 from tests.lab.instance import Instance
 from tests.lab.network import Network
 from tests.lab.partner import Partner
@@ -77,7 +77,7 @@ class Lab:
         """Install this checkout's maildiag on all hosts: at once, and after each reset from now on."""
         layer = maildiag_layer(self.release)
         for host in self.hosts.values():
-            host.copy_in(layer, "/")
+            install_on(host.leader, layer)
             host.add_layer(layer)
 
     def deliver(self, from_host: Host, to: str, *, timeout: float = 30.0, over: str = "imap") -> float:

@@ -41,8 +41,8 @@ def fault(**values: object) -> Fault:
     return Fault(**{"name": "a/b", "title": "", "host": "mail", "breaks": (), "first": ("services.postfix",), **values})  # type: ignore[arg-type]
 
 
-def report(*causes: dict[str, str], findings: tuple[dict[str, str], ...] = ()) -> str:
-    return json.dumps({"status": "critical", "diagnosis": {"headline": "", "causes": causes}, "findings": findings})
+def report(*causes: dict[str, str], status: str = "critical", findings: tuple[dict[str, str], ...] = ()) -> str:
+    return json.dumps({"status": status, "diagnosis": {"headline": "", "causes": causes}, "findings": findings})
 
 
 def test_every_fault_of_the_catalogue_loads() -> None:
@@ -113,8 +113,11 @@ def test_silence_is_wrong_where_something_is_broken() -> None:
 
 
 def test_any_cause_is_wrong_where_nothing_is() -> None:
-    assert judge(parsed(report()), fault(first=())) == []
-    assert "where nothing is wrong" in judge(parsed(report(_DNS)), fault(first=()))[0]
+    assert judge(parsed(report(status="notice")), fault(first=())) == []
+    assert judge(parsed(report(_DNS, status="critical")), fault(first=())) == [
+        "is critical where nothing is wrong",
+        "blames dns.resolver (10.0.1.53) where nothing is wrong: The name server does not answer",
+    ]
 
 
 def test_an_excluded_cause_is_wrong_in_any_place() -> None:

@@ -12,6 +12,8 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from maildiag.logs.lines import parse_line
+from maildiag.logs.trace import QUEUE_ID
 from maildiag.tui.logfile import LogFile, Selected
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Part, Row, Tone, lines, row
@@ -149,8 +151,12 @@ class LogsScreen(Place):
 
     def action_trace(self) -> None:
         """Everything the log says of the message under the cursor."""
-        if self._line is not None:
-            self.maildiag.open_trace(self._line.text)
+        line = parse_line(self._line.text, datetime.now(UTC).astimezone()) if self._line else None
+        queue_id = line.text.partition(":")[0] if line else ""
+        if QUEUE_ID.fullmatch(queue_id):
+            self.maildiag.open_trace(queue_id)
+        else:
+            self.maildiag.say("this line names no queue id")
 
     def action_copy(self) -> None:
         """Copy the line under the cursor."""

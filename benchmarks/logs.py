@@ -1,0 +1,136 @@
+"""How long maildiag takes for logs, beside pflogsumm and grep in the same run: `python benchmarks/logs.py`.
+
+Every command is run in turn, `--runs` times, and the medians are compared: on a machine that also does other things the
+ratios stay what they are. Exits 1 if a ratio is above its limit. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+MAILDIAG = (sys.executable, "-m", "maildiag")
+# -m maildiag finds this tree; no compiled files are written while it is timed
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'checks'}", "LC_ALL": "C"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One comparison: our command, the other's, and the ratio that must not be exceeded."""
+
+    name: str
+    ours: tuple[str, ...]
+    other: tuple[str, ...]
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds of a run by the clock, and of processors (user and system, children included)."""
+
+    wall: float
+    cpu: float
+
+
+def run(command: Sequence[str]) -> Spent:
+    """Return what a command takes; raises if it fails. Its output is read: grep stops early if it goes to /dev/null."""
+    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.PIPE, env=ENVIRONMENT, cwd=ROOT)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Spent(time.perf_counter() - begin, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def logs(directory: Path, lines: int, seed: int) -> tuple[Path, Path]:
+    """Return the paths of the generated logs, made if they are not there."""
+    made = []
+    for scenario in ("traffic", "storm"):
+        path = directory / f"{scenario}-{lines}-{seed}.log"
+        if not path.exists():
+            generator = str(ROOT / "benchmarks" / "generate.py")
+            subprocess.run(
+                [sys.executable, generator, scenario, str(lines), str(path), "--seed", str(seed)], check=True
+            )
+        made.append(path)
+    return made[0], made[1]
+
+
+def packed(path: Path) -> Path:
+    """Return the log compressed with gzip."""
+    target = path.with_suffix(".log.gz")
+    if not target.exists():
+        with path.open("rb") as plain, gzip.open(target, "wb", compresslevel=6) as compressed:
+            shutil.copyfileobj(plain, compressed, 1 << 20)
+    return target
+
+
+def queue_id(path: Path) -> str:
+    """Return the queue id of a message in the middle of the log."""
+    with path.open("rb") as file:
+        file.seek(path.stat().st_size // 2)
+        lines = (line.decode("latin-1") for line in file)
+        return next(line.split(": ")[1] for line in lines if ", nrcpt=" in line)
+
+
+def cases(traffic: Path, storm: Path) -> list[Case]:
+    report = (*MAILDIAG, "logs", "--no-cache")
+    gz = packed(traffic)
+    key = queue_id(traffic)
+    return [
+        Case("traffic, one process, of pflogsumm", (*report, "--jobs", "1", str(traffic)), ("pflogsumm", str(traffic)), 0.20),
+        Case("traffic, two processes, of pflogsumm", (*report, "--jobs", "2", str(traffic)), ("pflogsumm", str(traffic)), 0.15),
+        Case("storm, one process, of pflogsumm", (*report, "--jobs", "1", str(storm)), ("pflogsumm", str(storm)), 0.35),
+        Case("storm, two processes, of pflogsumm", (*report, "--jobs", "2", str(storm)), ("pflogsumm", str(storm)), 0.35),
+        Case("gzip, of zcat | pflogsumm", (*report, str(gz)), ("sh", "-c", f"zcat '{gz}' | pflogsumm"), 0.30),
+        Case("trace of a queue id, of grep -c", (*MAILDIAG, "trace", key, "--log", str(traffic)), ("grep", "-c", key, str(traffic)), 2.0),
+        Case("traffic, two processes, of grep -c (the floor)", (*report, "--jobs", "2", str(traffic)), ("grep", "-c", "status=", str(traffic)), 99.0),
+    ]  # fmt: skip
+
+
+def measure(case: Case, runs: int) -> bool:
+    """Print the medians and the ratio of a case; true if it is within its limit."""
+    times = [(run(case.ours), run(case.other)) for _ in range(runs)]
+    ours, other = statistics.median(t[0].wall for t in times), statistics.median(t[1].wall for t in times)
+    ratio = ours / other
+    cpu = statistics.median(t[0].cpu for t in times) / statistics.median(t[1].cpu for t in times)
+    verdict = "ok" if ratio <= case.limit else "TOO SLOW"
+    print(
+        f"{case.name:<48} {ours:7.3f} s {other:7.3f} s  ratio {ratio:5.2f} (processor time {cpu:5.2f})  "
+        f"limit {case.limit:.2f}  {verdict}",
+        flush=True,
+    )
+    return ratio <= case.limit
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--dir", type=Path, default=Path("/tmp/maildiag-bench"), help="where the generated logs are kept"
+    )
+    parser.add_argument("--only", default="", help="only cases whose name begins so")
+    args = parser.parse_args()
+    if shutil.which("pflogsumm") is None:
+        print("pflogsumm is not installed (apt install pflogsumm)", file=sys.stderr)
+        return 2
+    args.dir.mkdir(parents=True, exist_ok=True)
+    traffic, storm = logs(args.dir, args.lines, args.seed)
+    chosen = [case for case in cases(traffic, storm) if case.name.startswith(args.only)]
+    within = [measure(case, args.runs) for case in chosen]
+    return 0 if all(within) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""Step 1, Dovecot's limits: processes, clients, memory and open files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from maildiag.dovecot import edits as editing
+from maildiag.dovecot.edits import Edit
+from maildiag.dovecot.tree import Setting
+from maildiag.facts.dovecot import DovecotConfig
+from maildiag.facts.mail_log import MailLog
+from maildiag.logs.summary import Group
+from maildiag.model import Evidence, Fix, Step, Verdict, critical, ok, warning
+from maildiag.registry import SERVER, check
+
+CHECK = "services.dovecot-limits"
+_MEANINGS = (
+    "dovecot.client-limit",
+    "dovecot.process-limit",
+    "dovecot.fd-limit",
+    "dovecot.limits",
+    "dovecot.out-of-memory",
+)
+_SIZE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[kKmMgGtT]?)[bB]?$")
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_LEAST_MEMORY = 64 << 20
+_LEAST_CONNECTIONS = 3
+
+
+@check(
+    CHECK,
+    step=Step.SERVICES,
+    asks="Has Dovecot room for its clients?",
+    roles=SERVER,
+    explained_by=("services.memory", "services.dovecot-config"),
+)
+def limits(config: DovecotConfig, log: MailLog | None) -> Iterator[Verdict]:
+    """At a limit Dovecot drops clients: they connect, are greeted perhaps, and hang. Its log names the limit.
+
+    Sources: service limits in Dovecot's documentation (process_limit, client_limit, vsz_limit), systemd.exec(5)
+    LimitNOFILE.
+    """
+    said = False
+    for verdict in (*_configured(config), *_logged(config, log)):
+        said = True
+        yield verdict
+    if not said:
+        yield ok("No limit of Dovecot is reached" if log else "No limit of Dovecot is set too low")
+
+
+def _configured(config: DovecotConfig) -> Iterator[Verdict]:
+    for setting in config.source.settings:
+        size = size_of(setting.value) if setting.name in ("default_vsz_limit", "vsz_limit") else None
+        if size is not None and 0 < size < _LEAST_MEMORY:
+            yield _too_small(setting)
+        few = setting.name == "mail_max_userip_connections" and setting.value.isdigit()
+        if few and 0 < int(setting.value) < _LEAST_CONNECTIONS:
+            yield _too_few(setting)
+
+
+def size_of(value: str) -> int | None:
+    """`256 M` in bytes, None for what is no size."""
+    match = _SIZE.match(value.strip())
+    return int(match["number"]) * _UNITS[match["unit"].lower()] if match else None
+
+
+def _shown(setting: Setting) -> tuple[Evidence, ...]:
+    return (Evidence(setting.place.file, f"{setting.place.line}: {setting.raw}"),)
+
+
+def _default_again(setting: Setting) -> Fix:
+    edits = (Edit(setting.place),)
+    return Fix(
+        id=f"{CHECK}/default",
+        title=f"Take the line out, so that {setting.name} has its default again",
+        commands=(*editing.commands(edits), ("systemctl", "restart", "dovecot")),
+        automatic=True,
+        changes=(setting.place.file,),
+        verify=(CHECK,),
+        guards=(("doveconf", "-n"),),
+    )
+
+
+def _too_small(setting: Setting) -> Verdict:
+    return critical(
+        f"{setting.place}: {setting.name} = {setting.value} is too little memory for a Dovecot process",
+        detail='Processes that need more end with "Out of memory"; the default is 256 M.',
+        subject=setting.name,
+        evidence=_shown(setting),
+        fixes=(_default_again(setting),),
+    )
+
+
+def _too_few(setting: Setting) -> Verdict:
+    return warning(
+        f"{setting.place}: {setting.name} = {setting.value}: one mail program alone uses more connections",
+        detail='"Maximum number of connections from user+IP exceeded"; the default is 10.',
+        subject=setting.name,
+        evidence=_shown(setting),
+        fixes=(_default_again(setting),),
+    )
+
+
+def _logged(config: DovecotConfig, log: MailLog | None) -> Iterator[Verdict]:
+    groups = [each for each in log.summary.of(*_MEANINGS) if not each.over] if log else []
+    seen: set[str] = set()
+    for each in groups:
+        subject = each.fields.get("service", each.meaning.removeprefix("dovecot."))
+        if subject not in seen:
+            seen.add(subject)
+            yield _reached(config, each, subject)
+
+
+def _reached(config: DovecotConfig, group: Group, subject: str) -> Verdict:
+    setting = group.fields.get("setting", "process_limit" if group.meaning.endswith("process-limit") else "")
+    limit = group.fields.get("limit", "")
+    evidence = (Evidence("log", group.samples[-1], group.last),)
+    match group.meaning:
+        case "dovecot.fd-limit":
+            needed = group.fields.get("needed", "more")
+            return warning(
+                f"Dovecot may open {limit} files, and its limits on clients need {needed}",
+                detail="With enough clients it cannot accept more. LimitNOFILE of its unit sets it.",
+                subject="fd-limit",
+                evidence=evidence,
+                fixes=(_more_files(needed),),
+            )
+        case "dovecot.limits":
+            return warning(
+                f"service {subject}: {setting} = {limit} is lower than its clients may need",
+                subject=subject,
+                evidence=evidence,
+            )
+        case "dovecot.out-of-memory":
+            return critical(
+                "A Dovecot process reached its memory limit (vsz_limit)",
+                detail="What it did for its client ended in the middle.",
+                subject="memory",
+                evidence=evidence,
+            )
+    return critical(
+        f"service {subject} reached {setting or 'its limit'} {limit}: clients are dropped",
+        detail=f"{group.count} times since Dovecot was started. Look whether clients hang before the limit is raised.",
+        subject=subject,
+        data={"limit": limit, "count": group.count},
+        evidence=evidence,
+        fixes=_raise(config, subject, setting, limit),
+    )
+
+
+def _more_files(needed: str) -> Fix:
+    return Fix(
+        id=f"{CHECK}/more-files",
+        title="Let Dovecot's unit open more files",
+        verify=(CHECK,),
+        ask=f"systemctl edit dovecot, [Service] LimitNOFILE={needed} or more, then systemctl restart dovecot",
+    )
+
+
+def _raise(config: DovecotConfig, service: str, setting: str, limit: str) -> tuple[Fix, ...]:
+    """A limit that somebody set in the files goes back to its default."""
+    name = setting.split("/")[0]
+    for each in config.source.settings:
+        within = each.within and each.within[-1].kind == "service" and each.within[-1].name == service
+        if within and each.name in (name, "service_count", "restart_request_count") and each.value == limit:
+            return (_default_again(each),)
+    return ()

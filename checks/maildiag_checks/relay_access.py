@@ -1,0 +1,217 @@
+"""Who may send mail through this host to anywhere: nobody but those who should, and all of those."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from maildiag.facts.mail_log import MailLog
+from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.facts.postfix_process import PostfixProcess
+from maildiag.lint import networks, restrictions
+from maildiag.lint.context import words
+from maildiag.lint.master_cf import Service
+from maildiag.lint.references import classes
+from maildiag.logs.summary import ReasonGroup
+from maildiag.model import Confidence, Evidence, Risk, Step, Verdict, critical, ok, skipped, warning
+from maildiag.registry import check
+from maildiag.settings import Settings
+from maildiag.text import plural
+from maildiag_checks._main_cf import setting, shown
+
+ID = "connectivity.relay-access"
+_LISTS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
+_SAFE = "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination"
+
+
+@check(
+    ID,
+    step=Step.CONNECTIVITY,
+    asks="May those relay who should, and nobody else?",
+    explained_by=("services.main-cf", "services.master-cf"),
+)
+def relay_access(
+    postfix_config: PostfixConfig, postfix_process: PostfixProcess | None, settings: Settings, mail_log: MailLog | None
+) -> Iterator[Verdict]:
+    """Follow smtpd's lists as a stranger would, and look at the width of mynetworks. Source: SMTPD_ACCESS_README."""
+    config = postfix_config
+    if not config.settings:
+        yield skipped("Postfix refuses its configuration; see services.main-cf")
+        return
+    found = [
+        *_open_services(config, postfix_process),
+        *_wide_networks(config, postfix_process),
+        *_left_out(config, postfix_process, settings, mail_log),
+    ]
+    yield from found
+    if not any(each.status.failing for each in found):
+        yield ok(
+            "Only own networks and logged in users may relay",
+            evidence=shown(config, "mynetworks", *_LISTS),
+        )
+
+
+def reachable(config: PostfixConfig) -> bool:
+    """True where Postfix listens beyond this host."""
+    return not all(
+        word in ("loopback-only", "localhost", "127.0.0.1", "[::1]", "::1")
+        for word in words(config.get("inet_interfaces"))
+    )
+
+
+def _open_services(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+    context = config.context
+    for service in context.master.running("smtpd"):
+        lists = {name: _list(config, service, name) for name in _LISTS}
+        reached = [restrictions.reach(restrictions.parse(each), classes(context)) for each in lists.values()]
+        if any(each.stopped for each in reached) or not restrictions.satisfies_postfix(
+            restrictions.parse(lists[_LISTS[0]]), restrictions.parse(lists[_LISTS[1]])
+        ):
+            continue  # closed, or smtpd does not even start: see services.main-cf
+        own = next((name for name in _LISTS if service.override(name) is not None), "")
+        if own or reachable(config):
+            yield _open_relay(config, process, service, own, [each.by for each in reached])
+
+
+def _list(config: PostfixConfig, service: Service, name: str) -> tuple[str, ...]:
+    value = service.override(name)
+    return config.context.words(name) if value is None else words(value)
+
+
+def _open_relay(
+    config: PostfixConfig, process: PostfixProcess | None, service: Service, own: str, by: list[str]
+) -> Verdict:
+    where = f"{service.key} in master.cf line {service.line}" if own else "main.cf"
+    by_word = next((each for each in by if each), "")
+    fix = setting(
+        ID, "close", "Let own networks and logged in users relay, and nobody else", config, process,
+        ("smtpd_relay_restrictions", _SAFE), automatic=not own,
+    )  # fmt: skip
+    return warning(
+        f"This host relays for strangers: {where} lets everybody send anywhere",
+        subject=service.key,
+        detail=(
+            f'The list lets every client pass at "{by_word}". ' if by_word else "No restriction refuses a stranger. "
+        )
+        + "Spammers find an open relay within hours, and other servers then block this host.",
+        evidence=shown(config, *_LISTS)
+        if not own
+        else (Evidence(f"{config.master.path}:{service.line}", service.logical.shown(12)),),
+        fixes=(fix,) if not own else (),
+    )
+
+
+def _wide_networks(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+    listed = words(config.get("mynetworks"))
+    wide = [word for word in listed if _too_wide(word)]
+    if not wide or not reachable(config) or not _permits_networks(config):
+        return
+    rest = " ".join(word for word in listed if word not in wide) or "127.0.0.0/8"
+    everybody = any(found.prefixlen == 0 for word in wide if (found := networks.network(word)))
+    yield warning(
+        f"mynetworks holds {', '.join(wide)}: {'the whole Internet' if everybody else 'far more than own hosts'} may relay",
+        subject="mynetworks",
+        detail="Clients in mynetworks send anywhere without a login. List the networks of own hosts only.",
+        data={"wide": list(wide)},
+        evidence=shown(config, "mynetworks"),
+        fixes=(
+            setting(
+                ID, "narrow", f"Leave {rest} in mynetworks", config, process, ("mynetworks", rest), risk=Risk.MEDIUM,
+                why="Hosts that relied on the wide network are refused then: name theirs.",
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _permits_networks(config: PostfixConfig) -> bool:
+    return any("permit_mynetworks" in config.context.words(name) for name in _LISTS)
+
+
+def _too_wide(word: str) -> bool:
+    """Wider than an own network can be: private space is one's own, public space wider than /16 (IPv6 /32) is not."""
+    found = networks.network(word)
+    if found is None or word.startswith("!"):
+        return False
+    private = found.is_private or found.is_loopback or found.is_link_local
+    least = 16 if found.version == 4 else 32
+    mapped = ipaddress.IPv6Network("::ffff:0:0/96")
+    if isinstance(found, ipaddress.IPv6Network) and found.subnet_of(mapped):
+        return found.prefixlen == 96
+    return not private and found.prefixlen < least
+
+
+def _left_out(
+    config: PostfixConfig, process: PostfixProcess | None, settings: Settings, log: MailLog | None
+) -> Iterator[Verdict]:
+    """Clients that should relay and may not: those the settings name, and private addresses that the log shows refused."""
+    known = [found for word in words(config.get("mynetworks")) if (found := networks.network(word))]
+    if any(":" in word and "/" in word and networks.network(word) is None for word in words(config.get("mynetworks"))):
+        return  # a table: who is in it cannot be told from here
+    for wanted in settings.client_networks:
+        network = networks.network(wanted)
+        if network and not any(_covers(each, network) for each in known):
+            yield _missing_network(config, process, wanted, (), Confidence.CERTAIN)
+    refused = {client: group for group in _denied(log) for client in group.clients}
+    addresses = {client: address for client in refused if (address := _private(client)) is not None}
+    for network in sorted({_surrounding(each) for each in addresses.values()}, key=str):
+        if not any(_covers(each, network) for each in known):
+            inside = [client for client, address in addresses.items() if address in network]
+            yield _missing_network(config, process, str(network), tuple((each, refused[each]) for each in inside))
+
+
+def _denied(log: MailLog | None) -> Iterator[ReasonGroup]:
+    if log is not None:
+        yield from (
+            each
+            for each in log.summary.reasons
+            if each.status == "reject" and each.reason.meaning == "relay.denied" and not each.over
+        )
+
+
+def _private(client: str) -> ipaddress.IPv4Address | None:
+    text = client.rpartition("[")[2].rstrip("]")
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, ipaddress.IPv4Address) and found.is_private else None
+
+
+def _surrounding(address: ipaddress.IPv4Address) -> ipaddress.IPv4Network:
+    return ipaddress.IPv4Network(f"{address}/24", strict=False)
+
+
+def _covers(wide: networks.Network, narrow: networks.Network) -> bool:
+    if isinstance(wide, ipaddress.IPv4Network) and isinstance(narrow, ipaddress.IPv4Network):
+        return narrow.subnet_of(wide)
+    if isinstance(wide, ipaddress.IPv6Network) and isinstance(narrow, ipaddress.IPv6Network):
+        return narrow.subnet_of(wide)
+    return False
+
+
+def _missing_network(
+    config: PostfixConfig,
+    process: PostfixProcess | None,
+    network: str,
+    refused: tuple[tuple[str, ReasonGroup], ...],
+    confidence: Confidence = Confidence.LIKELY,
+) -> Verdict:
+    value = " ".join((*words(config.get("mynetworks")), network))
+    clients = [client for client, _ in refused]
+    lines = tuple(Evidence("mail log", group.samples[-1]) for _, group in refused[:2])
+    return critical(
+        f"mynetworks does not hold {network}: {', '.join(clients) or 'clients there'} may not relay through this host",
+        subject="mynetworks",
+        detail=f"{plural(len(clients), 'client')} of an internal network {'was' if len(clients) == 1 else 'were'} refused: Relay access denied."
+        if clients
+        else "The settings of maildiag name it as a network of own clients.",
+        data={"network": network, "clients": list(clients)},
+        evidence=(*shown(config, "mynetworks"), *lines),
+        confidence=confidence,
+        fixes=(
+            setting(
+                ID, "admit", f"Add {network} to mynetworks, if these are own hosts", config, process, ("mynetworks", value),
+                risk=Risk.MEDIUM, why="Everybody in it may then send anywhere without a login: name single hosts where you can.",
+            ),
+        ),
+    )  # fmt: skip

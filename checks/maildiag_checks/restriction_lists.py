@@ -1,0 +1,383 @@
+"""Settings that turn good mail away: lists that refuse everybody, limits, filters, sizes, deliveries switched off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from maildiag import edits
+from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.facts.postfix_process import PostfixProcess
+from maildiag.facts.tables import Tables
+from maildiag.lint import restrictions
+from maildiag.lint.context import words
+from maildiag.lint.cure import CHECKED
+from maildiag.lint.lines import logical_lines
+from maildiag.model import (
+    Confidence,
+    Evidence,
+    Fix,
+    HostRole,
+    Role,
+    Step,
+    Verdict,
+    critical,
+    notice,
+    ok,
+    skipped,
+    warning,
+)
+from maildiag.probes import FileText
+from maildiag.registry import check
+from maildiag_checks._main_cf import setting, shown
+
+ID = "connectivity.restrictions"
+_ALL = ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
+        "smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions")  # fmt: skip
+_REFUSES_ALL = ("reject", "defer", "defer_if_permit")
+_CATCH_ALL = re.compile(
+    r"(!?)(/(\^?\.\*?\$?|\^|\.)/[a-zA-Z]*|(0\.0\.0\.0|::)/0)\s+(REJECT|DISCARD|HOLD|DEFER\w*|[45]\d\d)\b.*",
+    re.IGNORECASE,
+)
+_COUNTS = ("smtpd_client_connection_rate_limit", "smtpd_client_message_rate_limit", "smtpd_client_recipient_rate_limit")
+
+
+@check(
+    ID,
+    step=Step.CONNECTIVITY,
+    asks="Does any setting turn good mail away or hold it back?",
+    explained_by=("services.main-cf", "services.master-cf"),
+)
+def restriction_lists(
+    postfix_config: PostfixConfig, postfix_process: PostfixProcess | None, tables: Tables | None, role: HostRole | None
+) -> Iterator[Verdict]:
+    """Lists, limits and switches of main.cf that refuse, defer or drop what should pass. Source: postconf(5)."""
+    config = postfix_config
+    if not config.settings:
+        yield skipped("Postfix refuses its configuration; see services.main-cf")
+        return
+    server = role is None or role.role is Role.MAIL_SERVER
+    found = [
+        *_refused(config, postfix_process, server),
+        *_order(config, postfix_process),
+        *_catch_all(tables),
+        *_switches(config, postfix_process),
+        *_limits(config, postfix_process, server),
+        *_bind(config, postfix_process),
+        *_tls(config, postfix_process, server),
+    ]
+    yield from found
+    if not any(each.status.failing for each in found):
+        yield ok("No setting turns good mail away", evidence=shown(config, "smtpd_recipient_restrictions"))
+
+
+def _refused(config: PostfixConfig, process: PostfixProcess | None, server: bool) -> Iterator[Verdict]:
+    """A `reject` that every stranger, or everybody, reaches in a list of the service on port 25."""
+    if not server:
+        return
+    port25 = next(
+        (
+            each
+            for each in config.master.services
+            if each.name.rpartition(":")[2] in ("smtp", "25") and each.type == "inet"
+        ),
+        None,
+    )
+    for name in _ALL:
+        value = port25.override(name) if port25 else None
+        parsed = restrictions.parse(words(value) if value is not None else config.context.words(name))
+        place = next(
+            (number for number, each in enumerate(parsed) if each.name in _REFUSES_ALL and not each.warned), None
+        )
+        if place is None:
+            continue
+        before = parsed[:place]
+        if any(each.name in ("permit", "permit_auth_destination") for each in before):
+            continue
+        passes = [each.name for each in before if each.name.startswith(("permit_", "check_"))]
+        kept = [each for number, each in enumerate(parsed) if number != place]
+        text = ", ".join(f"{each.name} {each.argument}".strip() for each in kept)
+        if any(each.name in restrictions.STOPS_RELAY for each in kept) or ("relay" not in name and name != _ALL[4]):
+            repaired = text
+        else:
+            repaired = ", ".join(part for part in (text, "reject_unauth_destination") if part)
+        judge = notice if passes else critical
+        yield judge(
+            f"{name} refuses {'everybody but ' + ', '.join(passes) if passes else 'everybody'}: {parsed[place].name}",
+            subject=name,
+            detail="Mail from other servers for own users is refused with it."
+            if passes
+            else "No client gets past it: all mail to this host is refused.",
+            evidence=shown(config, name),
+            fixes=()
+            if passes or value is not None
+            else (
+                setting(
+                    ID,
+                    f"open-{name}",
+                    f"Take the {parsed[place].name} out of {name}",
+                    config,
+                    process,
+                    (name, repaired),
+                ),
+            ),
+        )
+
+
+def _order(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+    """Tests of names and HELO that own clients meet before permit_mynetworks lets them pass."""
+    for name in ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_recipient_restrictions"):
+        parsed = restrictions.parse(config.context.words(name))
+        names = [each.name for each in parsed if not each.warned]
+        harsh = [each for each in names if each in _HARSH]
+        if not harsh or ("permit_mynetworks" in names and names.index("permit_mynetworks") < names.index(harsh[0])):
+            continue
+        rest = [f"{each.name} {each.argument}".strip() for each in parsed if each.name != "permit_mynetworks"]
+        value = ", ".join(["permit_mynetworks", *rest])
+        yield notice(
+            f"{name} tests own clients with {harsh[0]} before permit_mynetworks lets them pass",
+            subject=name,
+            detail="Application servers and printers often have no reverse name or a short HELO name, and are refused then.",
+            evidence=shown(config, name),
+            fixes=(
+                setting(ID, f"order-{name}", f"Put permit_mynetworks first in {name}", config, process, (name, value)),
+            ),
+        )
+
+
+_HARSH = frozenset(
+    {
+        "reject_unknown_client_hostname", "reject_unknown_client", "reject_unknown_reverse_client_hostname",
+        "reject_unknown_helo_hostname", "reject_unknown_hostname", "reject_non_fqdn_helo_hostname", "reject_non_fqdn_hostname",
+        "reject_invalid_helo_hostname", "reject_rbl_client",
+    }
+)  # fmt: skip
+
+
+def _catch_all(tables: Tables | None) -> Iterator[Verdict]:
+    """A pattern that every message matches, with an action that loses or refuses it."""
+    for table in tables.tables if tables else ():
+        if table.use.type not in ("regexp", "pcre", "cidr") or not isinstance(table.text, FileText):
+            continue
+        for logical in logical_lines(table.text.text):
+            match = _CATCH_ALL.fullmatch(logical.text.strip())
+            if match and not match[1]:
+                yield critical(
+                    f"{table.use.path} line {logical.first} matches everything: {match[5].upper()}",
+                    subject=table.name,
+                    detail=f"{', '.join(table.users)} names the table. "
+                    + (
+                        "Every message is thrown away without a word."
+                        if match[5].upper() == "DISCARD"
+                        else "No message gets past it."
+                    ),
+                    evidence=(Evidence(f"{table.use.path}:{logical.first}", logical.text.strip()),),
+                    confidence=Confidence.LIKELY,
+                    fixes=_comment_out(table.use.path, logical.first),
+                )
+                break
+
+
+def _comment_out(path: str, number: int) -> tuple[Fix, ...]:
+    return (
+        Fix(
+            id=f"{ID}/comment-{re.sub('[^a-z0-9]+', '-', path.lower()).strip('-')}",
+            title=f"Comment line {number} of {path} out",
+            commands=(edits.comment_line(path, number), ("postfix", "reload")),
+            changes=(path,),
+            undo=(("postfix", "reload"),),
+            verify=(ID,),
+            guards=CHECKED,
+        ),
+    )
+
+
+def _switches(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+    deferred = words(config.get("defer_transports"))
+    if deferred:
+        yield critical(
+            f"defer_transports holds all mail for {', '.join(deferred)} back",
+            subject="defer_transports",
+            detail="The queue manager delivers nothing through them until the queue is flushed by hand (postqueue -f).",
+            evidence=shown(config, "defer_transports"),
+            fixes=(
+                setting(
+                    ID, "deliver", "Empty defer_transports", config, process, ("defer_transports", ""), automatic=True
+                ),
+            ),
+        )
+    if config.context.yes("soft_bounce"):
+        yield warning(
+            "soft_bounce = yes: what should be refused for good is put off, and tried again for days",
+            subject="soft_bounce",
+            detail="It is meant for trying a configuration out: senders do not learn that their mail cannot be delivered.",
+            evidence=shown(config, "soft_bounce"),
+            fixes=(
+                setting(ID, "bounce", "Set soft_bounce to no", config, process, ("soft_bounce", "no"), automatic=True),
+            ),
+        )
+    transport = config.get("default_transport").partition(":")[0]
+    if transport in ("error", "retry", "discard"):
+        default = (("default_transport", "smtp"),)
+        yield critical(
+            f"default_transport = {config.get('default_transport')}: no mail leaves this host",
+            subject="default_transport",
+            detail={"discard": "It is thrown away without a word."}.get(
+                transport, "All mail for other hosts is returned or put off."
+            ),
+            evidence=shown(config, "default_transport"),
+            fixes=(setting(ID, "send", "Deliver with smtp again", config, process, *default),),
+        )
+    if config.context.yes("disable_dns_lookups") and not config.get("relayhost"):
+        yield critical(
+            "disable_dns_lookups = yes: Postfix finds no MX, and mail for other domains goes astray",
+            subject="disable_dns_lookups",
+            evidence=shown(config, "disable_dns_lookups"),
+            fixes=(
+                setting(
+                    ID,
+                    "look-up",
+                    "Set disable_dns_lookups to no",
+                    config,
+                    process,
+                    ("disable_dns_lookups", "no"),
+                    automatic=True,
+                ),
+            ),
+        )
+
+
+def _limits(config: PostfixConfig, process: PostfixProcess | None, server: bool) -> Iterator[Verdict]:
+    size = _number(config, "message_size_limit")
+    if 0 < size < 1_000_000:
+        yield warning(
+            f"message_size_limit = {size}: larger messages, even small attachments, are refused",
+            subject="message_size_limit",
+            evidence=shown(config, "message_size_limit"),
+            fixes=(
+                setting(
+                    ID,
+                    "size",
+                    "Set message_size_limit to its default, 10240000",
+                    config,
+                    process,
+                    ("message_size_limit", "10240000"),
+                ),
+            ),
+        )
+    for name in _COUNTS if server else ():
+        limit = _number(config, name)
+        if 0 < limit < 10:
+            yield warning(
+                f"{name} = {limit} a minute: an application server is refused after {limit}",
+                subject=name,
+                detail=f"smtpd answers 450 or 421 to a client that is over it; smtpd_client_event_limit_exceptions "
+                f"({config.get('smtpd_client_event_limit_exceptions') or 'empty'}) tells who is not counted.",
+                evidence=shown(config, name),
+                confidence=Confidence.LIKELY,
+                fixes=(
+                    setting(ID, f"limit-{name}", f"Take the limit away ({name} = 0)", config, process, (name, "0")),
+                ),
+            )
+    count = _number(config, "smtpd_client_connection_count_limit")
+    if server and 0 < count < 3:
+        yield warning(
+            f"smtpd_client_connection_count_limit = {count}: a client may hold {count} at once only",
+            subject="smtpd_client_connection_count_limit",
+            evidence=shown(config, "smtpd_client_connection_count_limit"),
+            fixes=(
+                setting(
+                    ID,
+                    "connections",
+                    "Set it to its default, 50",
+                    config,
+                    process,
+                    ("smtpd_client_connection_count_limit", "50"),
+                ),
+            ),
+        )
+    processes = _number(config, "default_process_limit")
+    if 0 < processes < 5:
+        yield warning(
+            f"default_process_limit = {processes}: so few clients and deliveries are served at once",
+            subject="default_process_limit",
+            evidence=shown(config, "default_process_limit"),
+            fixes=(
+                setting(
+                    ID,
+                    "processes",
+                    "Set it to its default, 100",
+                    config,
+                    process,
+                    ("default_process_limit", "100"),
+                    automatic=True,
+                ),
+            ),
+        )
+
+
+def _number(config: PostfixConfig, name: str) -> int:
+    value = config.get(name)
+    return int(value) if value.isdigit() else -1
+
+
+def _bind(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+    for name in ("smtp_bind_address", "smtp_bind_address6"):
+        value = config.get(name).strip()
+        if value and config.addresses and value.strip("[]") not in {*config.addresses, "0.0.0.0", "::"}:
+            yield critical(
+                f"{name} = {value} is no address of this host: mail for other hosts does not leave",
+                subject=name,
+                detail=f"smtp(8) cannot bind to it: Cannot assign requested address. This host has {', '.join(sorted(config.addresses))}.",
+                evidence=shown(config, name),
+                fixes=(
+                    setting(
+                        ID,
+                        f"unbind-{name}",
+                        f"Empty {name}: the system then chooses",
+                        config,
+                        process,
+                        (name, ""),
+                        automatic=True,
+                    ),
+                ),
+            )
+
+
+def _tls(config: PostfixConfig, process: PostfixProcess | None, server: bool) -> Iterator[Verdict]:
+    level = config.get("smtpd_tls_security_level")
+    files = any(
+        config.get(name) not in ("", "none")
+        for name in ("smtpd_tls_cert_file", "smtpd_tls_chain_files", "smtpd_tls_eccert_file")
+    )
+    if level == "encrypt" and not files:
+        yield critical(
+            "smtpd_tls_security_level = encrypt, but no certificate is set: no client can send",
+            subject="smtpd_tls_security_level",
+            detail="smtpd asks every client for STARTTLS (530 5.7.0) and cannot do it: nobody gets through.",
+            evidence=shown(config, "smtpd_tls_security_level", "smtpd_tls_cert_file"),
+            fixes=(
+                setting(
+                    ID,
+                    "tls",
+                    "Make TLS optional until there is a certificate",
+                    config,
+                    process,
+                    ("smtpd_tls_security_level", "may"),
+                ),
+            ),
+        )
+    elif level == "encrypt" and server:
+        port25 = config.master.service("smtp", "inet")
+        if port25 is not None and port25.override("smtpd_tls_security_level") is None:
+            yield warning(
+                "smtpd_tls_security_level = encrypt on port 25: servers and programs without TLS cannot send to this host",
+                subject="smtpd_tls_security_level",
+                detail="RFC 3207 forbids a public server to demand TLS on port 25; demand it on the submission service instead.",
+                evidence=shown(config, "smtpd_tls_security_level"),
+                fixes=(
+                    setting(
+                        ID, "tls", "Make TLS optional on port 25", config, process, ("smtpd_tls_security_level", "may")
+                    ),
+                ),
+            )

@@ -1,0 +1,79 @@
+"""Why the system refuses the right password of an account whose logins fail: locked or expired."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from maildiag.engine import Ask
+from maildiag.facts.accounts import Accounts
+from maildiag.facts.mail_log import MailLog
+from maildiag.model import Gap
+from maildiag.probes import CommandResult, Identity, command
+from maildiag.registry import gatherer
+
+_MOST = 8
+_EXPIRES = re.compile(r"^(?P<what>Password expires|Account expires)\s*:\s*(?P<when>.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedAccount:
+    """An account whose logins failed `failures` times in the log, and why the system refuses them; `source` shows it."""
+
+    name: str
+    failures: int
+    why: str
+    source: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedAccounts:
+    """Those among the people of this host with failed logins that cannot log in; `looked` names all that were looked at."""
+
+    closed: tuple[ClosedAccount, ...]
+    looked: tuple[str, ...] = ()
+
+
+@gatherer
+def closed_accounts(ask: Ask, log: MailLog, accounts: Accounts, identity: Identity) -> ClosedAccounts:
+    """Ask passwd(1) and chage(1) for the people whose logins fail; of all others nothing is asked."""
+    failures = log.summary.auth_failures_by_user
+    people = {each.name for each in accounts.people}
+    names = [name for name in (each.split("@")[0] for each in failures) if name in people]
+    names = list(dict.fromkeys(names))[:_MOST] if identity.privileged else []
+    states = ask.all([command("passwd", "-S", name) for name in names])
+    ages = ask.all([command("chage", "-l", name) for name in names])
+    found: list[ClosedAccount] = []
+    for name, state, age in zip(names, states, ages, strict=True):
+        count = sum(number for user, number in failures.items() if user.split("@")[0] == name)
+        found.extend(_closed(name, count, state, age, identity.now.date()))
+    return ClosedAccounts(tuple(found), tuple(names))
+
+
+def _closed(
+    name: str, failures: int, state: CommandResult | Gap, age: CommandResult | Gap, today: date
+) -> Iterator[ClosedAccount]:
+    words = state.stdout.split() if isinstance(state, CommandResult) else []
+    if len(words) > 1 and words[1] in ("L", "LK"):
+        yield ClosedAccount(name, failures, "its password is locked", f"passwd -S {name}", " ".join(words))
+    elif isinstance(age, CommandResult):
+        for line, why in expired(age.stdout, today):
+            yield ClosedAccount(name, failures, why, f"chage -l {name}", line)
+
+
+def expired(text: str, today: date) -> Iterator[tuple[str, str]]:
+    """The lines of `chage -l` that tell of an end that is past, in words."""
+    for match in _EXPIRES.finditer(text):
+        what = match["what"].split()[0].lower()
+        if match["when"].strip() == "password must be changed":
+            yield match[0], "its password must be changed first"
+            continue
+        try:
+            ends = datetime.strptime(match["when"].strip(), "%b %d, %Y").replace(tzinfo=UTC).date()
+        except ValueError:
+            continue
+        if ends <= today:
+            yield match[0], f"the {what} expired on {ends}"

@@ -1,0 +1,125 @@
+"""What Dovecot's configuration refers to outside of its files: accounts, addresses, directories, plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from maildiag.dovecot.tree import Setting
+from maildiag.engine import Ask
+from maildiag.facts.accounts import Accounts
+from maildiag.facts.dovecot import DovecotConfig
+from maildiag.model import Gap, GapReason
+from maildiag.probes import Directory, Interfaces, ListDirectory, Stat
+from maildiag.registry import gatherer
+
+_LISTENERS = ("unix_listener", "fifo_listener")
+_PLUGINS = ("/usr/lib/dovecot/modules", "/usr/lib64/dovecot/modules", "/usr/lib/dovecot")
+_ANY = ("*", "::", "0.0.0.0", "[::]", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A setting in the files and the one thing it refers to that is not there: `kind` account, group, address,
+    directory or plugin; `near` the names that do exist.
+    """
+
+    kind: str
+    name: str
+    setting: Setting
+    near: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DovecotParts:
+    """The references that lead nowhere."""
+
+    dangling: tuple[Reference, ...]
+
+
+@gatherer
+def dovecot_parts(ask: Ask, config: DovecotConfig, accounts: Accounts | None) -> DovecotParts:
+    """Look up what the files refer to. What cannot be looked up is left out: it is not known to be absent."""
+    found = [
+        *(_accounts(config, accounts) if accounts else ()),
+        *_addresses(ask, config),
+        *_directories(ask, config),
+        *_plugins(ask, config),
+    ]
+    return DovecotParts(tuple(found))
+
+
+def _accounts(config: DovecotConfig, accounts: Accounts) -> Iterator[Reference]:
+    """user and group of services and listeners, and the groups that Dovecot takes on."""
+    users = tuple(each.name for each in accounts.all)
+    groups = tuple(each.name for each in accounts.groups)
+    for setting in config.source.settings:
+        if not setting.value or setting.value[0] in "$%" or setting.value.isdigit():
+            continue
+        kind = setting.within[-1].kind if setting.within else ""
+        if setting.name == "user" and kind in ("service", *_LISTENERS) and setting.value not in users:
+            yield Reference("account", setting.value, setting, users)
+        in_section = setting.name == "group" and kind in ("service", *_LISTENERS)
+        at_top = not kind and setting.name in ("mail_privileged_group", "mail_access_groups")
+        if (in_section or at_top) and groups:
+            for name in setting.value.replace(",", " ").split():
+                if name not in groups:
+                    yield Reference("group", name, setting, groups)
+
+
+def _addresses(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
+    """listen and the listeners' addresses that are numbers and no interface of this host has."""
+    answer = ask.maybe(Interfaces())
+    if isinstance(answer, Gap):
+        return
+    ours = tuple(address.split("%")[0] for each in answer for address in each.addresses)
+    for setting in config.source.settings:
+        inet = bool(setting.within) and setting.within[-1].kind == "inet_listener"
+        if (setting.name == "listen" and (inet or not setting.within)) or (inet and setting.name == "address"):
+            for name in setting.value.replace(",", " ").split():
+                if name not in _ANY and _number(name) and name.strip("[]") not in ours:
+                    yield Reference("address", name, setting, ours)
+
+
+def _number(name: str) -> bool:
+    return ":" in name or name.replace(".", "").isdigit()
+
+
+def _directories(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
+    """The directory of a socket with an absolute path: Dovecot makes the socket, not the directory."""
+    for section in config.source.sections:
+        if section.kind in _LISTENERS and section.name.startswith("/"):
+            directory = section.name.rsplit("/", 1)[0] or "/"
+            answer = ask.maybe(Stat(directory))
+            if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT:
+                shown = Setting(section.kind, section.name, section.place, section.within)
+                yield Reference("directory", directory, shown)
+
+
+def _plugins(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
+    """The modules of mail_plugins: files named libNN_NAME_plugin.so in mail_plugin_dir."""
+    settings = [each for each in config.source.settings if each.name == "mail_plugins" and each.value]
+    boxed = [each for each in config.source.settings if each.within and each.within[-1].kind == "mail_plugins"]
+    if not settings and not boxed:
+        return
+    places = dict.fromkeys((config.value("mail_plugin_dir"), *_PLUGINS))
+    listings = [
+        each for each in ask.all([ListDirectory(place) for place in places if place]) if isinstance(each, Directory)
+    ]
+    known = tuple(sorted({_plugin(entry.path) for each in listings for entry in each.entries} - {""}))
+    if not known:
+        return
+    for setting in settings:
+        for name in setting.value.split():
+            if name[0] != "$" and name not in known:
+                yield Reference("plugin", name, setting, known)
+    for setting in boxed:
+        if setting.value == "yes" and setting.name not in known:
+            yield Reference("plugin", setting.name, setting, known)
+
+
+def _plugin(path: str) -> str:
+    name = path.rsplit("/", 1)[-1]
+    if not name.startswith("lib") or not name.endswith("_plugin.so"):
+        return ""
+    return name.removesuffix("_plugin.so").split("_", 1)[-1] if "_" in name else ""

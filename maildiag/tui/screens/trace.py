@@ -1,0 +1,77 @@
+"""Everything the log says of one message: its steps on the way, searched for in a thread."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from maildiag.tui.rowlist import RowList
+from maildiag.tui.rows import Row, Tone, lines, row
+from maildiag.tui.screens.base import Place
+
+
+class TraceScreen(Place):
+    """The trace of a queue id, a Message-ID, or an address."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy", "Copy", id="trace.copy")]
+
+    def __init__(self, key: str, source: str) -> None:
+        super().__init__()
+        self._key = key
+        self._source = source
+        self._rows: list[Row] = [row("looking", " looking through the log …")]
+
+    def name_of_place(self) -> str:
+        """What is traced."""
+        return f"Trace > {self._key}"
+
+    def body(self) -> ComposeResult:
+        """One list of rows."""
+        yield RowList(id="lines")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.focus_on("#lines")
+        self._look()
+
+    @work(thread=True, exclusive=True, group="trace", exit_on_error=False)
+    def _look(self) -> None:
+        rows = traced(self._key, self._source)
+        self.app.call_from_thread(self._show, rows)
+
+    def _show(self, rows: list[Row]) -> None:
+        self._rows = rows
+        self.refresh_rows()
+
+    def refresh_rows(self) -> None:
+        """The trace."""
+        self.query_one("#lines", RowList).show(self._rows)
+
+    def action_copy(self) -> None:
+        """Copy the trace as text."""
+        self.maildiag.copy(self.text())
+
+
+def traced(key: str, source: str) -> list[Row]:
+    """The trace as rows; what keeps the log from being read is told in words."""
+    from maildiag.logs.source import SourceError, default_source, source_of
+    from maildiag.logs.times import local_now
+    from maildiag.logs.trace import trace
+    from maildiag.logs.trace_text import as_text
+
+    try:
+        found = trace(key, [source_of(source) if source.startswith("/") else default_source()], local_now())
+    except (SourceError, OSError, EOFError) as error:
+        return list(lines("error", f"the log cannot be read: {error}", Tone.WARN))
+    if not found.messages and not found.others:
+        return [row("none", " the log says nothing of it")]
+    return [each for number, line in enumerate(as_text(found)) for each in lines(f"trace:{number}", line, _tone(line))]
+
+
+def _tone(line: str) -> Tone:
+    if "bounced" in line or "expired" in line or "reject" in line:
+        return Tone.BAD
+    return Tone.WARN if "deferred" in line or "warning" in line else Tone.PLAIN

@@ -1,0 +1,110 @@
+"""Where maildiag and pflogsumm count the same thing, the numbers are the same."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from benchmarks.generate import lines
+from maildiag.logs.read import Options, read_logs
+from maildiag.logs.report import LogReport, make_report
+from maildiag.logs.source import source_of
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+PFLOGSUMM = shutil.which("pflogsumm")
+pytestmark = pytest.mark.skipif(PFLOGSUMM is None, reason="pflogsumm is not installed")
+RECORDED = sorted((Path(__file__).parent / "data").glob("*.log"))
+TOTALS = {
+    "received": "received", "delivered": "delivered", "forwarded": "forwarded", "deferred": "deferred", "bounced": "bounced",
+    "rejected": "rejected", "reject warnings": "reject_warnings", "held": "held", "discarded": "discarded",
+    "bytes received": "bytes_received", "bytes delivered": "bytes_delivered", "senders": "senders",
+    "sending hosts/domains": "sending_domains", "recipients": "recipients", "recipient hosts/domains": "recipient_domains",
+}  # fmt: skip
+
+
+def report(path: Path) -> LogReport:
+    tally, errors = read_logs([source_of(str(path))], Options(NOW, jobs=1))
+    assert not errors
+    return make_report(tally, NOW, top=0)
+
+
+def pflogsumm(path: Path) -> str:
+    assert PFLOGSUMM is not None
+    command = [PFLOGSUMM, "-u", "100000", "-h", "100000", str(path)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def grand_totals(text: str) -> dict[str, tuple[int, str]]:
+    """The grand totals as (number, unit)."""
+    head = text.partition("Per-")[0]
+    found = re.findall(r"^ *(\d+)([ km])  ([a-z/ ]+?)(?:  \((\d+)[km]?  deferrals\)| \(\d+%\))?$", head, re.MULTILINE)
+    return {name: (int(number), unit) for number, unit, name, _ in found}
+
+
+def same(ours: int, theirs: int, unit: str) -> bool:
+    scale = {" ": 1, "k": 1024, "m": 1024 * 1024}[unit]
+    return ours // scale == theirs
+
+
+def compare(path: Path) -> None:
+    ours, text = report(path), pflogsumm(path)
+    theirs = grand_totals(text)
+    assert set(TOTALS) <= set(theirs)
+    wrong = {
+        name: (ours.totals[key], theirs[name])
+        for name, key in TOTALS.items()
+        if not same(ours.totals[key], *theirs[name])
+    }
+    assert not wrong
+    deferrals = re.search(r"\((\d+) +deferrals\)", text)
+    assert ours.totals["deferrals"] == int(deferrals[1] if deferrals else 0)
+    compare_days(ours, text)
+    compare_people(ours, text)
+
+
+def section(text: str, title: str) -> list[list[str]]:
+    body = re.search(rf"^(?:top \d+ )?{re.escape(title)}.*\n-+\n((?:.+\n)*)", text, re.MULTILINE)
+    return [line.split() for line in body[1].splitlines()] if body else []
+
+
+def compare_days(ours: LogReport, text: str) -> None:
+    theirs = [row for row in section(text, "Per-Day Traffic Summary") if len(row) >= 3 and row[1].isdigit()]
+    if not theirs:  # pflogsumm shows days only if there are two
+        return
+    expected = {
+        datetime.strptime(" ".join(row[:3]), "%b %d %Y").date().isoformat(): list(map(int, row[3:])) for row in theirs
+    }
+    found = {day.label: [day.received, day.delivered, day.deferred, day.bounced, day.rejected] for day in ours.days}
+    assert {day: counts[: len(expected[day])] for day, counts in found.items()} == expected
+    assert all(not any(counts[len(expected[day]) :]) for day, counts in found.items())
+
+
+def compare_people(ours: LogReport, text: str) -> None:
+    senders = {row[1]: int(row[0]) for row in section(text, "Senders by message count")}
+    assert {row.name.replace("<>", "from=<>"): row.messages for row in ours.senders} == senders
+    recipients = {row[1]: int(row[0]) for row in section(text, "Recipients by message count")}
+    assert {row.name: row.delivered for row in ours.recipients if row.delivered} == recipients
+    domains = {
+        row[-1]: int(row[0]) for row in section(text, "Host/Domain Summary: Message Delivery") if row[0].isdigit()
+    }
+    assert {row.name: row.delivered for row in ours.recipient_domains if row.delivered} == {
+        k: v for k, v in domains.items() if v
+    }
+
+
+@pytest.mark.parametrize("scenario", ["traffic", "storm"])
+@pytest.mark.parametrize("iso", [False, True], ids=["classic", "iso"])
+def test_a_generated_log_gives_the_numbers_of_pflogsumm(tmp_path: Path, scenario: str, iso: bool) -> None:
+    path = tmp_path / "mail.log"
+    path.write_text("".join(lines(scenario, 6000, seed=7, iso=iso, long_ids=iso)))
+    compare(path)
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=[path.name for path in RECORDED])
+def test_a_recorded_log_gives_the_numbers_of_pflogsumm(path: Path) -> None:
+    compare(path)

@@ -1,0 +1,109 @@
+"""The log screen on a real file: filter, problems, trace, growth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from maildiag.tui.app import MaildiagApp
+from maildiag.tui.logfile import LogFile
+from maildiag.tui.rowlist import RowList
+from maildiag.tui.screens.logs import LogsScreen
+from maildiag.tui.screens.trace import TraceScreen
+from tests.tui.test_screens import play
+
+CLEANUP = "2026-11-23T04:59:58.100000+00:00 mail postfix/cleanup[12]: 4A1B2C3D4E: message-id=<x@example.test>\n"
+SENT = (
+    "2026-11-23T04:59:58.300000+00:00 mail postfix/local[14]: 4A1B2C3D4E: to=<alice@example.test>, relay=local, delay=0.2,"
+    " delays=0.1/0/0/0.1, dsn=2.0.0, status=sent (delivered to maildir)\n"
+)
+DEFERRED = SENT.replace("4A1B2C3D4E", "4F00F00F00").replace(
+    "dsn=2.0.0, status=sent (delivered to maildir)", "dsn=4.4.1, status=deferred (x)"
+)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "mail.log"
+    path.write_text((CLEANUP + SENT) * 50 + DEFERRED + SENT * 20)
+    return path
+
+
+def indexed(path: Path) -> LogFile:
+    file = LogFile(path)
+    for _ in file.read_on():
+        pass
+    return file
+
+
+async def until(pilot: Pilot[Any], app: MaildiagApp, length: int) -> RowList:
+    for _ in range(100):
+        await pilot.pause(0.02)
+        rows = app.screen.query_one("#lines", RowList)
+        if len(rows.rows) == length:
+            return rows
+    raise AssertionError(f"{len(rows.rows)} rows, not {length}")
+
+
+def opened(app: MaildiagApp, path: Path) -> None:
+    report = app.board.report
+    assert report is not None
+    app.board = replace(app.board, report=replace(report, host=replace(report.host, log_source=str(path))))
+
+
+def test_a_log_is_a_sequence_of_its_lines(log: Path) -> None:
+    file = indexed(log)
+    assert len(file) == 121
+    assert file.line(0) == CLEANUP.rstrip("\n")
+    assert file.line(100) == DEFERRED.rstrip("\n")
+    assert list(file.search("STATUS=DEFERRED")) == [100]
+    file.close()
+
+
+def test_what_is_appended_is_read_on_and_a_rotation_is_noticed(log: Path) -> None:
+    file = indexed(log)
+    with log.open("a") as more:
+        more.write(DEFERRED)
+    assert list(file.read_on())[-1] == 122
+    assert not file.rotated()
+    log.rename(log.with_suffix(".1"))
+    log.write_text(SENT)
+    assert file.rotated()
+    file.close()
+
+
+def test_the_screen_filters_jumps_to_the_problem_and_traces_it(app: MaildiagApp, log: Path) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        opened(app, log)
+        await pilot.press("L")
+        rows = await until(pilot, app, 121)
+        await pilot.press("f", "g", "e")
+        assert rows.cursor == 100
+        await pilot.press("slash", *"deferred", "enter")
+        await until(pilot, app, 1)
+        await pilot.press("escape")
+        await until(pilot, app, 121)
+        await pilot.press("g", "t")
+        for _ in range(100):
+            await pilot.pause(0.02)
+            if isinstance(app.screen, TraceScreen) and "4A1B2C3D4E" in app.screen.text():
+                break
+        assert isinstance(app.screen, TraceScreen)
+        assert "delivered to maildir" in app.screen.text()
+
+    play(app, scenario)
+
+
+def test_a_log_that_cannot_be_read_says_so(app: MaildiagApp, tmp_path: Path) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        opened(app, tmp_path / "nothing.log")
+        await pilot.press("L")
+        await pilot.pause()
+        assert isinstance(app.screen, LogsScreen)
+        assert "No such file" in app.screen.text()
+
+    play(app, scenario)

@@ -1,0 +1,127 @@
+"""Faults of master.cf, found with their lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from maildiag.lint.master_cf import parse_master_cf
+from maildiag.lint.postfix import lint_master
+from maildiag.lint.problem import Problem, ReplaceLine, SetService
+from maildiag.model import Status
+from tests.unit.postfix_files import RELEASES, config, recorded
+
+SMTPD = "smtp      inet  n       -       y       -       -       smtpd\n"
+
+
+def problems(*changes: tuple[str, str], said: tuple[str, ...] = (), release: str = "debian12") -> tuple[Problem, ...]:
+    text = recorded("master.cf", release)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return lint_master(config(master=text, said=said, release=release).context, server=True)
+
+
+def only(*changes: tuple[str, str], said: tuple[str, ...] = ()) -> Problem:
+    found = problems(*changes, said=said)
+    assert len(found) == 1, [each.title for each in found]
+    return found[0]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_stock_file_has_no_fault(release: str) -> None:
+    assert problems(release=release) == ()
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["pickup", "cleanup", "qmgr", "rewrite", "bounce", "defer", "proxymap", "local", "tlsmgr", "error", "retry"],
+)
+def test_an_essential_service_that_is_commented_out_is_brought_back(service: str) -> None:
+    found = only((f"\n{service} ", f"\n#{service} "))
+    assert (found.kind, found.subject, found.status) == ("missing-service", f"{service}/unix", Status.CRITICAL)
+    edit = found.repairs[0].edits[0]
+    assert isinstance(edit, ReplaceLine)
+    assert edit.text.startswith(service)
+
+
+def test_a_service_that_is_gone_is_added_as_postfix_ships_it() -> None:
+    line = next(each for each in recorded("master.cf", "debian12").splitlines() if each.startswith("retry "))
+    found = only((line + "\n", ""))
+    assert found.repairs[0].edits == (SetService("retry", "unix", "retry unix - - n - - error"),)
+
+
+def test_a_server_without_a_service_on_port_25_is_critical_and_a_client_is_not() -> None:
+    text = recorded("master.cf", "debian12").replace(SMTPD, "#" + SMTPD)
+    made = config(master=text).context
+    assert [each.subject for each in lint_master(made, server=True)] == ["smtp/inet"]
+    assert lint_master(made, server=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("new", "kind"),
+    [
+        (SMTPD + "  -o smtpd_helo_required = yes\n", "option-blanks"),
+        (SMTPD + "  -o smtpd_helo_required\n", "option-blanks"),
+        (SMTPD + "  -o smtpd_helo_required=yes # x\n", "loose-word"),
+        (SMTPD + "  -o smtpd_client_restrictions=permit_mynetworks, reject\n", "loose-word"),
+        (SMTPD + "  -o smtpd_recipient_limit=abc\n", "wrong-override"),
+        (SMTPD + "  -o smtpd_tls_security_level=yes\n", "wrong-override"),
+        (SMTPD + "  -o content_filter=scan:\n", "unknown-transport"),
+        (SMTPD + "  -o smtpd_relay_restrictions=permit_mynetworks\n", "no-relay-gate"),
+        (SMTPD.replace("smtpd", "smtpdd"), "unknown-daemon"),
+        (SMTPD.replace("y ", "x "), "bad-field"),
+        (SMTPD + "this is junk\n", "bad-entry"),
+        (SMTPD + "foo tcp n - y - - smtpd\n", "bad-entry"),
+    ],
+)
+def test_what_keeps_a_service_from_starting_is_critical(new: str, kind: str) -> None:
+    found = only((SMTPD, new))
+    assert (found.kind, found.status) == (kind, Status.CRITICAL)
+    assert found.line
+
+
+def test_blanks_around_the_equals_sign_of_an_option_are_taken_away() -> None:
+    found = only((SMTPD, SMTPD + "  -o smtpd_helo_required = yes\n"))
+    edit = found.repairs[0].edits[0]
+    assert isinstance(edit, ReplaceLine)
+    assert edit.text == "  -o smtpd_helo_required=yes"
+    assert found.repairs[0].certain
+
+
+def test_an_option_that_lost_its_indentation_is_indented_again() -> None:
+    found = only((SMTPD, SMTPD + "-o smtpd_helo_required=yes\n"))
+    edit = found.repairs[0].edits[0]
+    assert isinstance(edit, ReplaceLine)
+    assert edit.text == "  -o smtpd_helo_required=yes"
+
+
+def test_local_needs_root_and_the_whole_file_system() -> None:
+    line = "local     unix  -       n       n"
+    assert only((line, "local     unix  -       y       n")).kind == "unprivileged"
+    assert only((line, "local     unix  -       n       y")).kind == "chroot"
+
+
+def test_a_service_that_is_there_twice_is_a_warning() -> None:
+    found = only((SMTPD, SMTPD + "smtp inet n - y - 10 smtpd\n"))
+    assert (found.kind, found.status) == ("duplicate-service", Status.WARNING)
+
+
+def test_an_undefined_name_in_an_option_is_told_with_its_service() -> None:
+    said = ("postconf: warning: /etc/postfix/master.cf: undefined parameter: mua_client_restrictions",)
+    new = SMTPD + "  -o smtpd_client_restrictions=$mua_client_restrictions\n"
+    found = only((SMTPD, new), said=said)
+    assert (found.kind, found.subject) == ("undefined-name", "smtp/inet/smtpd_client_restrictions")
+
+
+def test_a_relay_list_made_of_undefined_names_keeps_the_service_from_starting() -> None:
+    new = SMTPD + "  -o smtpd_recipient_restrictions=$mua_rr\n  -o smtpd_relay_restrictions=$mua\n"
+    assert only((SMTPD, new)).kind == "no-relay-gate"
+
+
+def test_services_commented_out_by_the_distribution_are_seen_as_such() -> None:
+    text = recorded("master.cf", "debian12")
+    commented = [
+        each for each in parse_master_cf("/etc/postfix/master.cf", text).commented if each.name == "submission"
+    ]
+    assert len(commented) == 1
+    assert len(commented[0].lines) > 3
