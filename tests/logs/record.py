@@ -36,10 +36,10 @@ SCENES = (
 def record(release: str, path: Path) -> None:
     """Boot a lab, do all scenes on its mail server, and write what it logged."""
     with Lab(release) as lab:
+        lab.app02.sh("printf x | sendmail nobody@example.test")
         for sender, to in (
             (lab.app01, "alice@example.test"),
             (lab.mail, "joe@partner.test"),
-            (lab.app02, "nobody@example.test"),
         ):
             with contextlib.suppress(LabError):
                 lab.deliver(sender, to)
