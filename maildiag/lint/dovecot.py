@@ -53,7 +53,8 @@ def _named_by_dovecot(config: DovecotConfig, found: Iterable[Mistake]) -> Mistak
     if refusal is None or refusal.place is None or refusal.denied:
         return None
     for each in found:
-        if each.place == refusal.place:
+        same_name = any(name in refusal.text and name in each.what for name in (VERSION, STORAGE))
+        if each.place == refusal.place or same_name:
             return each
     unknown = refusal.unknown
     if unknown in config.known and "{" in refusal.text:
