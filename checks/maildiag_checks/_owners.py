@@ -106,7 +106,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dovecot.passwd-file-missing": ("authentication.passdb", "authentication.users"),
         "dovecot.passwd-file-unreadable": ("authentication.passdb", "authentication.users"),
         "dovecot.userdb-missing": ("authentication.users", "authentication.passdb"),
-        "dovecot.pam": ("authentication.passdb",),
+        "dovecot.pam": ("authentication.passdb", "authentication.accounts"),
         "dovecot.sql": ("services.backend", "authentication.passdb"),
         "dovecot.ldap": ("services.backend", "authentication.passdb"),
         "dovecot.auth-socket": ("services.dovecot", "authentication.passdb", "services.dovecot-config"),

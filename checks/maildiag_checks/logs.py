@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogSources
 from maildiag.facts.mail_log import JOURNAL, MailLog
-from maildiag.facts.postfix import Postfix
 from maildiag.facts.queue import Queue
 from maildiag.facts.services import Services
 from maildiag.logs.classify import SENTENCES
@@ -81,8 +80,6 @@ def source(
     log: MailLog | Gap,
     places: LogSources | None,
     services: Services | None,
-    postfix: Postfix | None,
-    time: LocalTime | None,
 ) -> Iterator[Verdict]:
     """A log that nobody writes to says "no errors"; that is silence, not health. Sources: rsyslogd(8), journalctl(1)."""
     if isinstance(log, Gap):
@@ -92,7 +89,7 @@ def source(
     if silent is not None:
         yield silent
     for each in places.configured if places else ():
-        if each.absent and each.daemon != "":
+        if each.absent and each.daemon in ("postfix", "dovecot"):
             yield notice(
                 f"{each.path} ({each.why}) does not exist",
                 detail="nothing was logged to it yet, or the directory is missing",
@@ -121,20 +118,23 @@ def _no_log(gap: Gap, places: LogSources | None) -> Verdict:
 
 
 def _silent(log: MailLog, places: LogSources | None, services: Services | None) -> Verdict | None:
-    """The file is stale though the daemon was started, or wrote to the journal, later than its last line."""
-    if places is None or services is None:
+    """A file lacks lines that the journal has, or rsyslog is told to write one that does not exist."""
+    if services is None:
         return None
-    started = services.postfix.started
-    read = next((each for each in log.sources if each.name == log.source), None)
-    files = [each for each in (*places.configured, *places.usual) if each.there and each.daemon != "dovecot"]
-    if log.source == JOURNAL and files and read is not None and read.lines:
-        path = files[0].path
-        return _stale(path, services, f"{path} is empty or has no line of today, while the journal has lines of mail")
-    last = read.last if read is not None else None
-    if log.source != JOURNAL and started is not None and last is not None and last < started - timedelta(seconds=60):
-        told = f"its last line is of {last.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, and Postfix was started at {started:%H:%M:%S}"
-        return _stale(log.source, services, told)
+    if log.stale:
+        return _stale(log.stale[0], services, "the journal has later lines of mail than this file")
+    gone = [each for each in places.by_rsyslog() if each.absent] if places else []
+    logger = services.unit("rsyslog")
+    mail = log.source == JOURNAL and bool(log.summary.starts or log.summary.statuses)
+    if gone and mail and logger is not None and logger.running and _after(log, logger.active_since):
+        return _stale(
+            gone[0].path, services, f"{gone[0].why} names it, and it does not exist: it was removed or moved away"
+        )
     return None
+
+
+def _after(log: MailLog, when: datetime | None) -> bool:
+    return when is not None and log.summary.last is not None and log.summary.last > when
 
 
 def _stale(path: str, services: Services, told: str) -> Verdict:

@@ -166,7 +166,7 @@ def _versions(config: DovecotConfig) -> Iterator[Mistake]:
     if stated and settings and settings[0].name != VERSION:
         yield Mistake(stated.place, f"{VERSION} is not the first setting", "move it to the top of the first file")
     for each in (stated, storage):
-        if each and config.refusal and config.refusal.place == each.place:
+        if each and config.refusal and config.refusal.place == each.place and "Invalid" in config.refusal.text:
             yield Mistake(
                 each.place,
                 f"{each.name} = {each.value}: {config.refusal.text.split(': ', 1)[-1]}",

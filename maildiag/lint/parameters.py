@@ -247,7 +247,7 @@ def _unknown_name(context: Context, name: str, said: str) -> Problem:
     return Problem(
         kind="unknown-parameter",
         subject=name,
-        status=Status.WARNING,
+        status=Status.WARNING if near else Status.NOTICE,
         title=title + (f"; {near[0]} was meant?" if near else ""),
         detail=f"{said}. " + (f"{near[0]} keeps its default, {_default(context, near[0])}." if repairs else ""),
         path=context.main.path,
