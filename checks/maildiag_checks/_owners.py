@@ -182,7 +182,7 @@ _REASONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "connectivity.certificate",
             "services.master-cf",
         ),
-        "connect.refused": ("connectivity.relayhost", "connectivity.lmtp-socket", "services.dovecot", "connectivity.policy", "services.backend"),
+        "connect.refused": ("connectivity.relayhost", "firewall.outbound", "connectivity.lmtp-socket", "services.dovecot", "connectivity.policy", "services.backend"),
         "connect.no-route": ("firewall.outbound", "connectivity.route", "connectivity.relayhost", "connectivity.outbound"),
         "connect.unreachable": ("connectivity.route", "connectivity.relayhost", "connectivity.outbound", "services.main-cf"),
         "connect.timeout": ("firewall.outbound", "connectivity.route", "connectivity.relayhost", "connectivity.outbound", "firewall.bans"),
