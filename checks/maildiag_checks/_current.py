@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.services import Services
 from maildiag.logs.summary import Group
+from maildiag.model import Evidence
 
 _UNITS = frozenset(
     {
@@ -25,6 +26,11 @@ _QUIET = timedelta(hours=1)
 def origin(group: Group, log: MailLog) -> str:
     """Where the group's lines stand."""
     return "journalctl" if group.family in ("systemd", "kernel") else log.source
+
+
+def lines(groups: Sequence[Group], log: MailLog, most: int = 3) -> tuple[Evidence, ...]:
+    """The latest line of each of the first groups, verbatim."""
+    return tuple(Evidence(origin(each, log), each.samples[-1], each.last) for each in groups[:most])
 
 
 def is_current(groups: Sequence[Group], log: MailLog, now: datetime, services: Services | None) -> bool:
