@@ -40,7 +40,9 @@ def routes(release: str) -> Routes:
 
 
 def serving(*ports: int) -> Sockets:
-    expected = tuple(Port(Owner.DOVECOT if n in (110, 143) else Owner.POSTFIX, str(n), n, (), f"port {n}") for n in ports)
+    expected = tuple(
+        Port(Owner.DOVECOT if n in (110, 143) else Owner.POSTFIX, str(n), n, (), f"port {n}") for n in ports
+    )
     listening = tuple(Listener("tcp", "0.0.0.0", n, 0, "") for n in ports)
     return Sockets(expected, listening, (Interface("eth0", True, ("10.0.1.10",), 1500),))
 
@@ -131,7 +133,9 @@ def test_a_ban_of_a_stranger_is_fail2ban_s_work_and_no_fault() -> None:
 
 
 def test_a_host_without_rules_is_fine() -> None:
-    told = judge(checks.inbound, Firewall(Backend.NONE, Ruleset.of([])), serving(25), routes("debian12"), SERVER, None, None)
+    told = judge(
+        checks.inbound, Firewall(Backend.NONE, Ruleset.of([])), serving(25), routes("debian12"), SERVER, None, None
+    )
     assert [each.status for each in told] == [Status.OK]
 
 
