@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from maildiag.access import READ, SEARCH, allows, shown
 from maildiag.dovecot import edits as editing
 from maildiag.dovecot.edits import Edit
+from maildiag.dovecot.tree import Setting
 from maildiag.edits import comment_line
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
@@ -40,6 +41,8 @@ PASSDB = "authentication.passdb"
 MECHANISMS = "authentication.mechanisms"
 CLEARTEXT = "authentication.cleartext"
 _PLAIN = ("plain", "login")
+_PLAIN_ONLY = frozenset({"pam", "bsdauth", "imap"})
+_CHALLENGE = frozenset({"cram-md5", "digest-md5", "apop", "ntlm", "rpa", "skey", "otp", "scram-sha-1", "scram-sha-256"})
 
 
 @check(
@@ -448,43 +451,51 @@ def _restore_pam(service: PamService, path: str, distribution: Distribution | No
     explained_by=DEAD,
 )
 def mechanisms(config: DovecotConfig) -> Iterator[Verdict]:
-    """Without PLAIN or LOGIN most mail programs find no way in. Source: auth_mechanisms."""
+    """PAM needs the password itself: with CRAM-MD5 and its like the auth process ends ("can't be supported with given
+    passdbs"). Without PLAIN or LOGIN most mail programs find no way in. Source: auth_mechanisms.
+    """
     offered = tuple(each.lower() for each in config.words("auth_mechanisms"))
+    drivers = {each.driver for each in config.databases("passdb")}
+    impossible = [each for each in offered if each in _CHALLENGE] if drivers and drivers <= _PLAIN_ONLY else []
     setting = config.source.find("auth_mechanisms")
     evidence = [Evidence("doveconf -a", f"auth_mechanisms = {' '.join(offered)}")]
     if setting:
         evidence.append(Evidence(setting.place.file, f"{setting.place.line}: {setting.raw}"))
-    drivers = {each.driver for each in config.databases("passdb")}
-    if any(each in _PLAIN for each in offered):
-        yield ok(f"Offered: {', '.join(offered)}", evidence=tuple(evidence))
-        return
-    needs_plain = drivers & {"pam", "shadow", "passwd", "ldap", "imap", "bsdauth"}
-    fixes: tuple[Fix, ...] = ()
-    if setting:
-        edit = Edit(setting.place, (f"auth_mechanisms = {' '.join(('plain', *offered))}",))
-        fixes = (
-            Fix(
-                id=f"{MECHANISMS}/plain",
-                title="Offer PLAIN as well",
-                commands=(*editing.commands((edit,)), RESTART),
-                automatic=bool(needs_plain),
-                changes=(setting.place.file,),
-                verify=(MECHANISMS,),
-                guards=GUARDS,
-            ),
+    if impossible:
+        left = [each for each in offered if each not in impossible]
+        yield critical(
+            f"auth_mechanisms has {', '.join(impossible)}, which {', '.join(sorted(drivers))} cannot check: "
+            "the authentication process ends, and nobody can log in",
+            evidence=tuple(evidence),
+            fixes=_offer(setting, tuple(left) or _PLAIN, certain=True),
+            explained_by=(),
         )
-    judged = critical if needs_plain else notice
-    yield judged(
-        f"auth_mechanisms offers neither PLAIN nor LOGIN, only {', '.join(offered) or 'nothing'}",
-        detail=(
-            f"The password database ({', '.join(sorted(needs_plain))}) can check nothing but plain text passwords: "
-            "nobody can log in."
-            if needs_plain
-            else "Mail programs that know nothing else cannot log in."
+    elif not any(each in _PLAIN for each in offered):
+        yield notice(
+            f"auth_mechanisms offers neither PLAIN nor LOGIN, only {', '.join(offered) or 'nothing'}",
+            detail="Mail programs that know nothing else cannot log in.",
+            evidence=tuple(evidence),
+            fixes=_offer(setting, (*_PLAIN, *offered), certain=False),
+        )
+    else:
+        yield ok(f"Offered: {', '.join(offered)}", evidence=tuple(evidence))
+
+
+def _offer(setting: Setting | None, words: tuple[str, ...], *, certain: bool) -> tuple[Fix, ...]:
+    if setting is None:
+        return ()
+    value = " ".join(words)
+    edit = Edit(setting.place, (f"auth_mechanisms = {value}",))
+    return (
+        Fix(
+            id=f"{MECHANISMS}/offer",
+            title=f"Offer {value}",
+            commands=(*editing.commands((edit,)), RESTART),
+            automatic=certain,
+            changes=(setting.place.file,),
+            verify=(MECHANISMS,),
+            guards=GUARDS,
         ),
-        evidence=tuple(evidence),
-        fixes=fixes,
-        explained_by=(),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from maildiag.facts.closed_accounts import ClosedAccount, ClosedAccounts
 from maildiag.facts.mail_log import MailLog
 from maildiag.model import Confidence, Evidence, Fix, JsonValue, Step, Verdict, ok, warning
-from maildiag.registry import SERVER, check
+from maildiag.registry import BOTH, SERVER, check
 from maildiag.settings import Settings
 from maildiag.text import plural
 
@@ -26,7 +26,7 @@ _ROOTS = (
     FAILURES,
     step=Step.AUTHENTICATION,
     asks="Do logins fail no oftener than people mistype?",
-    roles=SERVER,
+    roles=BOTH,
     explained_by=_ROOTS,
 )
 def failures(log: MailLog, settings: Settings) -> Iterator[Verdict]:

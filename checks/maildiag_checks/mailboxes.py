@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 from maildiag.access import shown
 from maildiag.dovecot import edits as editing
 from maildiag.dovecot.edits import Edit
 from maildiag.facts.dovecot import DovecotConfig
-from maildiag.facts.mailboxes import Mailbox, Mailboxes, Quota, Quotas, same_place
+from maildiag.facts.mailboxes import Mailbox, Mailboxes, Quota, Quotas, below, same_place
 from maildiag.model import Evidence, Fix, Step, Verdict, critical, notice, ok, skipped, unknown, warning
 from maildiag.probes import Identity
 from maildiag.registry import SERVER, check
@@ -74,7 +73,7 @@ def _homeless(box: Mailbox) -> Verdict:
 def _closed(box: Mailbox) -> Verdict:
     first = box.troubles[0]
     evidence = tuple(Evidence(f"stat {each.path}", shown(each.info)) for each in box.troubles[:5] if each.info)
-    inside = PurePosixPath(first.path).is_relative_to(box.inbox)
+    inside = below(first.path, box.inbox) is not None
     more = f" (and {plural(len(box.troubles) - 1, 'more path')})" if len(box.troubles) > 1 else ""
     return critical(
         f"{box.user} may not {first.needs} {first.path}{more}: {shown(first.info) if first.info else ''}",
@@ -210,8 +209,7 @@ def _bring_together(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox
 
 
 def _in_home(box: Mailbox) -> str:
-    path = PurePosixPath(box.inbox)
-    return str(path.relative_to(box.home)) if box.home and path.is_relative_to(box.home) else ""
+    return below(box.inbox, box.home) or "" if box.home else ""
 
 
 def _move_dovecot(config: DovecotConfig, folder: str, safe: bool) -> Fix | None:

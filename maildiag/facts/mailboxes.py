@@ -141,6 +141,12 @@ def same_place(one: str, other: str) -> bool:
     return PurePosixPath(one) == PurePosixPath(other)
 
 
+def below(path: str, directory: str) -> str | None:
+    """`path` relative to `directory` (`.` for itself), None where it is not within."""
+    inner, outer = PurePosixPath(path), PurePosixPath(directory)
+    return str(inner.relative_to(outer)) if inner.is_relative_to(outer) else None
+
+
 def _messages(ask: Ask, place: str) -> int:
     """How many messages are there: files in a Maildir's new and cur (up to a sample), or 1 for an mbox with content."""
     info = ask.maybe(Stat(place.rstrip("/")))

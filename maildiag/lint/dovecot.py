@@ -53,7 +53,8 @@ def _named_by_dovecot(config: DovecotConfig, found: Iterable[Mistake]) -> Mistak
     if refusal is None or refusal.place is None or refusal.denied:
         return None
     for each in found:
-        if each.place == refusal.place:
+        same_name = any(name in refusal.text and name in each.what for name in (VERSION, STORAGE))
+        if each.place == refusal.place or same_name:
             return each
     unknown = refusal.unknown
     if unknown in config.known and "{" in refusal.text:
@@ -166,7 +167,7 @@ def _versions(config: DovecotConfig) -> Iterator[Mistake]:
     if stated and settings and settings[0].name != VERSION:
         yield Mistake(stated.place, f"{VERSION} is not the first setting", "move it to the top of the first file")
     for each in (stated, storage):
-        if each and config.refusal and config.refusal.place == each.place:
+        if each and config.refusal and config.refusal.place == each.place and "Invalid" in config.refusal.text:
             yield Mistake(
                 each.place,
                 f"{each.name} = {each.value}: {config.refusal.text.split(': ', 1)[-1]}",

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from maildiag.logs.classify import classify
 from maildiag.logs.lines import LogLine, classic_day, parse_line
@@ -396,7 +397,7 @@ def _relays(tally: Tally, limit: int | None) -> tuple[RelayRow, ...]:
 def _reasons(counter: Counter[str]) -> tuple[ReasonRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], str] = {}
-    for raw, count in counter.items():
+    for raw, count in sorted(counter.items()):
         match = _STATUS.match(raw)
         status, dsn, reason = (match["status"], match["dsn"], match["reason"]) if match else ("", "", raw)
         key = (status, dsn, normalise(reason))
@@ -406,26 +407,31 @@ def _reasons(counter: Counter[str]) -> tuple[ReasonRow, ...]:
         ReasonRow(
             status, "", classify_reason(shown(first[status, dsn, text]), dsn).meaning, shown(text), shown(dsn), count
         )
-        for (status, dsn, text), count in rows.most_common()
+        for (status, dsn, text), count in _ranked(rows)
     )
 
 
 def _refusals(counter: Counter[tuple[str, str, str]]) -> tuple[ReasonRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], str] = {}
-    for (kind, stage, reason), count in counter.items():
+    for (kind, stage, reason), count in sorted(counter.items()):
         key = (kind, stage, normalise(reason))
         rows[key] += count
         first.setdefault(key, reason)
     found = []
-    for (kind, stage, text), count in rows.most_common():
+    for (kind, stage, text), count in _ranked(rows):
         why = classify_reason(shown(first[kind, stage, text]))
         found.append(ReasonRow(kind, shown(stage), why.meaning, shown(text), why.dsn, count))
     return tuple(found)
 
 
 def _counted(counter: Counter[str], limit: int | None) -> tuple[Counted, ...]:
-    return tuple(Counted(shown(name) or "(unknown)", count) for name, count in counter.most_common(limit) if count)
+    return tuple(Counted(shown(name) or "(unknown)", count) for name, count in _ranked(counter)[:limit] if count)
+
+
+def _ranked(counter: Counter[Any]) -> list[tuple[Any, int]]:
+    """The most frequent first, equal ones by name: the same log gives the same report."""
+    return sorted(counter.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _merged(counter: Counter[str], limit: int | None) -> tuple[Counted, ...]:
@@ -452,13 +458,12 @@ def _tls(counter: Counter[str], limit: int | None) -> tuple[Counted, ...]:
 def _problems(tally: Tally) -> tuple[ProblemRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], tuple[str, str, str]] = {}
-    for (daemon, level, text), count in tally.problems.items():
+    for (daemon, level, text), count in sorted(tally.problems.items()):
         key = (daemon, level, normalise(text))
         rows[key] += count
         first.setdefault(key, (daemon, level, text))
     return tuple(
-        _problem_row(key, count, first[key], tally.problem_samples.get(first[key], ""))
-        for key, count in rows.most_common()
+        _problem_row(key, count, first[key], tally.problem_samples.get(first[key], "")) for key, count in _ranked(rows)
     )
 
 

@@ -205,7 +205,7 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path, number: signal.S
     with process.stdout:
         assert process.stdout.readline() == b"waiting\n"
         os.kill(process.pid, number)
-        assert process.wait(10) == status
+        assert process.wait(30) == status
     document = json.loads(out.read_text())
     validate(document)
     assert document["complete"] is False

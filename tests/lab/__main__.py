@@ -18,7 +18,7 @@ from tests.lab.guide import PASSWORDS
 from tests.lab.hosts import ALL_HOSTS, command_on
 from tests.lab.images import RELEASES, release_named
 from tests.lab.installing import install_on, maildiag_layer
-from tests.lab.instance import destroy, ours, running, the_running
+from tests.lab.instance import destroy, endable, running, the_running
 from tests.lab.lab import Lab
 from tests.lab.store import lab_dir
 
@@ -74,9 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("--release", choices=RELEASES, help="which lab, where several run")
     install.set_defaults(do=_install)
 
-    down = commands.add_parser("down", help="end the newest running lab")
+    down = commands.add_parser("down", help="end the newest lab that `up` booted")
     down.add_argument(
-        "--all", action="store_true", help="end every lab of this checkout, and what killed ones left behind"
+        "--all",
+        action="store_true",
+        help="end every lab that `up` of this checkout booted, and what killed programs left behind",
     )
     down.set_defaults(do=_down)
 
@@ -98,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    lab = Lab(arguments.release, maildiag=not arguments.no_maildiag)
+    lab = Lab(arguments.release, maildiag=not arguments.no_maildiag, purpose="up")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = time.monotonic()
     with lab:
@@ -133,7 +135,7 @@ def _install(arguments: argparse.Namespace) -> int:
 
 
 def _down(arguments: argparse.Namespace) -> int:
-    for instance in list(ours()) if arguments.all else [the_running()[0]]:
+    for instance in list(endable()) if arguments.all else [the_running()[0]]:
         destroy(instance)
         print(f"ended {instance}")
     return 0

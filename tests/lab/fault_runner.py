@@ -25,7 +25,7 @@ _SNAPSHOT = r"""
 cd /
 find etc -type f ! -name '*.lock' ! -path etc/mtab -exec sha256sum {} +
 find etc home root var/spool/postfix var/lib/dovecot var/mail -maxdepth 3 \( -type d -o -type l -o -path 'etc/*' -type f \) \
-    ! -path 'root/.cache*' ! -path '*/Maildir/.*' -printf '%y %m %u:%g %p %l\n'
+    ! -path 'root/.cache*' ! -path 'var/spool/postfix/defer*/?' ! -path '*/Maildir/.*' -printf '%y %m %u:%g %p %l\n'
 """
 
 

@@ -1,0 +1,404 @@
+"""The checks of Dovecot, authentication and mailboxes: facts in, findings out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from maildiag.dovecot.refusal import parse_refusal
+from maildiag.dovecot.syntax import parse
+from maildiag.dovecot.tree import build
+from maildiag.facts.closed_accounts import ClosedAccount, ClosedAccounts, expired
+from maildiag.facts.dovecot import Dovecot, DovecotConfig
+from maildiag.facts.dovecot_daemon import DovecotDaemon
+from maildiag.facts.mail_log import MailLog
+from maildiag.facts.mail_users import MailUser, MailUsers, first_error, parse_users
+from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes, Quota, Quotas, Trouble
+from maildiag.facts.passdbs import refusing
+from maildiag.facts.sasl import Endpoint, MailSockets, Purpose
+from maildiag.logs.summary import summarise
+from maildiag.model import Gap, GapReason, Status, Verdict
+from maildiag.probes import Connect, Connection, Exchange, FileInfo, FileKind, Transcript
+from maildiag.settings import Settings, Thresholds
+from maildiag.testing import NOW, file, info, judge
+from maildiag_checks import authentication, dovecot_config, dovecot_limits, login_failures, mailboxes
+
+DATA = Path(__file__).parents[1] / "data" / "dovecot"
+FILE = "/etc/dovecot/local.conf"
+SOCKET = "/var/spool/postfix/private/auth"
+LISTENER = f"service auth {{\n  unix_listener {SOCKET} {{\n    mode = 0660\n    user = postfix\n    group = postfix\n  }}\n}}\n"
+RUNNING = DovecotDaemon(True, 397, NOW - timedelta(hours=1), NOW - timedelta(hours=1))
+STOPPED = DovecotDaemon(False)
+ABSENT = Gap(GapReason.ABSENT, "no such file")
+
+
+def config(text: str, version: str = "2.3.19.1", said: str = "", effective: str = "") -> DovecotConfig:
+    source = build(parse(text, FILE))
+    return DovecotConfig(
+        version=version,
+        source=source,
+        effective=build(parse(effective, FILE)) if effective else source,
+        refusal=parse_refusal(said),
+        files=(FILE,),
+        lines={FILE: tuple(text.splitlines())},
+    )
+
+
+def only(verdicts: list[Verdict]) -> Verdict:
+    (verdict,) = verdicts
+    return verdict
+
+
+# -- services.dovecot-config -------------------------------------------------------------------------------------------
+
+REFUSED = config(
+    "foo_bar = 1\n", said=f"doveconf: Fatal: Error in configuration file {FILE} line 1: Unknown setting: foo_bar\n"
+)
+
+
+def test_a_refused_configuration_is_critical_where_dovecot_does_not_run() -> None:
+    verdict = only(judge(dovecot_config.dovecot_config, Dovecot(True, "2.3.19.1"), REFUSED, STOPPED, None))
+    assert verdict.status is Status.CRITICAL
+    assert f"{FILE}:1" in verdict.title
+
+
+def test_a_refused_configuration_is_a_warning_while_dovecot_runs_with_the_old_one() -> None:
+    verdict = only(judge(dovecot_config.dovecot_config, Dovecot(True, "2.3.19.1"), REFUSED, RUNNING, None))
+    assert verdict.status is Status.WARNING
+
+
+def test_a_key_that_only_root_reads_leaves_the_configuration_unknown() -> None:
+    said = (
+        f"doveconf: Fatal: Error in configuration file {FILE} line 1: ssl_key: Can't open file /k: Permission denied\n"
+    )
+    verdict = only(judge(dovecot_config.dovecot_config, Dovecot(True), config("ssl = yes\n", said=said), RUNNING, None))
+    assert verdict.status is Status.UNKNOWN
+
+
+def test_a_file_changed_after_the_last_reload_is_a_notice() -> None:
+    changed = replace(config("ssl = yes\n"), changed=NOW, newest=FILE)
+    found = judge(dovecot_config.dovecot_config, Dovecot(True), changed, RUNNING, None)
+    assert [each.status for each in found] == [Status.NOTICE, Status.OK]
+
+
+def test_a_host_without_dovecot_is_skipped() -> None:
+    verdict = only(judge(dovecot_config.dovecot_config, Dovecot(False), ABSENT, None, None))
+    assert verdict.status is Status.SKIPPED
+
+
+# -- sockets -----------------------------------------------------------------------------------------------------------
+
+
+def sockets(endpoint: Endpoint | None, kind: str = "dovecot", cyrus: bool = False) -> MailSockets:
+    return MailSockets(
+        owner="postfix",
+        groups=("postfix",),
+        sasl_types={"smtp/inet": kind},
+        endpoints=(endpoint,) if endpoint else (),
+        queue_directory="/var/spool/postfix",
+        cyrus=cyrus,
+        recipient="alice@example.test",
+    )
+
+
+def endpoint(
+    info: FileInfo | Gap,
+    outcome: Connect = Connect.CONNECTED,
+    error: str = "",
+    path: str = SOCKET,
+    hidden: tuple[str, ...] = (),
+) -> Endpoint:
+    answer = Connection(outcome, path, error)
+    return Endpoint(Purpose.SASL, "smtpd_sasl_path", "private/auth", path, ("smtp/inet",), info, None, answer, hidden)
+
+
+def socket(mode: int, owner: str = "postfix", group: str = "postfix") -> FileInfo:
+    return info(SOCKET, mode, owner, group, FileKind.SOCKET)
+
+
+def said(found: MailSockets, daemon: DovecotDaemon = RUNNING, text: str = LISTENER) -> Verdict:
+    return only(judge(authentication.sasl_socket, found, Dovecot(True, "2.3.19.1"), config(text), daemon))
+
+
+def test_a_socket_that_postfix_may_use_is_fine() -> None:
+    assert said(sockets(endpoint(socket(0o660)))).status is Status.OK
+
+
+def test_an_absent_socket_of_a_stopped_dovecot_is_explained_by_dovecot() -> None:
+    verdict = said(sockets(endpoint(ABSENT, Connect.ABSENT)), STOPPED)
+    assert verdict.status is Status.CRITICAL
+    assert verdict.explained_by == ("services.dovecot-config", "services.dovecot")
+    assert verdict.fixes == ()
+
+
+def test_an_absent_socket_of_a_running_dovecot_is_made_by_a_restart() -> None:
+    verdict = said(sockets(endpoint(ABSENT, Connect.ABSENT)))
+    assert verdict.fixes[0].commands[0] == ("systemctl", "restart", "dovecot")
+
+
+def test_a_socket_that_is_not_configured_is_added_to_the_service() -> None:
+    verdict = said(sockets(endpoint(ABSENT, Connect.ABSENT)), text="service auth {\n}\n")
+    assert [fix.id for fix in verdict.fixes] == ["authentication.sasl-socket/add-listener"]
+    assert any("unix_listener" in word for argv in verdict.fixes[0].commands for word in argv)
+
+
+def test_postfix_is_pointed_to_the_one_socket_that_dovecot_has_for_it() -> None:
+    verdict = said(sockets(endpoint(ABSENT, Connect.ABSENT, path="/var/spool/postfix/private/auth-client")))
+    assert verdict.fixes[0].commands[0] == ("postconf", "-e", "smtpd_sasl_path = private/auth")
+
+
+def test_a_socket_of_root_alone_is_given_to_postfix_and_never_to_everybody() -> None:
+    verdict = said(sockets(endpoint(socket(0o600, "root", "root"))), text=LISTENER.replace("0660", "0600"))
+    assert verdict.status is Status.CRITICAL
+    assert "0660" in " ".join(verdict.fixes[0].commands[0])
+    assert not any("666" in word for argv in verdict.fixes[0].commands for word in argv)
+
+
+def test_a_refused_connection_means_that_nobody_listens() -> None:
+    verdict = said(sockets(endpoint(socket(0o660), Connect.REFUSED, "Connection refused")))
+    assert "nobody listens" in verdict.title
+
+
+def test_an_absolute_path_is_hidden_by_the_chroot() -> None:
+    verdict = said(sockets(endpoint(socket(0o660), hidden=("smtp/inet",))))
+    assert verdict.fixes[0].commands[0] == ("postconf", "-e", "smtpd_sasl_path = private/auth")
+
+
+def test_cyrus_without_anything_of_cyrus_is_critical() -> None:
+    assert said(sockets(None, "cyrus")).status is Status.CRITICAL
+
+
+def test_cyrus_that_is_set_up_is_left_alone() -> None:
+    assert said(sockets(None, "cyrus", cyrus=True)).status is Status.SKIPPED
+
+
+def lmtp(reply: str, code: str) -> Endpoint:
+    path = "/var/spool/postfix/private/dovecot-lmtp"
+    rcpt = Exchange("rcpt", "RCPT TO:<alice@example.test>", reply, code, 0.0)
+    answer = Transcript(Connect.CONNECTED, path, (rcpt,))
+    there = info(path, 0o600, "postfix", "postfix", FileKind.SOCKET)
+    return Endpoint(Purpose.LMTP, "mailbox_transport", f"lmtp:unix:{path}", path, ("lmtp/unix",), there, None, answer)
+
+
+LMTP = "protocols = imap lmtp\nprotocol lmtp {\n}\n"
+
+
+def test_lmtp_that_takes_the_user_is_fine() -> None:
+    found = judge(
+        authentication.lmtp_socket, sockets(lmtp("250 2.1.5 OK", "250")), Dovecot(True), config(LMTP), RUNNING
+    )
+    assert only(found).status is Status.OK
+
+
+def test_lmtp_that_wants_another_form_of_the_name_gets_it() -> None:
+    refused = lmtp("550 5.1.1 <alice@example.test> User doesn't exist: alice@example.test", "550")
+    verdict = only(judge(authentication.lmtp_socket, sockets(refused), Dovecot(True), config(LMTP), RUNNING))
+    assert verdict.status is Status.CRITICAL
+    assert "auth_username_format = %Ln" in " ".join(verdict.fixes[0].commands[0] + verdict.fixes[0].commands[1])
+
+
+# -- users and passwords -----------------------------------------------------------------------------------------------
+
+FOUND = "field\tvalue\nuid\t1000\ngid\t1000\nhome\t/home/alice\nmail\tmaildir:~/Maildir\nuid\t1001\ngid\t1001\nhome\t/home/bob\n"
+TOO_LOW = (
+    "doveadm(alice): Error: cmd mailbox path: Mail access for users with UID 1000 not permitted "
+    "(see first_valid_uid in config file, uid from userdb lookup).\n"
+)
+
+
+def test_the_users_of_one_doveadm_are_told_apart() -> None:
+    assert [each["home"] for each in parse_users(FOUND)] == ["/home/alice", "/home/bob"]
+
+
+def test_users_shut_out_by_their_number_are_one_cause_with_its_line() -> None:
+    error = first_error(TOO_LOW)
+    bad = tuple(MailUser(name, {"uid": "1000"}, "", 75, error) for name in ("alice", "bob"))
+    text = "first_valid_uid = 5000\n"
+    found = judge(authentication.users, MailUsers("people", bad), config(text), RUNNING, None)
+    verdict = only(found)
+    assert verdict.subject == "first_valid_uid"
+    assert verdict.fixes[0].automatic
+    assert verdict.evidence[-1].text == "1: first_valid_uid = 5000"
+
+
+def test_users_that_are_found_are_fine() -> None:
+    good = MailUser("alice", {"uid": "1000"}, "/home/alice/Maildir")
+    assert (
+        only(judge(authentication.users, MailUsers("people", (good,)), config(""), RUNNING, None)).status is Status.OK
+    )
+
+
+def test_a_look_up_without_an_answer_is_a_dead_authentication_process() -> None:
+    silent = MailUsers("people", (), "doveadm user alice timed out after 3 s")
+    assert only(judge(authentication.users, silent, config(""), RUNNING, None)).status is Status.CRITICAL
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("auth requisite pam_deny.so\n@include common-auth\n", ("auth requisite pam_deny.so",)),
+        ("auth [success=1 default=ignore] pam_unix.so nullok\nauth requisite pam_deny.so\n", ()),
+        ("auth sufficient pam_unix.so\nauth required pam_deny.so\n", ()),
+        ("#auth required pam_deny.so\n@include common-auth\n", ()),
+    ],
+)
+def test_pam_deny_refuses_only_where_nothing_lets_in_before_it(text: str, refused: tuple[str, ...]) -> None:
+    assert refusing(file(text)) == refused
+
+
+PAM = "passdb {\n  driver = pam\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("offered", "status"),
+    [
+        ("plain login", Status.OK),
+        ("plain", Status.OK),
+        ("cram-md5", Status.CRITICAL),
+        ("plain cram-md5", Status.CRITICAL),
+        ("gssapi", Status.NOTICE),
+    ],
+)
+def test_pam_can_check_plain_passwords_alone(offered: str, status: Status) -> None:
+    found = judge(authentication.mechanisms, config(f"auth_mechanisms = {offered}\n{PAM}"))
+    assert only(found).status is status
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "status"),
+    [
+        ("ssl = no\ndisable_plaintext_auth = yes\n", "2.3.19.1", Status.CRITICAL),
+        ("ssl = no\nauth_allow_cleartext = no\n", "2.4.1-4", Status.CRITICAL),
+        ("ssl = yes\ndisable_plaintext_auth = no\n", "2.3.19.1", Status.NOTICE),
+        ("ssl = required\nauth_allow_cleartext = yes\n", "2.4.1-4", Status.OK),
+        ("ssl = yes\n", "2.4.1-4", Status.OK),
+    ],
+)
+def test_nobody_can_log_in_without_tls_where_clear_text_is_refused(text: str, version: str, status: Status) -> None:
+    assert only(judge(authentication.cleartext, config(text, version))).status is status
+
+
+# -- logins that fail --------------------------------------------------------------------------------------------------
+
+
+def mail_log(lines: list[str]) -> MailLog:
+    return MailLog("/var/log/mail.log", NOW - timedelta(hours=24), summarise(lines, NOW), ())
+
+
+def failed(release: str, count: int, address: str) -> list[str]:
+    recorded = (DATA / f"logins-{release}.txt").read_text().splitlines()
+    line = next(each for each in recorded if "auth failed, 1 attempts" in each)
+    return [f"2026-11-23T03:00:00.000000+00:00 mail {line.replace('rip=127.0.0.1', f'rip={address}')}"] * count
+
+
+@pytest.mark.parametrize("release", ["debian12", "debian13"])
+def test_many_failures_from_one_address_are_told_with_the_address(release: str) -> None:
+    verdict = only(judge(login_failures.failures, mail_log(failed(release, 120, "192.0.2.7")), Settings()))
+    assert verdict.status is Status.WARNING
+    assert "120 failed logins from 192.0.2.7" in verdict.title
+
+
+@pytest.mark.parametrize("release", ["debian12", "debian13"])
+def test_a_few_failures_are_what_people_mistype(release: str) -> None:
+    found = judge(login_failures.failures, mail_log(failed(release, 3, "10.0.1.21")), Settings())
+    assert only(found).status is Status.OK
+
+
+def test_the_limit_is_the_administrator_s() -> None:
+    settings = Settings(thresholds=Thresholds(auth_failures_per_hour=2))
+    found = judge(login_failures.failures, mail_log(failed("debian12", 3, "10.0.1.21")), settings)
+    assert only(found).status is Status.WARNING
+
+
+CHAGE = """Last password change					: Nov 23, 2026
+Password expires					: never
+Password inactive					: never
+Account expires						: Jan 01, 2020
+"""
+
+
+def test_an_account_that_expired_is_read_from_chage() -> None:
+    assert [why for _, why in expired(CHAGE, date(2026, 11, 23))] == ["the account expired on 2020-01-01"]
+    assert list(expired(CHAGE.replace("Jan 01, 2020", "never"), date(2026, 11, 23))) == []
+
+
+def test_a_locked_account_is_opened_only_by_a_person() -> None:
+    locked = ClosedAccount("alice", 3, "its password is locked", "passwd -S alice", "alice L 2026-11-23 0 99999 7 -1")
+    verdict = only(judge(login_failures.accounts, ClosedAccounts((locked,), ("alice",))))
+    assert verdict.status is Status.WARNING
+    assert not verdict.fixes[0].automatic
+
+
+# -- mailboxes ---------------------------------------------------------------------------------------------------------
+
+MAILDIR = Mailbox("alice", "alice", "alice", "/home/alice", "/home/alice/Maildir", "/home/alice/Maildir/")
+HOME = Delivery("home_mailbox", "Maildir/", in_home="Maildir/")
+SPOOL = Delivery("mail_spool_directory", "/var/mail", spool="/var/mail")
+
+
+def test_a_maildir_of_root_goes_back_to_its_user() -> None:
+    path = "/home/alice/Maildir"
+    box = replace(MAILDIR, troubles=(Trouble(path, "write", info(path, 0o700, kind=FileKind.DIRECTORY)),))
+    verdict = only(judge(mailboxes.mailbox, Mailboxes(HOME, (box,)), None))
+    assert verdict.status is Status.CRITICAL
+    assert verdict.fixes[0].commands[0] == ("chown", "-R", "alice:alice", path)
+
+
+def test_a_mailbox_without_trouble_is_fine() -> None:
+    assert only(judge(mailboxes.mailbox, Mailboxes(HOME, (MAILDIR,)), None)).status is Status.OK
+
+
+def test_the_same_place_written_otherwise_is_fine() -> None:
+    assert only(judge(mailboxes.inbox_place, Mailboxes(HOME, (MAILDIR,)), config(""))).status is Status.OK
+
+
+def test_postfix_that_delivers_to_the_spool_is_turned_to_the_maildir() -> None:
+    box = replace(MAILDIR, delivered=SPOOL.place("alice", "/home/alice"), waiting=1)
+    verdict = only(judge(mailboxes.inbox_place, Mailboxes(SPOOL, (box,)), config("")))
+    assert verdict.status is Status.CRITICAL
+    assert verdict.fixes[0].commands[0] == ("postconf", "-e", "home_mailbox = Maildir/")
+
+
+def test_debian_13_s_own_inbox_path_is_turned_to_the_maildir() -> None:
+    box = replace(MAILDIR, inbox="/var/mail/alice")
+    text = "mail_driver = maildir\nmail_path = ~/Maildir\nmail_inbox_path = /var/mail/%{user}\n"
+    verdict = only(judge(mailboxes.inbox_place, Mailboxes(HOME, (box,)), config(text, "2.4.1-4")))
+    assert verdict.fixes[0].automatic
+    assert verdict.fixes[0].commands[0][3] == "3s/.*/mail_inbox_path = ~\\/Maildir/"
+
+
+def test_where_dovecot_delivers_itself_there_is_nothing_to_compare() -> None:
+    lmtp_delivers = Delivery("mailbox_transport", "lmtp:unix:private/dovecot-lmtp", by_dovecot=True)
+    assert only(judge(mailboxes.inbox_place, Mailboxes(lmtp_delivers, ()), config(""))).status is Status.OK
+
+
+def test_a_quota_that_is_used_up_is_a_warning() -> None:
+    full = Quota("alice", "User quota", "STORAGE", 100, 100, 100)
+    assert only(judge(mailboxes.quota, Quotas(True, (full,)))).status is Status.WARNING
+    assert only(judge(mailboxes.quota, Quotas(False))).status is Status.SKIPPED
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_memory_limit_below_what_a_process_needs_is_taken_out() -> None:
+    verdict = only(judge(dovecot_limits.limits, config("default_vsz_limit = 8 M\n"), None))
+    assert verdict.status is Status.CRITICAL
+    assert verdict.fixes[0].commands[0][3] == "1s/^/#/"
+
+
+@pytest.mark.parametrize("release", ["debian12", "debian13"])
+def test_a_service_at_its_limit_is_named(release: str) -> None:
+    recorded = (DATA / f"logins-{release}.txt").read_text().splitlines()
+    line = next(each for each in recorded if "reached, client connections" in each)
+    log = mail_log([f"2026-11-23T03:00:00.000000+00:00 mail {line}"])
+    verdict = only(judge(dovecot_limits.limits, config("ssl = yes\n"), log))
+    assert verdict.subject == "imap-login"
+    assert verdict.status is Status.CRITICAL
+
+
+def test_the_default_limits_are_fine() -> None:
+    assert only(judge(dovecot_limits.limits, config("default_vsz_limit = 256 M\n"), None)).status is Status.OK

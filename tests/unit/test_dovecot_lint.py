@@ -1,0 +1,215 @@
+"""What is wrong with Dovecot's files: their text and doveconf's own words in, mistakes with line and cure out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maildiag.dovecot import edits
+from maildiag.dovecot.refusal import Refusal, parse_refusal
+from maildiag.dovecot.syntax import Place, parse
+from maildiag.dovecot.tree import build, tree_of
+from maildiag.facts.dovecot import DovecotConfig
+from maildiag.facts.dovecot_parts import DovecotParts, Reference
+from maildiag.lint.dovecot import Mistake, mistakes
+from maildiag.lint.dovecot_values import Remark, remarks
+
+DATA = Path(__file__).parents[1] / "data" / "dovecot"
+FILE = "/etc/dovecot/local.conf"
+RELEASES = {"2.3.19.1": "debian12", "2.4.1-4": "debian13"}
+
+
+def config(text: str, version: str, said: str = "") -> DovecotConfig:
+    source = build(parse(text, FILE))
+    defaults = tree_of((DATA / f"doveconf-d-{RELEASES[version]}.txt").read_text())
+    return DovecotConfig(
+        version=version,
+        source=source,
+        effective=source,
+        refusal=parse_refusal(said),
+        known=frozenset(each.name for each in defaults.settings),
+        files=(FILE,),
+        lines={FILE: tuple(text.splitlines())},
+    )
+
+
+def fatal(line: int, text: str) -> str:
+    return f"doveconf: Fatal: Error in configuration file {FILE} line {line}: {text}\n"
+
+
+def found_2_3(text: str, said: str) -> tuple[Mistake, ...]:
+    return mistakes(config(text, "2.3.19.1", said))
+
+
+def found_2_4(text: str, said: str) -> tuple[Mistake, ...]:
+    return mistakes(config(text, "2.4.1-4", said))
+
+
+HEAD = "dovecot_config_version = 2.4.1\ndovecot_storage_version = 2.4.1\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "refusal"),
+    [
+        (fatal(2, "Unknown setting: foo_bar"), Refusal("Unknown setting: foo_bar", Place(FILE, 2))),
+        (
+            "doveconf: Error: protocols: Unknown protocol: sieve\n"
+            "doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf: protocols: Unknown protocol: sieve\n",
+            Refusal("protocols: Unknown protocol: sieve", Place("/etc/dovecot/dovecot.conf", 0)),
+        ),
+        (
+            "doveconf: Fatal: Error in configuration file /tmp/t.conf: Missing '}' (section started at /tmp/t.conf:3)\n",
+            Refusal("Missing '}' (section started at /tmp/t.conf:3)", Place("/tmp/t.conf", 3)),
+        ),
+        ("", None),
+    ],
+)
+def test_the_place_of_a_refusal_is_read_from_what_doveconf_says(said: str, refusal: Refusal | None) -> None:
+    assert parse_refusal(said) == refusal
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("Unknown setting: foo_bar", "foo_bar"),
+        ("Unknown setting: service { inet_listener { prot", "prot"),
+        ("prot: Unknown setting: prot (inet_listener_prot or inet_listener_imap_prot not found either.)", "prot"),
+        ("Unknown section name: plugin", "plugin"),
+        ("Invalid boolean value: maybe (use yes or no)", ""),
+    ],
+)
+def test_the_unknown_word_is_found_in_every_wording(said: str, name: str) -> None:
+    assert Refusal(said).unknown == name
+
+
+def test_a_key_that_only_root_may_read_says_nothing_of_the_configuration() -> None:
+    said = fatal(7, "ssl_key: Can't open file /etc/dovecot/private/dovecot.key: Permission denied")
+    refusal = parse_refusal(said)
+    assert refusal is not None
+    assert refusal.denied
+
+
+def test_a_misspelt_setting_is_corrected_to_the_nearest() -> None:
+    (mistake,) = found_2_3("mail_max_userip_conections = 20\n", fatal(1, "Unknown setting: mail_max_userip_conections"))
+    assert mistake.place == Place(FILE, 1)
+    assert mistake.certain
+    assert edits.commands(mistake.edits) == (
+        ("sed", "-i", "--follow-symlinks", "1s/.*/mail_max_userip_connections = 20/", FILE),
+    )
+
+
+def test_a_setting_like_no_other_is_left_to_a_person() -> None:
+    (mistake,) = found_2_3("foo_bar = 1\n", fatal(1, "Unknown setting: foo_bar"))
+    assert not mistake.certain
+
+
+def test_a_missing_brace_is_named_where_the_section_begins_and_not_where_dovecot_stumbles() -> None:
+    text = "service auth {\n  unix_listener x {\n  }\nssl = no\n"
+    assert (Place(FILE, 1), "the section service auth { has no }") in [
+        (each.place, each.what) for each in found_2_3(text, fatal(4, "Unknown setting: service { ssl"))
+    ]
+
+
+def test_a_missing_equals_sign_is_put_in() -> None:
+    (mistake,) = found_2_3("auth_verbose yes\n", fatal(1, "Expecting '{'"))
+    assert mistake.edits[0].lines == ("auth_verbose = yes",)
+
+
+def test_all_names_of_2_3_are_told_at_once_on_2_4() -> None:
+    text = (
+        HEAD + "mail_location = maildir:~/Maildir\ndisable_plaintext_auth = no\nverbose_ssl = yes\nssl_cert = </a.pem\n"
+    )
+    found = found_2_4(text, fatal(3, "mail_location: Unknown setting: mail_location"))
+    assert [each.place.line for each in found] == [3, 4, 5, 6]
+    assert all(each.certain for each in found)
+    lines = [line for each in found for edit in each.edits for line in edit.lines]
+    assert lines == [
+        "mail_driver = maildir",
+        "mail_path = ~/Maildir",
+        "mail_inbox_path = ~/Maildir",
+        "auth_allow_cleartext = yes",
+        "log_debug = category=ssl",
+        "ssl_server_cert_file = /a.pem",
+    ]
+
+
+def test_edits_of_several_lines_go_from_the_last_to_the_first() -> None:
+    text = HEAD + "mail_location = mbox:~/mail\ndisable_plaintext_auth = no\n"
+    found = found_2_4(text, fatal(3, "mail_location: Unknown setting: mail_location"))
+    scripts = [argv[3] for argv in edits.commands(edit for each in found for edit in each.edits)]
+    assert scripts[0].startswith("4s")
+    assert all(script.startswith("3s") for script in scripts[1:])
+
+
+def test_a_missing_version_line_is_put_first() -> None:
+    (mistake,) = found_2_4(
+        "dovecot_storage_version = 2.4.1\nssl = no\n", fatal(1, "The first setting must be dovecot_config_version")
+    )
+    assert mistake.edits[0].lines == ("dovecot_config_version = 2.4.1", "dovecot_storage_version = 2.4.1")
+
+
+def test_a_version_from_the_future_becomes_the_one_that_is_here() -> None:
+    text = "dovecot_config_version = 2.4.9\ndovecot_storage_version = 2.4.1\n"
+    said = fatal(1, "Invalid dovecot_config_version: Currently supported versions are: 2.4.0 2.4.1")
+    (mistake,) = found_2_4(text, said)
+    assert mistake.edits[0].lines == ("dovecot_config_version = 2.4.1",)
+
+
+def test_a_passdb_without_a_name_is_rewritten() -> None:
+    text = HEAD + "passdb {\n  driver = pam\n  args = dovecot\n}\n"
+    (mistake,) = found_2_4(text, fatal(3, "passdb { } is missing section name"))
+    assert [edit.lines for edit in mistake.edits] == [("passdb pam {",), (), ("  passdb_pam_service_name = dovecot",)]
+
+
+def test_an_sql_passdb_is_left_to_a_person() -> None:
+    text = HEAD + "passdb {\n  driver = sql\n  args = /etc/dovecot/dovecot-sql.conf.ext\n}\n"
+    (mistake,) = found_2_4(text, fatal(3, "passdb { } is missing section name"))
+    assert mistake.edits == ()
+
+
+def test_names_of_2_4_are_told_on_2_3() -> None:
+    (mistake,) = found_2_3("mail_driver = maildir\n", fatal(1, "Unknown setting: mail_driver"))
+    assert "Dovecot 2.4" in mistake.what
+
+
+def remarks_2_4(text: str) -> tuple[Remark, ...]:
+    return remarks(config(HEAD + text, "2.4.1-4"), None)
+
+
+def test_a_path_with_a_one_letter_variable_is_shared_by_all_users_on_2_4() -> None:
+    (remark,) = remarks_2_4("mail_path = /var/vmail/%d/%n\n")
+    assert remark.status == "critical"
+    assert "share one place" in remark.title
+    assert remark.edits[0].lines == ("mail_path = /var/vmail/%{user | domain}/%{user | username}",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["mail_path = ~/Maildir", "mail_inbox_path = /var/mail/%{user}", 'log_timestamp = "%b %d %H:%M:%S "', "ssl = yes"],
+)
+def test_new_variables_and_dates_are_fine_on_2_4(line: str) -> None:
+    assert remarks_2_4(line + "\n") == ()
+
+
+def test_one_letter_variables_are_fine_on_2_3() -> None:
+    assert remarks(config("mail_location = maildir:/var/vmail/%d/%n\n", "2.3.19.1"), None) == ()
+
+
+@pytest.mark.parametrize("release", sorted(RELEASES))
+def test_the_settings_of_the_guide_leave_nothing_to_remark(release: str) -> None:
+    text = (DATA / f"doveconf-n-{RELEASES[release]}.txt").read_text()
+    assert remarks(config(text, release), DovecotParts(())) == ()
+
+
+def test_a_mechanism_that_nobody_knows_is_corrected() -> None:
+    (remark,) = remarks(config("auth_mechanisms = plain logn\n", "2.3.19.1"), None)
+    assert remark.edits[0].lines == ("auth_mechanisms = plain login",)
+
+
+def test_an_account_that_does_not_exist_is_corrected_to_the_nearest() -> None:
+    found = config("service auth {\n  user = posfix\n}\n", "2.3.19.1")
+    reference = Reference("account", "posfix", found.source.settings[0], ("postfix", "root"))
+    (remark,) = remarks(found, DovecotParts((reference,)))
+    assert remark.edits[0].lines == ("  user = postfix",)
+    assert remark.places == (Place(FILE, 2),)
