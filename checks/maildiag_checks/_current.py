@@ -21,7 +21,17 @@ _UNITS = frozenset(
     }
 )
 # What is said while Postfix is down; true no more once it runs.
-_DOWN = frozenset({"start.not-running", "start.down", "start.failed", "start.already-running", "start.pickup-socket", "start.port-taken", "start.bind"})
+_DOWN = frozenset(
+    {
+        "start.not-running",
+        "start.down",
+        "start.failed",
+        "start.already-running",
+        "start.pickup-socket",
+        "start.port-taken",
+        "start.bind",
+    }
+)
 _QUIET = timedelta(hours=1)
 
 
@@ -61,7 +71,7 @@ def _restarted_since(group: Group, services: Services) -> bool:
     """
     assert group.last is not None
     if group.meaning in _DOWN and services.postfix.running:
-        return services.postfix.started is None or services.postfix.started + timedelta(seconds=1) > group.last
+        return True
     if group.meaning in _UNITS:
         return _runs(group.fields.get("unit", "").rstrip(":"), services)
     if group.family not in ("postfix", "dovecot"):
