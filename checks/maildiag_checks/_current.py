@@ -20,6 +20,18 @@ _UNITS = frozenset(
         "systemd.dependency",
     }
 )
+# What is said while Postfix is down; true no more once it runs.
+_DOWN = frozenset(
+    {
+        "start.not-running",
+        "start.down",
+        "start.failed",
+        "start.already-running",
+        "start.pickup-socket",
+        "start.port-taken",
+        "start.bind",
+    }
+)
 _QUIET = timedelta(hours=1)
 
 
@@ -58,6 +70,8 @@ def _restarted_since(group: Group, services: Services) -> bool:
     Process start times are told in whole seconds of the boot time, hence the second.
     """
     assert group.last is not None
+    if group.meaning in _DOWN and services.postfix.running:
+        return True
     if group.meaning in _UNITS:
         return _runs(group.fields.get("unit", "").rstrip(":"), services)
     if group.family not in ("postfix", "dovecot"):

@@ -79,6 +79,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "sasl.no-mechanism-out": ("authentication.relay-password", "authentication.mechanisms"),
         "sasl.password-missing": ("authentication.relay-password", "services.lookup-tables"),
         "sasl.auth-failed": ("authentication.failures",),
+        "message.": ("connectivity.restrictions", "services.main-cf"),
         "milter.": ("connectivity.milter", "services.backend"),
         "policy.": ("connectivity.policy", "services.backend", "services.master-cf"),
         "dns.": ("dns.resolver",),
