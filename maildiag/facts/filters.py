@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import parse_next_hop
 from maildiag.facts.sockets import MasterLine, parse_master

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.lint.context import Context, words
 from maildiag.lint.main_cf import MainCf, parse_main_cf
