@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.services import Services
 from maildiag.logs.summary import Group
+from maildiag.model import Evidence
 
 _UNITS = frozenset(
     {
@@ -19,12 +20,29 @@ _UNITS = frozenset(
         "systemd.dependency",
     }
 )
+# What is said while Postfix is down; true no more once it runs.
+_DOWN = frozenset(
+    {
+        "start.not-running",
+        "start.down",
+        "start.failed",
+        "start.already-running",
+        "start.pickup-socket",
+        "start.port-taken",
+        "start.bind",
+    }
+)
 _QUIET = timedelta(hours=1)
 
 
 def origin(group: Group, log: MailLog) -> str:
     """Where the group's lines stand."""
     return "journalctl" if group.family in ("systemd", "kernel") else log.source
+
+
+def lines(groups: Sequence[Group], log: MailLog, most: int = 3) -> tuple[Evidence, ...]:
+    """The latest line of each of the first groups, verbatim."""
+    return tuple(Evidence(origin(each, log), each.samples[-1], each.last) for each in groups[:most])
 
 
 def is_current(groups: Sequence[Group], log: MailLog, now: datetime, services: Services | None) -> bool:
@@ -52,6 +70,8 @@ def _restarted_since(group: Group, services: Services) -> bool:
     Process start times are told in whole seconds of the boot time, hence the second.
     """
     assert group.last is not None
+    if group.meaning in _DOWN and services.postfix.running:
+        return True
     if group.meaning in _UNITS:
         return _runs(group.fields.get("unit", "").rstrip(":"), services)
     if group.family not in ("postfix", "dovecot"):

@@ -32,7 +32,7 @@ from maildiag.registry import check
 from maildiag.settings import Settings
 from maildiag.text import plural
 from maildiag_checks import _owners
-from maildiag_checks._current import is_current, origin
+from maildiag_checks._current import is_current, lines, origin
 
 # Meanings that a healthy host logs now and then, or that only accompany what another line says.
 _HARMLESS = frozenset(
@@ -190,7 +190,7 @@ def _problem(meaning: str, groups: list[Group], log: MailLog, now: datetime, ser
         title=f"{sentence} ({plural(count, 'line')})" + ("" if current else "; this looks over"),
         detail=_span(first, last),
         subject=meaning,
-        evidence=tuple(Evidence(origin(each, log), each.samples[-1], each.last) for each in groups[:3]),
+        evidence=lines(groups, log),
         explained_by=_owners.of_meaning(meaning),
         data={"count": count, "class": meaning, "current": current},
         confidence=Confidence.LIKELY,
@@ -225,26 +225,37 @@ def crashes(log: MailLog, time: LocalTime, services: Services | None) -> Iterato
 
 
 def _crash(name: str, groups: list[Group], log: MailLog, now: datetime, services: Services | None) -> Verdict:
-    worst = min(groups, key=lambda each: ("process.throttled", "dovecot.throttled").count(each.meaning) * -1)
     count = sum(each.count for each in groups)
     current = is_current(groups, log, now, services)
-    owners = tuple(
-        dict.fromkeys(one for each in groups for one in _owners.of_meaning(each.meaning) if one != "logs.crashes")
-    )
-    throttled = worst.meaning.endswith(".throttled")
-    what = "dies as soon as it starts" if throttled else "ended abnormally"
+    owners = dict.fromkeys(one for each in groups for one in _owners.of_meaning(each.meaning) if one != "logs.crashes")
+    throttled = any(each.meaning.endswith(".throttled") for each in groups)
+    words = _last_words(name, log)
+    why = f": {words[0].key[:200]}" if words else f" ({plural(count, 'line')})"
     make = (critical if throttled else warning) if current else notice
     last = max((each.last for each in groups if each.last), default=None)
     first = min((each.first for each in groups if each.first), default=None)
     return make(
-        f"{name} {what} ({plural(count, 'line')})" + ("" if current else "; this looks over"),
+        f"{name} {'dies as soon as it starts' if throttled else 'ended abnormally'}{why}"
+        + ("" if current else "; this looks over"),
         detail=_span(first, last),
         subject=name,
-        evidence=tuple(Evidence(origin(each, log), each.samples[-1], each.last) for each in groups[:3]),
+        evidence=lines([*words, *groups], log),
         explained_by=(*owners, "logs.problems"),
         data={"count": count, "current": current},
         confidence=Confidence.LIKELY,
     )
+
+
+def _last_words(name: str, log: MailLog) -> list[Group]:
+    """What the process, or master(8) of it, said that no known class explains."""
+    return [
+        each
+        for each in log.summary.groups
+        if each.meaning == "other"
+        and not each.over
+        and each.severity == "critical"
+        and (each.daemon == name or name in each.key)
+    ][:2]
 
 
 @check("logs.unclassified", step=Step.LOGS, asks="Does the log warn of anything unknown?", explained_by=())

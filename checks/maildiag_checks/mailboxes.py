@@ -182,7 +182,7 @@ def _apart(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox]) -> Ver
         data={"users": [each.user for each in apart], "delivered": first.delivered, "inbox": first.inbox},
         evidence=tuple(evidence),
         fixes=tuple(_bring_together(found, config, apart)),
-        explained_by=("services.dovecot-config@mail_inbox_path", "services.dovecot-config@mail_path"),
+        explained_by=("services.dovecot-config@variables",),
     )
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import itemgetter
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogFile, LogSources
 from maildiag.facts.services import MAIL_UNITS, Services
@@ -25,6 +25,7 @@ from maildiag.settings import Settings
 MOST_BYTES = 6 * 1024 * 1024
 MOST_LINES = 30000  # of the journal, the latest ones
 _LATE = timedelta(seconds=60)
+LATEST = command("journalctl", "--quiet", "--no-pager", "--lines=1", "--output=short-iso-precise", "SYSLOG_FACILITY=2")
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 JOURNAL = "journal"
 _TOOL = re.compile(r"\bpost(?:queue|map|alias|conf|cat)\[\d+\]: ")
@@ -92,9 +93,7 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
 
 def _latest_in_journal(ask: Ask, now: datetime) -> datetime | None:
     """When the journal got its latest line of the mail facility; None where it has none or is closed to us."""
-    told = ask.maybe(
-        command("journalctl", "--quiet", "--no-pager", "--lines=1", "--output=short-iso-precise", "SYSLOG_FACILITY=2")
-    )
+    told = ask.maybe(LATEST)
     lines = told.stdout.splitlines() if isinstance(told, CommandResult) else []
     when = line_time(lines[-1], now) if lines else _OLDEST
     return None if when == _OLDEST else when

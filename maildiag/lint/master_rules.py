@@ -76,7 +76,7 @@ def _bad_entry(context: Context, bad: BadEntry) -> Problem:
     )
     return Problem(
         kind="bad-entry",
-        subject=f"line {text.split(' ')[0]}",
+        subject=text.split()[0],
         status=Status.CRITICAL,
         title=f'master.cf line {line.number}: "{text}" {why}; Postfix does not start',
         detail="master(8) reads the whole file before it starts anything, and stops at this line.",
