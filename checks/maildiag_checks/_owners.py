@@ -163,7 +163,7 @@ _REASONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dnsbl.blocked": ("dns.ptr", "connectivity.restrictions", "connectivity.relayhost"),
         "content.rejected": ("connectivity.milter", "connectivity.relayhost"),
         "rate-limited": ("queue.sender", "connectivity.relayhost", "connectivity.restrictions"),
-        "access.denied": ("connectivity.relayhost", "connectivity.restrictions", "firewall.outbound"),
+        "access.denied": ("authentication.relay-password", "connectivity.relayhost", "connectivity.restrictions", "firewall.outbound"),
         "recipient.rejected": ("connectivity.restrictions", "connectivity.policy", "connectivity.relayhost"),
         "lookup.temporary": (*_LOCAL, "connectivity.relayhost"),
         "alias-db.unavailable": ("services.lookup-tables", "services.main-cf"),

@@ -12,7 +12,7 @@ from maildiag.edits import comment_line
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.host import Distribution
-from maildiag.facts.mail_users import NO_SUCH_USER, MailUser, MailUsers
+from maildiag.facts.mail_users import NO_SUCH_USER, MailUser, MailUsers, inbox_query
 from maildiag.facts.passdbs import PamService, Passdbs, PasswordFile, refusing
 from maildiag.facts.sasl import MailSockets, Purpose
 from maildiag.model import (
@@ -193,7 +193,7 @@ def users(
         first = found[0]
         yield ok(
             f"Dovecot finds {plural(len(found), 'user')} ({users.chosen})",
-            evidence=(Evidence(f"doveadm mailbox path -u {first.name} INBOX", first.inbox),) if first.inbox else (),
+            evidence=(Evidence(" ".join(inbox_query(first.name)), first.inbox),) if first.inbox else (),
         )
 
 
@@ -218,8 +218,7 @@ def _failure(users: MailUsers, config: DovecotConfig, kind: str, group: list[Mai
     names = ", ".join(each.name for each in group[:5]) + (" …" if len(group) > 5 else "")
     first = group[0]
     evidence = tuple(
-        Evidence(f"doveadm mailbox path -u {each.name} INBOX", f"{each.error} (exit status {each.status})")
-        for each in group[:3]
+        Evidence(" ".join(inbox_query(each.name)), f"{each.error} (exit status {each.status})") for each in group[:3]
     )
     if kind in ("uid", "gid"):
         return _out_of_range(config, kind, group, names, evidence)

@@ -8,6 +8,7 @@ from maildiag.access import shown
 from maildiag.dovecot import edits as editing
 from maildiag.dovecot.edits import Edit
 from maildiag.facts.dovecot import DovecotConfig
+from maildiag.facts.mail_users import inbox_query
 from maildiag.facts.mailboxes import Mailbox, Mailboxes, Quota, Quotas, below, same_place
 from maildiag.model import Evidence, Fix, Step, Verdict, critical, notice, ok, skipped, unknown, warning
 from maildiag.probes import Identity
@@ -155,7 +156,7 @@ def inbox_place(found: Mailboxes, config: DovecotConfig) -> Iterator[Verdict]:
         first = known[0]
         yield ok(
             f"Postfix delivers where Dovecot looks ({found.delivery.setting} = {found.delivery.value})",
-            evidence=(Evidence(f"doveadm mailbox path -u {first.user} INBOX", first.inbox),),
+            evidence=(Evidence(" ".join(inbox_query(first.user)), first.inbox),),
         )
         return
     yield _apart(found, config, apart)
@@ -166,7 +167,7 @@ def _apart(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox]) -> Ver
     place = config.where("mail_inbox_path") or config.where("mail_path") or config.where("mail_location")
     evidence = [
         Evidence("postconf -x", f"{found.delivery.setting} = {found.delivery.value}"),
-        Evidence(f"doveadm mailbox path -u {first.user} INBOX", first.inbox),
+        Evidence(" ".join(inbox_query(first.user)), first.inbox),
     ]
     if place:
         evidence.append(Evidence(place.file, f"{place.line}: {config.source_line(place)}"))
@@ -182,7 +183,7 @@ def _apart(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox]) -> Ver
         data={"users": [each.user for each in apart], "delivered": first.delivered, "inbox": first.inbox},
         evidence=tuple(evidence),
         fixes=tuple(_bring_together(found, config, apart)),
-        explained_by=("services.dovecot-config@mail_inbox_path", "services.dovecot-config@mail_path"),
+        explained_by=("services.dovecot-config@variables",),
     )
 
 

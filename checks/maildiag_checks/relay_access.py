@@ -165,7 +165,7 @@ def _denied(log: MailLog | None) -> Iterator[ReasonGroup]:
         yield from (
             each
             for each in log.summary.reasons
-            if each.status == "reject" and each.reason.meaning == "relay.denied" and not each.over
+            if each.status == "rejected" and each.reason.meaning == "relay.denied" and not each.over
         )
 
 

@@ -293,7 +293,7 @@ def _authentication(
         subject=relay.hop.text,
         evidence=(Evidence("postconf -x", f"{name} = {postfix.get(name)}"), *shown),
         fixes=(fix,) if secure else (),
-        explained_by=(),
+        explained_by=("authentication.relay-password",),
     )
 
 

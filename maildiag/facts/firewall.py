@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.firewall import iptables, nft
 from maildiag.firewall.rules import Chain, Ruleset
 from maildiag.model import Gap, GapReason, Missing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.probes import EarlierRun, EarlierRuns
 from maildiag.registry import gatherer
 

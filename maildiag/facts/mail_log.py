@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import itemgetter
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogFile, LogSources
 from maildiag.facts.services import MAIL_UNITS, Services

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
@@ -55,6 +55,11 @@ class MailUsers:
         return next((each for each in self.users if each.name == name), None)
 
 
+def inbox_query(user: str) -> tuple[str, ...]:
+    """The command that tells where a user's INBOX is: of the mail itself, since the default is the index's place."""
+    return ("doveadm", "mailbox", "path", "-u", user, "-t", "mailbox", "INBOX")
+
+
 @gatherer
 def mail_users(
     ask: Ask, settings: Settings, config: DovecotConfig, daemon: DovecotDaemon | None, accounts: Accounts | None
@@ -75,7 +80,7 @@ def mail_users(
         return MailUsers(chosen, (), str(answer))
     fields = _fields(answer, names)
     asked = names[:MOST_PATHS]
-    paths = ask.all([command("doveadm", "mailbox", "path", "-u", name, "INBOX", timeout=_PATIENCE) for name in asked])
+    paths = ask.all([command(*inbox_query(name), timeout=_PATIENCE) for name in asked])
     users = []
     for number, name in enumerate(names):
         path = paths[number] if number < len(paths) else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from maildiag.dovecot import renamed
 from maildiag.dovecot.edits import Edit
+from maildiag.dovecot.refusal import Refusal
 from maildiag.dovecot.syntax import Place
 from maildiag.dovecot.tree import Section, Setting, Unbalanced
 from maildiag.dovecot.variables import modern
@@ -18,6 +19,8 @@ VERSION = "dovecot_config_version"
 STORAGE = "dovecot_storage_version"
 _SCOPES = ("protocol", "local", "remote", "local_name", "namespace", "plugin", "service")
 _NAMED = ("passdb", "userdb")
+_UNCLOSED = "has no }"
+_PROTOCOL = re.compile(r"Unknown protocol: (?P<name>\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,39 @@ def _named_by_dovecot(config: DovecotConfig, found: Iterable[Mistake]) -> Mistak
         return None
     for each in found:
         same_name = any(name in refusal.text and name in each.what for name in (VERSION, STORAGE))
-        if each.place == refusal.place or same_name:
+        if each.place == refusal.place or same_name or _follows_from(each, refusal.place):
             return each
+    if not refusal.place.line:
+        return _without_line(config, refusal)
     unknown = refusal.unknown
     if unknown in config.known and "{" in refusal.text:
         return Mistake(
             refusal.place, refusal.text, f"{unknown} does not belong into this section: look for a missing }} above it"
         )
     return Mistake(refusal.place, refusal.text, _advice(refusal.text))
+
+
+def _without_line(config: DovecotConfig, refusal: Refusal) -> Mistake:
+    """Where Dovecot names a setting and no line, the line is the last one that sets it."""
+    assert refusal.place is not None
+    name = refusal.text.split(":")[0]
+    word = _PROTOCOL.search(refusal.text)
+    setting = config.source.find(word["name"], (name, "")) if word else None
+    setting = setting or config.source.find(name)
+    if setting is None:
+        return Mistake(refusal.place, refusal.text, _advice(refusal.text))
+    edits: tuple[Edit, ...] = ()
+    if word and setting.within:
+        edits = (Edit(setting.place),)
+    elif word:
+        left = " ".join(each for each in setting.value.replace(",", " ").split() if each != word["name"])
+        edits = (Edit(setting.place, (f"{name} = {left}",)),)
+    return Mistake(setting.place, refusal.text, _advice(refusal.text), edits, bool(edits))
+
+
+def _follows_from(mistake: Mistake, place: Place) -> bool:
+    """True where Dovecot stumbles at `place` over a section that was not closed above it."""
+    return _UNCLOSED in mistake.what and mistake.place.file == place.file and mistake.place.line <= place.line
 
 
 def _advice(text: str) -> str:
@@ -78,7 +106,7 @@ def _advice(text: str) -> str:
 
 def _structure(config: DovecotConfig) -> Iterator[Mistake]:
     for brace in config.source.unbalanced:
-        yield _unbalanced(brace)
+        yield _unbalanced(config, brace)
     for junk in config.source.junk:
         first = re.match(r"(\s*)([\w/]+)\s+(\S.*)$", junk.raw)
         if first and (first[2] in config.known or not config.known):
@@ -104,10 +132,33 @@ def _structure(config: DovecotConfig) -> Iterator[Mistake]:
         )
 
 
-def _unbalanced(brace: Unbalanced) -> Mistake:
+def _unbalanced(config: DovecotConfig, brace: Unbalanced) -> Mistake:
     if brace.section is None:
         return Mistake(brace.place, "a } without a section", "take the } out", (Edit(brace.place),), True)
-    return Mistake(brace.place, f"the section {brace.section.label} {{ has no }}", "close it with }")
+    end = _last_line(config, brace.place)
+    line = config.source_line(end)
+    indent = config.source_line(brace.place)
+    indent = indent[: len(indent) - len(indent.lstrip())]
+    edits = (Edit(end, (line, f"{indent}}}")),) if line else ()
+    where = f"behind line {end.line}" if line else "at its end"
+    return Mistake(brace.place, f"the section {brace.section.label} {{ {_UNCLOSED}", f"put it {where}", edits)
+
+
+def _last_line(config: DovecotConfig, start: Place) -> Place:
+    """The last line that is indented deeper than the section's first: where its brace belongs."""
+    lines = config.lines.get(start.file, ())
+    column = _column(lines[start.line - 1]) if start.line <= len(lines) else 0
+    last = start.line
+    for number in range(start.line + 1, len(lines) + 1):
+        body = lines[number - 1].strip()
+        if body and not body.startswith("#") and _column(lines[number - 1]) <= column:
+            break
+        last = number if body else last
+    return Place(start.file, last)
+
+
+def _column(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _generation_2_4(config: DovecotConfig) -> Iterator[Mistake]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from maildiag.dovecot.edits import Edit
@@ -157,9 +157,13 @@ def _leftovers(config: DovecotConfig) -> Iterator[Remark]:
 
     Verified on 2.4.1: with `mail_path = /var/vmail/%u` every user reads and writes the directory `/var/vmail/%u`.
     """
-    for setting in config.source.settings:
-        if setting.name not in _NOT_EXPANDED and leftovers(setting.value) and _matters(setting):
-            yield _leftover(config, setting)
+    found = [
+        each
+        for each in config.source.settings
+        if each.name not in _NOT_EXPANDED and leftovers(each.value) and _matters(each)
+    ]
+    if found:
+        yield _leftover(config, sorted(found, key=lambda each: not _is_shared(each)))
 
 
 def _matters(setting: Setting) -> bool:
@@ -170,27 +174,31 @@ def _is_field(setting: Setting) -> bool:
     return bool(setting.within) and setting.within[-1].kind == "fields"
 
 
-def _leftover(config: DovecotConfig, setting: Setting) -> Remark:
-    found = ", ".join(leftovers(setting.value))
-    line = setting.raw.replace(setting.value, modern(setting.value), 1)
-    shared = bool(_SHARED.search(setting.name)) or (_is_field(setting) and setting.name in ("home", "mail_path"))
+def _is_shared(setting: Setting) -> bool:
+    return bool(_SHARED.search(setting.name)) or (_is_field(setting) and setting.name in ("home", "mail_path"))
+
+
+def _leftover(config: DovecotConfig, found: Sequence[Setting]) -> Remark:
+    first, shared = found[0], _is_shared(found[0])
+    letters = ", ".join(dict.fromkeys(letter for each in found for letter in leftovers(each.value)))
+    edits = tuple(Edit(each.place, (each.raw.replace(each.value, modern(each.value), 1),)) for each in found)
     return Remark(
         kind="variables",
         status=Status.CRITICAL,
-        title=f"{setting.place}: {setting.name} = {setting.value}: Dovecot {config.version} takes {found} for plain text"
+        title=f"{first.place}: {first.name} = {first.value}: Dovecot {config.version} takes {letters} for plain text"
         + (", so all users share one place" if shared else ""),
         why=(
             "The one-letter variables of Dovecot 2.3 are gone; nothing warns of them. "
             + (
                 "Every user reads and changes the mail of every other. Mail that came meanwhile lies in the directory "
-                f"that is really named {setting.value}."
+                f"that is really named {first.value}."
                 if shared
                 else "What is looked up with it is not found."
             )
         ),
-        subject=setting.name,
-        places=(setting.place,),
-        cure=f"Write {setting.name} = {modern(setting.value)}",
-        edits=(Edit(setting.place, (line,)),),
+        subject="variables",
+        places=tuple(each.place for each in found),
+        cure=f"Write {first.name} = {modern(first.value)}" + (f", and {len(found) - 1} more" if len(found) > 1 else ""),
+        edits=edits,
         certain=True,
     )

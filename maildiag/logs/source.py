@@ -14,7 +14,7 @@ from typing import IO, Literal, cast
 
 from maildiag.logs.lines import parse_line
 
-BLOCK = 1 << 19
+BLOCK = 1 << 20
 Packing = Literal["plain", "gz", "bz2", "xz", "zst"]
 
 _MAGIC: tuple[tuple[bytes, Packing], ...] = (

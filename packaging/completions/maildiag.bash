@@ -23,6 +23,8 @@ _maildiag() {
         'probe --password-file') COMPREPLY=($(compgen -f -- "$current")) ;;
         'probe --config') COMPREPLY=($(compgen -f -- "$current")) ;;
         'trace --log') COMPREPLY=($(compgen -f -- "$current")) ;;
+        'queue --by') COMPREPLY=($(compgen -W 'reason destination sender age queue' -- "$current")) ;;
+        'queue --queue') COMPREPLY=($(compgen -W 'incoming active deferred hold' -- "$current")) ;;
         'explain --color') COMPREPLY=($(compgen -W 'auto always never' -- "$current")) ;;
         'bundle -o' | 'bundle --output') COMPREPLY=($(compgen -f -- "$current")) ;;
         'bundle --step') COMPREPLY=($(compgen -W 'services queue logs connectivity dns firewall authentication' -- "$current")) ;;
@@ -43,6 +45,7 @@ _maildiag() {
         probe) COMPREPLY=($(compgen -W '--to --from --via --user --password-file --imap --config --wait --json -h --help' -- "$current")) ;;
         trace) COMPREPLY=($(compgen -W '--log --since --json -h --help' -- "$current")) ;;
         logs) COMPREPLY=($(compgen -W '--since --until --json --top --jobs --smtpd-stats --no-cache -h --help' -- "$current")) ;;
+        queue) COMPREPLY=($(compgen -W '--by --top --json --reason --to --from --older --newer --larger --smaller --queue --all --dry-run --yes --no-save --save-to -h --help' -- "$current")) ;;
         checks) COMPREPLY=($(compgen -W '--json -h --help' -- "$current")) ;;
         explain) COMPREPLY=($(compgen -W '--color -h --help' -- "$current")) ;;
         bundle) COMPREPLY=($(compgen -W '-o --output --pseudonymise --list --yes --step --check --role --timeout --bundle --host --sudo --config -h --help' -- "$current")) ;;

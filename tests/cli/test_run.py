@@ -17,7 +17,7 @@ from tests.support import environment, maildiag, on_terminal, plug_in, recorded
 SLOW = """
 import time
 from dataclasses import dataclass
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.model import Step, ok
 from maildiag.registry import check, gatherer
 

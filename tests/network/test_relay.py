@@ -212,6 +212,11 @@ def test_milters_are_read_with_their_own_action() -> None:
     assert endpoint("unix:/run/opendkim.sock", POSTFIX) == ("/run/opendkim.sock", 0)
 
 
+@pytest.mark.parametrize("written", ["unix:/opendkim/opendkim.sock", "local:opendkim/opendkim.sock"])
+def test_a_chrooted_smtpd_finds_sockets_below_the_queue_directory(written: str) -> None:
+    assert endpoint(written, POSTFIX, in_chroot=True) == ("/var/spool/postfix/opendkim/opendkim.sock", 0)
+
+
 @pytest.mark.parametrize(("action", "status"), [("tempfail", Status.CRITICAL), ("accept", Status.WARNING)])
 def test_a_dead_milter_costs_what_its_action_says(action: str, status: Status) -> None:
     helper = Helper(Kind.MILTER, "smtpd_milters", "inet:localhost:8891", "localhost", 8891, action)

@@ -106,9 +106,15 @@ def test_a_setting_like_no_other_is_left_to_a_person() -> None:
 
 def test_a_missing_brace_is_named_where_the_section_begins_and_not_where_dovecot_stumbles() -> None:
     text = "service auth {\n  unix_listener x {\n  }\nssl = no\n"
-    assert (Place(FILE, 1), "the section service auth { has no }") in [
-        (each.place, each.what) for each in found_2_3(text, fatal(4, "Unknown setting: service { ssl"))
-    ]
+    (mistake,) = found_2_3(text, fatal(4, "Unknown setting: service { ssl"))
+    assert (mistake.place, mistake.what) == (Place(FILE, 1), "the section service auth { has no }")
+    assert mistake.edits[0] == edits.Edit(Place(FILE, 3), ("  }", "}"))
+
+
+def test_the_brace_of_an_inner_section_goes_behind_its_last_line() -> None:
+    text = "service auth {\n  unix_listener x {\n    mode = 0660\n}\nprotocol imap {\n}\n"
+    (mistake,) = found_2_3(text, fatal(5, "Unknown setting: service { protocol { protocol"))
+    assert mistake.edits[0] == edits.Edit(Place(FILE, 3), ("    mode = 0660", "  }"))
 
 
 def test_a_missing_equals_sign_is_put_in() -> None:
@@ -166,6 +172,23 @@ def test_an_sql_passdb_is_left_to_a_person() -> None:
     text = HEAD + "passdb {\n  driver = sql\n  args = /etc/dovecot/dovecot-sql.conf.ext\n}\n"
     (mistake,) = found_2_4(text, fatal(3, "passdb { } is missing section name"))
     assert mistake.edits == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("protocols = imap pop3 sieve\n", ("protocols = imap pop3",)),
+        ("protocols {\n  imap = yes\n  sieve = yes\n}\n", ()),
+    ],
+)
+def test_a_protocol_without_its_package_is_taken_out(text: str, lines: tuple[str, ...]) -> None:
+    said = (
+        "doveconf: Error: protocols: Unknown protocol: sieve\n"
+        f"doveconf: Fatal: Error in configuration file {FILE}: protocols: Unknown protocol: sieve\n"
+    )
+    (mistake,) = found_2_3(text, said)
+    assert mistake.edits[0].lines == lines
+    assert mistake.place.line in (1, 3)
 
 
 def test_names_of_2_4_are_told_on_2_3() -> None:

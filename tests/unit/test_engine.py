@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from maildiag import engine
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.events import CheckFinished, FactFinished, RunFinished, RunStarted
 from maildiag.facts import host as host_facts
 from maildiag.hosts.local import LocalHost

@@ -274,3 +274,8 @@ def test_a_brace_that_is_never_closed_is_closed_behind_the_name() -> None:
     found = lint_main(config("mydestination = ${myhostname, localhost", settings={}).context)
     assert [(each.kind, each.status) for each in found] == [("open-brace", Status.CRITICAL)]
     assert found[0].repairs[0].edits == (SetParameter("mydestination", "${myhostname}, localhost"),)
+
+
+def test_a_file_that_stands_for_a_value_must_be_there() -> None:
+    made = config("myorigin = /etc/nofile", absent=frozenset({"/etc/nofile"}))
+    assert [(each.kind, each.subject) for each in lint_main(made.context)] == [("missing-file", "myorigin")]
