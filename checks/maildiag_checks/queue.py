@@ -620,15 +620,12 @@ def _foreign(spool: Spool, services: Services | None) -> Verdict:
     first = spool.foreign[0]
     owners = ", ".join(sorted({each.owner for each in spool.foreign}))
     listing = "\n".join(f"{each.path} {each.owner}:{each.group} {each.mode:o}" for each in spool.foreign[:5])
-    paths = tuple(each.path for each in spool.foreign[:100])
     fix = Fix(
         id="queue.directories/chown-files",
         title=f"Give the queue files to {spool.owner}",
-        commands=(("chown", spool.owner, *paths),),
-        undo=(("chown", first.owner, *paths),) if len({each.owner for each in spool.foreign}) == 1 else (),
-        automatic=len({each.owner for each in spool.foreign}) == 1,
+        commands=(("chown", "-R", spool.owner, *spool.holding),),
         verify=("queue.directories@files",),
-        why="Postfix cannot open what belongs to another account (after a restore or a copy as root)",
+        why="Postfix moves the files about while it fails on them, so that only whole directories can be given back",
     )
     return critical(
         f"{plural(len(spool.foreign), 'queue file')} {'belongs' if len(spool.foreign) == 1 else 'belong'} to {owners}, not to {spool.owner}",

@@ -85,22 +85,25 @@ def _selection(args: argparse.Namespace) -> Selection:
 
 
 def _show(args: argparse.Namespace, selection: Selection) -> int:
-    grouped, now, _ = _gather(selection, None)
+    from maildiag.queue.acting import Ids
+
+    with Ids() as ids:
+        grouped, now = _gather(selection, None, ids)
     _print(args, grouped, now)
     return 0
 
 
-def _gather(selection: Selection, action: Action | None) -> tuple[Grouped, int, Ids]:
+def _gather(selection: Selection, action: Action | None, ids: Ids) -> tuple[Grouped, int]:
     """One pass over the queue: what fits, grouped, and its ids where an action wants them."""
     import time
     from collections.abc import Iterator
 
-    from maildiag.queue.acting import Ids, applies
+    from maildiag.queue.acting import applies
     from maildiag.queue.entries import Entry
     from maildiag.queue.grouping import group
     from maildiag.queue.reading import stream
 
-    now, ids = int(time.time()), Ids()
+    now = int(time.time())
 
     def fitting() -> Iterator[Entry | None]:
         for entry in stream():
@@ -113,7 +116,7 @@ def _gather(selection: Selection, action: Action | None) -> tuple[Grouped, int, 
                     ids.add(entry.id)
                     yield entry
 
-    return group(fitting(), now), now, ids
+    return group(fitting(), now), now
 
 
 def _print(args: argparse.Namespace, grouped: Grouped, now: int) -> None:
@@ -130,15 +133,22 @@ def _print(args: argparse.Namespace, grouped: Grouped, now: int) -> None:
 
 
 def _act(args: argparse.Namespace, selection: Selection) -> int:
-    from maildiag.queue.acting import Action, argv
+    from maildiag.queue.acting import Action, Ids
 
     action = Action(args.action)
     if selection.everything and not args.all:
         raise UsageError(f"{action} what? name queue ids, select (--reason, --to, --from, …), or say --all")
     if action.needs_root and os.geteuid() != 0 and not args.dry_run:
         raise UsageError(f"{action} needs root (postsuper); --dry-run shows what it would hit")
-    grouped, now, ids = _gather(selection, action)
-    _print(args, grouped, now)
+    with Ids() as ids:
+        grouped, now = _gather(selection, action, ids)
+        _print(args, grouped, now)
+        return _decide(args, action, ids)
+
+
+def _decide(args: argparse.Namespace, action: Action, ids: Ids) -> int:
+    from maildiag.queue.acting import argv
+
     if not ids.count:
         print(f"Nothing to {action}.", file=sys.stderr)
         return 0
@@ -161,15 +171,18 @@ def _confirmed(action: Action, count: int) -> bool:
 
 
 def _do(args: argparse.Namespace, action: Action, ids: Ids) -> int:
-    from maildiag.queue.acting import Action, act
+    from maildiag.queue.acting import Action, Ids
+
+    if action is not Action.DELETE or args.no_save:
+        return _done(action, ids)
+    with Ids() as kept:
+        return _done(action, kept) if _saved(args, ids, kept) else FAILED
+
+
+def _done(action: Action, chosen: Ids) -> int:
+    from maildiag.queue.acting import act
     from maildiag.text import plural
 
-    chosen = ids
-    if action is Action.DELETE and not args.no_save:
-        saved = _saved(args, ids)
-        if saved is None:
-            return FAILED
-        chosen = saved
     done = act(action, chosen)
     if done.status:
         print(f"maildiag queue: {done.words}", file=sys.stderr)
@@ -178,20 +191,18 @@ def _do(args: argparse.Namespace, action: Action, ids: Ids) -> int:
     return 0
 
 
-def _saved(args: argparse.Namespace, ids: Ids) -> Ids | None:
-    """Copies first; only what was copied is deleted. None where a copy failed: then nothing is deleted."""
+def _saved(args: argparse.Namespace, ids: Ids, kept: Ids) -> bool:
+    """Copies first, and only what was copied is deleted. False where a copy failed: then nothing is deleted."""
     from datetime import UTC, datetime
 
-    from maildiag.queue.acting import Ids
     from maildiag.queue.saving import NotSavedError, save
 
     directory = args.save_to or SAVED_BELOW / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
-    kept = Ids()
     try:
         for name in save(ids, directory):
             kept.add(name)
     except (NotSavedError, OSError) as error:
         print(f"maildiag queue: nothing was deleted, a copy failed: {error}", file=sys.stderr)
-        return None
+        return False
     print(f"Copies are in {directory}", file=sys.stderr)
-    return kept
+    return True

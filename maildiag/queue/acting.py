@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import IO
+from typing import IO, Self
 
 from maildiag.hosts.commands import ENVIRONMENT
 from maildiag.queue.entries import Entry
@@ -52,7 +52,7 @@ def argv(action: Action) -> tuple[str, ...]:
 
 
 class Ids:
-    """Queue ids in a nameless file: a million of them take no memory."""
+    """Queue ids in a nameless file: a million of them take no memory. Close it, or use it as a context."""
 
     def __init__(self) -> None:
         self._file: IO[str] = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115 (lives as long as this)
@@ -62,6 +62,16 @@ class Ids:
         """Keep one more."""
         self._file.write(f"{name}\n")
         self.count += 1
+
+    def close(self) -> None:
+        """Forget them."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __iter__(self) -> Iterator[str]:
         self._file.seek(0)

@@ -259,6 +259,6 @@ def test_what_may_not_be_seen_is_unknown_and_not_wrong() -> None:
 def test_queue_files_of_another_account_are_given_back() -> None:
     foreign = info(f"{ACTIVE}/ABC", 0o700, "root", "root")
     base = spool()
-    (verdict,) = told(Spool(base.paths, (foreign,), "postfix", True))
+    (verdict,) = told(Spool(base.paths, (foreign,), "postfix", True, (ACTIVE,)))
     assert verdict.subject == "files"
-    assert verdict.fixes[0].commands == (("chown", "postfix", foreign.path),)
+    assert verdict.fixes[0].commands == (("chown", "-R", "postfix", ACTIVE),)
