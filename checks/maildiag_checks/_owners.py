@@ -58,7 +58,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "process.killed": ("services.memory", "logs.crashes"),
         "process.limit": ("connectivity.milter", "connectivity.policy", "dns.resolver", "services.master-cf"),
-        "spool.": ("queue.directories", "services.disk"),
+        "spool.": ("queue.directories", "services.disk", "services.main-cf"),
         "spool.no-space": ("services.disk",),
         "spool.write-error": ("services.disk", "queue.directories", "services.postfix"),
         "spool.read-only": ("services.disk",),
