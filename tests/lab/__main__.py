@@ -8,10 +8,10 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from tests.lab.campaign import SIDE_BY_SIDE, Campaign
 from tests.lab.errors import LabError
-from tests.lab.fault_runner import Result, Runner, line_of, summary
+from tests.lab.fault_runner import Result, line_of, summary
 from tests.lab.faults import catalogue
 from tests.lab.golden import golden_layers
 from tests.lab.guide import PASSWORDS
@@ -91,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     faults.add_argument(
         "--prove", action="store_true", help="also see that the path of mail is broken as the fault says"
     )
+    faults.add_argument(
+        "--labs", type=int, default=SIDE_BY_SIDE, help="labs of each release side by side (default: %(default)s)"
+    )
     faults.set_defaults(do=_faults)
 
     build = commands.add_parser("build", help="build what the labs boot from, so that the first one starts quickly")
@@ -157,14 +160,18 @@ def _faults(arguments: argparse.Namespace) -> int:
     if not chosen:
         raise LabError(f"no fault is called {' or '.join(arguments.names)}")
     releases = arguments.release or list(RELEASES)
-
-    def run(release: str) -> list[Result]:
-        with Lab(release, maildiag=True) as lab:
-            runner = Runner(lab, fix=arguments.fix, prove=arguments.prove)
-            return [_told(runner.run(fault)) for fault in chosen if release in fault.releases]
-
-    with ThreadPoolExecutor(max_workers=len(releases)) as pool:
-        results = [result for results in pool.map(run, releases) for result in results]
+    work = [(release, fault) for release in releases for fault in chosen if release in fault.releases]
+    results: list[Result] = []
+    campaign = Campaign(
+        work,
+        lambda result: results.append(_told(result)),
+        fix=lambda release, fault: arguments.fix,
+        prove=arguments.prove,
+        labs=arguments.labs,
+    )
+    campaign.wait()
+    if campaign.problem is not None:
+        raise LabError(f"a lab ended early: {campaign.problem}")
     print(summary(results))
     return 1 if any(result.complaints for result in results) else 0
 
