@@ -33,6 +33,7 @@ from maildiag.tui.screens.fix import FixScreen
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.probe import ProbeScreen
+from maildiag.tui.screens.queue import QueueScreen
 from maildiag.tui.screens.reader import Reader
 from maildiag.tui.screens.trace import TraceScreen
 from maildiag.tui.screens.walk import WalkScreen
@@ -56,6 +57,7 @@ class MaildiagApp(App[int]):
         ),
         Binding("W", "walk('')", "Walk", id="view.walk"),
         Binding("O", "home", "Overview", show=False, id="view.overview"),
+        Binding("Q", "queue", "Queue", id="view.queue"),
         Binding("L", "logs", "Logs", id="view.logs"),
         Binding("P", "probe", "Probe", id="view.probe", show=False),
         Binding("B", "runbook", "Runbook", id="view.runbook", show=False),
@@ -214,6 +216,10 @@ class MaildiagApp(App[int]):
         self.say(text)
         self.start_run()
 
+    def action_queue(self) -> None:
+        """The mail queue."""
+        self.push_screen(QueueScreen())
+
     def action_logs(self) -> None:
         """The mail log."""
         report = self.board.report or self.board.before
@@ -294,6 +300,7 @@ class MaildiagApp(App[int]):
         """What the command palette offers: the application's own actions, and the theme."""
         yield SystemCommand("Run again", "every check, from the start", self.action_run)
         yield SystemCommand("Walk", "the seven steps, guided", lambda: self.action_walk(""))
+        yield SystemCommand("Queue", "grouped; hold, release, requeue, flush, delete", self.action_queue)
         yield SystemCommand("Logs", "the mail log, live", self.action_logs)
         yield SystemCommand("Probe", "send a test message and watch it", self.action_probe)
         yield SystemCommand("Runbook", "the page of the finding on the screen", self.action_runbook)
