@@ -81,6 +81,7 @@ class RowList(ScrollView, can_focus=True):
         self._rows: Sequence[Row] = ()
         self._every: Sequence[Row] = ()
         self._words = ""
+        self._steered = False
         self._offset = 0
         self._marked = marked
 
@@ -95,7 +96,10 @@ class RowList(ScrollView, can_focus=True):
         return self._rows[self.cursor] if 0 <= self.cursor < len(self._rows) else None
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Show other rows; the cursor stays with the row of the same key, or else at its place."""
+        """Show other rows; the cursor stays with the row of the same key, or else at its place.
+
+        Until somebody moves it, it stays at the top, where the first cause appears.
+        """
         self._every = rows
         words = self._words.lower()
         self._draw([each for each in rows if words in each.text.lower()] if words else rows)
@@ -115,12 +119,15 @@ class RowList(ScrollView, can_focus=True):
         self.refresh()
 
     def _place(self, key: str) -> int:
+        if not self._steered:
+            return 0
         near = range(max(0, self.cursor - 2000), min(len(self._rows), self.cursor + 2000))
         found = next((number for number in near if self._rows[number].key == key), None)
         return found if found is not None else max(0, min(self.cursor, len(self._rows) - 1))
 
     def go_to(self, key: str) -> None:
         """Put the cursor on the row with this key, where there is one."""
+        self._steered = True
         for number, each in enumerate(self._rows):
             if each.key == key:
                 self.cursor = number
@@ -156,6 +163,7 @@ class RowList(ScrollView, can_focus=True):
     def action_move(self, by: int) -> None:
         """Move the cursor, or scroll a text."""
         if self._marked:
+            self._steered = True
             self.cursor = max(0, min(len(self._rows) - 1, self.cursor + by))
         else:
             self.scroll_to(y=self.scroll_y + by, animate=False)
@@ -183,6 +191,7 @@ class RowList(ScrollView, can_focus=True):
         if not 0 <= number < len(self._rows):
             return
         if self._marked and number != self.cursor:
+            self._steered = True
             self.cursor = number
         elif self._marked:
             self.action_choose()
