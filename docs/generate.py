@@ -15,6 +15,7 @@ from maildiag import __version__, registry, schema, workflow  # noqa: E402
 from maildiag.cli import COMMANDS, Parser, parser  # noqa: E402
 from maildiag.model import Role, Step  # noqa: E402
 from maildiag.programs import PROGRAMS  # noqa: E402
+from maildiag.repair.actions import ACTIONS, GUARDS, Actions  # noqa: E402
 
 BEGIN, END = "<!-- generated: {} -->", "<!-- end of generated text -->"
 
@@ -36,11 +37,13 @@ def main() -> int:
 def files() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
     completions = ROOT / "packaging" / "completions"
-    privileges = ROOT / "docs" / "privileges.md"
+    privileges, fixing = ROOT / "docs" / "privileges.md", ROOT / "docs" / "fixing.md"
+    with_actions = with_generated(fixing.read_text("utf-8"), "actions", actions_table(ACTIONS))
     return {
         ROOT / "docs" / "report.schema.json": schema.published(),
         ROOT / "docs" / "checks.md": checks_page(),
         privileges: with_generated(privileges.read_text("utf-8"), "programs", programs_table()),
+        fixing: with_generated(with_actions, "guards", actions_table(GUARDS)),
         ROOT / "packaging" / "maildiag.1": man_page(),
         completions / "maildiag.bash": bash_completion(),
         completions / "_maildiag": zsh_completion(),
@@ -75,10 +78,16 @@ def programs_table() -> str:
     return "\n".join(["| program | what for |", "|---|---|", *rows]) + "\n"
 
 
+def actions_table(actions: Actions) -> str:
+    """The whole list of programs that a fix may run."""
+    rows = [f"| `{name}` | {each.why} | {', '.join(sorted(each.verbs))} |" for name, each in sorted(actions.items())]
+    return "\n".join(["| program | what for | only with |", "|---|---|---|", *rows]) + "\n"
+
+
 def commands() -> Iterator[tuple[str, str, Parser]]:
     """Name, summary and parser of every command that is there."""
     for name, summary in COMMANDS.items():
-        if importlib.util.find_spec(f"maildiag.cli.{name}"):
+        if importlib.util.find_spec(f"maildiag.cli.{name.replace('-', '_')}"):
             top = parser(name)
             assert top._subparsers is not None
             (group,) = top._subparsers._group_actions

@@ -10,6 +10,8 @@ import secrets
 from typing import Any
 
 from maildiag.codec import encode
+from maildiag.model import Reading
+from maildiag.probes import Identity
 from maildiag.redact import Kept
 
 _COMMON_LABELS = frozenset(
@@ -87,11 +89,11 @@ _KEPT_ADDRESSES = frozenset(["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.
 _SECOND_LEVEL = frozenset(["co", "com", "org", "net", "ac", "gov", "edu", "or", "ne", "go"])
 
 _NAME = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"
-_EMAIL = re.compile(rf"([A-Za-z0-9._%+=-]+)@({_NAME})")
+_EMAIL = re.compile(rf"([A-Za-z0-9._%+-]+)@({_NAME})")
 _WITH_ADDRESS = re.compile(rf"({_NAME})\[[0-9A-Fa-f.:]+\]")
 _HOST_SETTING = re.compile(r"(?m)^(?:myhostname|mydomain|relayhost|mydestination|myorigin|virtual_mailbox_domains|"
                            r"virtual_alias_domains|relay_domains|smtp_helo_name)\s*=\s*(.*)$")  # fmt: skip
-_IP4 = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(/\d{1,2})?(?![\w]|\.\d|\.in-addr)")
+_IP4 = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(/\d{1,2})?(?!\w|\.\d|\.in-addr|[+~]| \([0-9a-f]{6,}\))")
 _IP6 = re.compile(r"(?<![\w:.])([0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|::[0-9A-Fa-f:.]+)(/\d{1,3})?(?![\w:])")
 _REVERSE = re.compile(r"(?i)(\d{1,3}(?:\.\d{1,3}){3})(\.in-addr\.arpa)")
 
@@ -108,15 +110,25 @@ class Pseudonyms:
         self._domains = {name: f"domain{number}.example" for number, name in enumerate(domains, 1)}
         labels = sorted({label for name in names for label in _labels(name, _registered(name))} - _COMMON_LABELS)
         self._labels = {label: f"host{number}" for number, label in enumerate(labels, 1)}
-        users = sorted({user.lower() for text in texts for user, _ in _EMAIL.findall(text)} - _COMMON_USERS)
+        users = sorted({user.lower() for text in texts for user in _people(text)} - _COMMON_USERS)
         self._users = {user: f"user{number}" for number, user in enumerate(users, 1)}
+        self._own = self._own_names(kept)
         self._pattern = self._any_name()
+
+    def _own_names(self, kept: Kept) -> re.Pattern[str] | None:
+        """The short name of the recorded host stands alone in every log line."""
+        answers = [got.value for got in kept.values() if isinstance(got, Reading)]
+        names = {each.hostname.partition(".")[0].lower() for each in answers if isinstance(each, Identity)}
+        own = sorted(name for name in names - _COMMON_LABELS - _COMMON_USERS if len(name) > 2)
+        for name in own:
+            self._labels.setdefault(name, f"host{len(self._labels) + 1}")
+        return re.compile(rf"(?i)(?<![\w./-])({'|'.join(map(re.escape, own))})(?![\w-])") if own else None
 
     def _any_name(self) -> re.Pattern[str] | None:
         if not self._domains:
             return None
         known = "|".join(re.escape(each) for each in sorted(self._domains, key=len, reverse=True))
-        return re.compile(rf"(?i)(?<![\w.-])((?:[A-Za-z0-9_-]+\.)*)({known})(?![\w-]|\.[A-Za-z])")
+        return re.compile(rf"(?i)(?<![\w.-])((?:[A-Za-z0-9_-]+\.)*)({known})(?![\w-])")
 
     def __call__(self, text: str) -> str:
         """The text with pseudonyms in place of what was found."""
@@ -125,15 +137,16 @@ class Pseudonyms:
         text = _IP6.sub(self._address, text)
         text = _EMAIL.sub(lambda match: f"{self._user(match[1])}@{match[2]}", text)
         text = self._in_place(text)
-        return self._pattern.sub(self._name, text) if self._pattern else text
+        text = self._pattern.sub(self._name, text) if self._pattern else text
+        return self._own.sub(lambda match: self._labels[match[1].lower()], text) if self._own else text
 
     def _in_place(self, text: str) -> str:
         """User names where they can be nothing else: home directories, `user=<…>`, a line or an argument of their own."""
         if text.lower() in self._users:
             return self._user(text)
         return re.sub(
-            r"(/home/|user=<|user=|sasl_username=|(?m:^))([A-Za-z0-9._-]+)(?=[/>:,\s]|$)",
-            lambda match: match[1] + self._user(match[2]),
+            r"(/home/|user=<|user=|sasl_username=)([A-Za-z0-9._-]+)(?=[/>:,\s]|$)|(?m:^)([A-Za-z0-9._-]+)(?=:|$)",
+            lambda match: (match[1] or "") + self._user(match[2] or match[3]),
             text,
         )
 
@@ -199,6 +212,19 @@ def _registered(name: str) -> str:
 _FILE_ENDINGS = frozenset(
     ["service", "socket", "timer", "target", "mount", "slice", "scope", "cf", "conf", "db", "pem", "log", "py"]
 )
+
+
+def _people(text: str) -> set[str]:
+    """Names that are users for certain: before an @, owners of home directories, who logged in."""
+    found = {user for user, domain in _EMAIL.findall(text) if _is_domain(domain)}
+    return (
+        found | set(re.findall(r"/home/([A-Za-z0-9._-]+)", text)) | set(re.findall(r"user=<([A-Za-z0-9._-]+)>", text))
+    )
+
+
+def _is_domain(name: str) -> bool:
+    """False for what only looks like one: `user@0.service` is a unit of systemd."""
+    return name.rpartition(".")[2].lower() not in _FILE_ENDINGS
 
 
 def _labels(name: str, domain: str) -> list[str]:

@@ -63,7 +63,7 @@ def info(
 
 def gather(function: Callable[..., A], answers: Mapping[Probe[Any], Any], **facts: Any) -> A | Gap:
     """Run one gatherer against a table of answers with the given facts, or return its gap."""
-    from maildiag.engine import gather_alone
+    from maildiag.asking import gather_alone
 
     result: A | Gap = gather_alone(function, TableHost(answers), facts)
     return result

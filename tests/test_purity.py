@@ -51,8 +51,13 @@ def imports(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and not _pure_paths(node):
             yield node.module or ""
+
+
+def _pure_paths(node: ast.ImportFrom) -> bool:
+    """`PurePosixPath` computes with names and touches no file."""
+    return node.module == "pathlib" and {each.name for each in node.names} <= {"PurePath", "PurePosixPath"}
 
 
 def impurities(source: str) -> Iterator[str]:

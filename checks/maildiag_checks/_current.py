@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.services import Services
 from maildiag.logs.summary import Group
+from maildiag.model import Evidence
 
 _UNITS = frozenset(
     {
@@ -19,12 +20,29 @@ _UNITS = frozenset(
         "systemd.dependency",
     }
 )
+# What is said while Postfix is down; true no more once it runs.
+_DOWN = frozenset(
+    {
+        "start.not-running",
+        "start.down",
+        "start.failed",
+        "start.already-running",
+        "start.pickup-socket",
+        "start.port-taken",
+        "start.bind",
+    }
+)
 _QUIET = timedelta(hours=1)
 
 
 def origin(group: Group, log: MailLog) -> str:
     """Where the group's lines stand."""
     return "journalctl" if group.family in ("systemd", "kernel") else log.source
+
+
+def lines(groups: Sequence[Group], log: MailLog, most: int = 3) -> tuple[Evidence, ...]:
+    """The latest line of each of the first groups, verbatim."""
+    return tuple(Evidence(origin(each, log), each.samples[-1], each.last) for each in groups[:most])
 
 
 def is_current(groups: Sequence[Group], log: MailLog, now: datetime, services: Services | None) -> bool:
@@ -47,15 +65,24 @@ def _current(group: Group, log: MailLog, now: datetime, services: Services | Non
 
 
 def _restarted_since(group: Group, services: Services) -> bool:
-    """True where the daemon (or, for a line of systemd, the unit it names) was started after the line."""
+    """True where the daemon was started after the line, or the unit that systemd complained of runs now.
+
+    Process start times are told in whole seconds of the boot time, hence the second.
+    """
     assert group.last is not None
-    if group.family in ("postfix", "dovecot"):
-        started = services.daemon(group.family).started
-    elif group.meaning in _UNITS:
-        named = group.fields.get("unit", "")
-        unit = services.unit(named.rstrip(":")) if named else None
-        daemon = next((name for name in ("postfix", "dovecot") if named.startswith(name)), None)
-        started = services.daemon(daemon).started if daemon else unit.active_since if unit and unit.running else None
-    else:
+    if group.meaning in _DOWN and services.postfix.running:
+        return True
+    if group.meaning in _UNITS:
+        return _runs(group.fields.get("unit", "").rstrip(":"), services)
+    if group.family not in ("postfix", "dovecot"):
         return False
-    return started is not None and started > group.last - timedelta(seconds=1)
+    started = services.daemon(group.family).started
+    return started is not None and started > group.last + timedelta(seconds=1)
+
+
+def _runs(unit: str, services: Services) -> bool:
+    daemon = next((name for name in ("postfix", "dovecot") if unit.startswith(name)), None)
+    if daemon is not None:
+        return bool(services.daemon(daemon).running)
+    found = services.unit(unit) if unit else None
+    return found is not None and found.running

@@ -11,6 +11,7 @@ from maildiag.facts.firewall import SERVICES, Backend, Firewall
 from maildiag.firewall.rules import Field, Hit, Judgement
 from maildiag.model import Fix, Risk
 
+_FLUSH = (("postqueue", "-f"),)  # what waited for the way out need not wait for its next turn
 _UFW_FILES = ("/etc/ufw/user.rules", "/etc/ufw/user6.rules")
 
 
@@ -65,7 +66,7 @@ def acceptance(firewall: Firewall, hit: Hit | None, what: Passing) -> tuple[Fix,
         Fix(
             id="firewall.inbound/accept",
             title=f"Let {what.words} pass",
-            commands=commands,
+            commands=(*commands, *_FLUSH) if what is ANSWERS else commands,
             undo=undo,
             risk=Risk.LOW if what.automatic else Risk.MEDIUM,
             verify=("firewall.inbound",),
@@ -173,7 +174,7 @@ def _take_away(
     return Fix(
         id=f"{check}/delete-rule",
         title=f"Take the rule away: {hit.text}",
-        commands=commands,
+        commands=(*commands, *_FLUSH) if check == "firewall.outbound" else commands,
         undo=undo,
         risk=Risk.MEDIUM,
         changes=files,
@@ -210,7 +211,7 @@ def _ufw_removal(firewall: Firewall, hit: Hit, check: str) -> tuple[Fix, ...]:
         Fix(
             id=f"{check}/ufw-delete",
             title=f"Take the rule `{' '.join(words[1:])}` away",
-            commands=(("ufw", "delete", *words[1:]),),
+            commands=(("ufw", "delete", *words[1:]), *(_FLUSH if out else ())),
             undo=(("ufw", "prepend", *words[1:]),),
             risk=Risk.MEDIUM,
             changes=_UFW_FILES,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from maildiag.logs.summary import Group, LogSummary
-from maildiag.model import Evidence
 from maildiag_checks import _owners
 
 
@@ -34,10 +32,6 @@ class Story:
             for owner in _owners.of_meaning(each.meaning)
         )
         return tuple(named) or otherwise
-
-    def evidence(self, source: str, most: int = 3) -> tuple[Evidence, ...]:
-        """The complaints' own lines."""
-        return tuple(Evidence(source, each.samples[-1], each.last) for each in self.complaints[:most])
 
 
 # What a daemon says on its way down, and what systemd makes of it; the cause stands elsewhere.
@@ -68,8 +62,3 @@ def concerns(group: Group, name: str) -> bool:
 
 def _order(group: Group) -> tuple[bool, float]:
     return group.meaning in FOLLOWS, group.first.timestamp() if group.first else 0.0
-
-
-def lines(groups: Sequence[Group], source: str, most: int = 3) -> tuple[Evidence, ...]:
-    """The latest line of each of the first groups, verbatim."""
-    return tuple(Evidence(source, each.samples[-1], each.last) for each in groups[:most])

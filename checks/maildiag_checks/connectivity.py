@@ -282,7 +282,7 @@ def _to_relay(routes: Routes, relay: Relay | None) -> Iterator[Verdict]:
             fix = Fix(
                 id="connectivity.route/delete",
                 title=f"Take the route `{found}` away",
-                commands=(("ip", "route", "del", *words),),
+                commands=(("ip", "route", "del", *words), ("postqueue", "-f")),
                 undo=(("ip", "route", "add", *words),),
                 verify=("connectivity.route",),
                 automatic=found.destination != "default",

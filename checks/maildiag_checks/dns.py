@@ -176,6 +176,7 @@ def _native(relay: Relay) -> Fix:
         commands=(
             ("postconf", "-e", "smtp_host_lookup = native", f"relayhost = {hop}"),
             ("systemctl", "restart", "postfix"),
+            ("postqueue", "-f"),
         ),
         changes=("/etc/postfix/main.cf",),
         guards=(("postfix", "check"),),
@@ -240,7 +241,7 @@ def chroot(chroot: Chroot, postfix: Postfix) -> Iterator[Verdict]:
     fix = Fix(
         id="dns.chroot/copy-again",
         title="Restart Postfix, which copies the files again",
-        commands=(("systemctl", "restart", "postfix"),),
+        commands=(("systemctl", "restart", "postfix"), ("postqueue", "-f")),
         guards=(("postfix", "check"),),
         verify=("dns.chroot",),
         automatic=True,

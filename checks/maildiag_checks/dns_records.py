@@ -22,7 +22,7 @@ _HOSTS = "/etc/hosts"
     step=Step.DNS,
     asks="Has this host a full name that leads back to it?",
     roles=BOTH,
-    explained_by=("dns.resolver", "dns.hosts-file"),
+    explained_by=("dns.resolver", "connectivity.route", "dns.hosts-file"),
 )
 def own_name(own: OwnName, sockets: Sockets, postfix: Postfix) -> Iterator[Verdict]:
     """The name in HELO and banner. Source: RFC 5321 section 4.1.1.1, postconf(5) myhostname, hostname(1)."""
@@ -92,7 +92,13 @@ def _behind_nat(strange: list[str], own: tuple[str, ...]) -> bool:
     return bool(public) and all(ipaddress.ip_address(each).is_private for each in own)
 
 
-@check("dns.hosts-file", step=Step.DNS, asks="Does the hosts file tell the truth about this host?", roles=BOTH)
+@check(
+    "dns.hosts-file",
+    step=Step.DNS,
+    asks="Does the hosts file tell the truth about this host?",
+    roles=BOTH,
+    explained_by=("connectivity.route",),
+)
 def hosts_file(own: OwnName, sockets: Sockets) -> Iterator[Verdict]:
     """Source: hosts(5)."""
     wrong = False

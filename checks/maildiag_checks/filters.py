@@ -59,6 +59,9 @@ def _judge(each: Reached) -> Verdict:
             )
         return unknown(f"The {helper.kind} {helper.text} could not be tried", subject=helper.text, detail=str(answer))
     outcome = answer.connect if isinstance(answer, Transcript) else answer.outcome
+    if outcome is Connect.DENIED:
+        title = f"The {helper.kind} {helper.text} may not be tried by us"
+        return unknown(title, detail="needs root", subject=helper.text, evidence=(line,))
     greeted = not isinstance(answer, Transcript) or answer.exchange("banner") is not None
     if outcome is Connect.CONNECTED and greeted:
         return ok(f"The {helper.kind} {helper.text} answers", subject=helper.text, evidence=(line,))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.firewall import SERVICES, Backend, Bans, Firewall
 from maildiag.facts.names import Resolver
+from maildiag.facts.outbound import Outbound
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import Relay
 from maildiag.facts.routes import Link, Network, Routes
@@ -35,6 +36,7 @@ from maildiag.text import plural
 from maildiag_checks import _firewall_fixes as fixes
 
 _VIRTUAL = ("docker", "br-", "virbr", "veth", "lxc", "cni", "tailscale", "wg", "tun")
+_OTHERS = "connections to other mail servers"
 _SIBLINGS = {143: 993, 993: 143, 110: 995, 995: 110, 465: 587, 587: 465}
 
 
@@ -232,7 +234,12 @@ def _evidence(firewall: Firewall, judgement: Judgement) -> tuple[Evidence, ...]:
     roles=BOTH,
 )
 def outbound(
-    firewall: Firewall, routes: Routes, relay: Relay | None, resolver: Resolver | None, postfix: Postfix | None
+    firewall: Firewall,
+    routes: Routes,
+    relay: Relay | None,
+    resolver: Resolver | None,
+    postfix: Postfix | None,
+    waiting: Outbound | None,
 ) -> Iterator[Verdict]:
     """The packets that Postfix would send, through every chain; as its own account sends them. Source: nft(8)."""
     if not firewall.rules.filters:
@@ -252,7 +259,8 @@ def outbound(
             continue
         failing = True
         how = "drops" if judgement.outcome is Outcome.DROP else "rejects"
-        yield critical(
+        idle = name == _OTHERS and not (waiting and waiting.targets)
+        yield (warning if idle else critical)(
             f"The firewall of this host {how} {name}",
             detail=f"From {packet.source or 'this host'} to {packet.destination} port {packet.port}/{packet.protocol}.",
             subject=str(packet.port),
@@ -273,7 +281,7 @@ def _wanted(
             reached = isinstance(talk.transcript, Transcript) and talk.transcript.connect is Connect.CONNECTED
             yield "connections to the relay", _packet(firewall, routes, talk.address, relay.hop.port), reached
     elif postfix is not None and routes.towards("192.0.2.25") is not None:
-        yield "connections to other mail servers", _packet(firewall, routes, "192.0.2.25", 25), False
+        yield _OTHERS, _packet(firewall, routes, "192.0.2.25", 25), False
     for server in resolver.servers[:3] if resolver else ():
         if ":" not in server:
             yield "questions to the name server", _packet(firewall, routes, server, 53, "udp"), True

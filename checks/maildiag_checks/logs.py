@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogSources
 from maildiag.facts.mail_log import JOURNAL, MailLog
-from maildiag.facts.postfix import Postfix
 from maildiag.facts.queue import Queue
 from maildiag.facts.services import Services
 from maildiag.logs.classify import SENTENCES
@@ -33,7 +32,7 @@ from maildiag.registry import check
 from maildiag.settings import Settings
 from maildiag.text import plural
 from maildiag_checks import _owners
-from maildiag_checks._current import is_current, origin
+from maildiag_checks._current import is_current, lines, origin
 
 # Meanings that a healthy host logs now and then, or that only accompany what another line says.
 _HARMLESS = frozenset(
@@ -81,8 +80,6 @@ def source(
     log: MailLog | Gap,
     places: LogSources | None,
     services: Services | None,
-    postfix: Postfix | None,
-    time: LocalTime | None,
 ) -> Iterator[Verdict]:
     """A log that nobody writes to says "no errors"; that is silence, not health. Sources: rsyslogd(8), journalctl(1)."""
     if isinstance(log, Gap):
@@ -92,7 +89,7 @@ def source(
     if silent is not None:
         yield silent
     for each in places.configured if places else ():
-        if each.absent and each.daemon != "":
+        if each.absent and each.daemon in ("postfix", "dovecot"):
             yield notice(
                 f"{each.path} ({each.why}) does not exist",
                 detail="nothing was logged to it yet, or the directory is missing",
@@ -121,20 +118,23 @@ def _no_log(gap: Gap, places: LogSources | None) -> Verdict:
 
 
 def _silent(log: MailLog, places: LogSources | None, services: Services | None) -> Verdict | None:
-    """The file is stale though the daemon was started, or wrote to the journal, later than its last line."""
-    if places is None or services is None:
+    """A file lacks lines that the journal has, or rsyslog is told to write one that does not exist."""
+    if services is None:
         return None
-    started = services.postfix.started
-    read = next((each for each in log.sources if each.name == log.source), None)
-    files = [each for each in (*places.configured, *places.usual) if each.there and each.daemon != "dovecot"]
-    if log.source == JOURNAL and files and read is not None and read.lines:
-        path = files[0].path
-        return _stale(path, services, f"{path} is empty or has no line of today, while the journal has lines of mail")
-    last = read.last if read is not None else None
-    if log.source != JOURNAL and started is not None and last is not None and last < started - timedelta(seconds=60):
-        told = f"its last line is of {last.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, and Postfix was started at {started:%H:%M:%S}"
-        return _stale(log.source, services, told)
+    if log.stale:
+        return _stale(log.stale[0], services, "the journal has later lines of mail than this file")
+    gone = [each for each in places.by_rsyslog() if each.absent] if places else []
+    logger = services.unit("rsyslog")
+    mail = log.source == JOURNAL and bool(log.summary.starts or log.summary.statuses)
+    if gone and mail and logger is not None and logger.running and _after(log, logger.active_since):
+        return _stale(
+            gone[0].path, services, f"{gone[0].why} names it, and it does not exist: it was removed or moved away"
+        )
     return None
+
+
+def _after(log: MailLog, when: datetime | None) -> bool:
+    return when is not None and log.summary.last is not None and log.summary.last > when
 
 
 def _stale(path: str, services: Services, told: str) -> Verdict:
@@ -190,7 +190,7 @@ def _problem(meaning: str, groups: list[Group], log: MailLog, now: datetime, ser
         title=f"{sentence} ({plural(count, 'line')})" + ("" if current else "; this looks over"),
         detail=_span(first, last),
         subject=meaning,
-        evidence=tuple(Evidence(origin(each, log), each.samples[-1], each.last) for each in groups[:3]),
+        evidence=lines(groups, log),
         explained_by=_owners.of_meaning(meaning),
         data={"count": count, "class": meaning, "current": current},
         confidence=Confidence.LIKELY,
@@ -225,26 +225,37 @@ def crashes(log: MailLog, time: LocalTime, services: Services | None) -> Iterato
 
 
 def _crash(name: str, groups: list[Group], log: MailLog, now: datetime, services: Services | None) -> Verdict:
-    worst = min(groups, key=lambda each: ("process.throttled", "dovecot.throttled").count(each.meaning) * -1)
     count = sum(each.count for each in groups)
     current = is_current(groups, log, now, services)
-    owners = tuple(
-        dict.fromkeys(one for each in groups for one in _owners.of_meaning(each.meaning) if one != "logs.crashes")
-    )
-    throttled = worst.meaning.endswith(".throttled")
-    what = "dies as soon as it starts" if throttled else "ended abnormally"
+    owners = dict.fromkeys(one for each in groups for one in _owners.of_meaning(each.meaning) if one != "logs.crashes")
+    throttled = any(each.meaning.endswith(".throttled") for each in groups)
+    words = _last_words(name, log)
+    why = f": {words[0].key[:200]}" if words else f" ({plural(count, 'line')})"
     make = (critical if throttled else warning) if current else notice
     last = max((each.last for each in groups if each.last), default=None)
     first = min((each.first for each in groups if each.first), default=None)
     return make(
-        f"{name} {what} ({plural(count, 'line')})" + ("" if current else "; this looks over"),
+        f"{name} {'dies as soon as it starts' if throttled else 'ended abnormally'}{why}"
+        + ("" if current else "; this looks over"),
         detail=_span(first, last),
         subject=name,
-        evidence=tuple(Evidence(origin(each, log), each.samples[-1], each.last) for each in groups[:3]),
+        evidence=lines([*words, *groups], log),
         explained_by=(*owners, "logs.problems"),
         data={"count": count, "current": current},
         confidence=Confidence.LIKELY,
     )
+
+
+def _last_words(name: str, log: MailLog) -> list[Group]:
+    """What the process, or master(8) of it, said that no known class explains."""
+    return [
+        each
+        for each in log.summary.groups
+        if each.meaning == "other"
+        and not each.over
+        and each.severity == "critical"
+        and (each.daemon == name or name in each.key)
+    ][:2]
 
 
 @check("logs.unclassified", step=Step.LOGS, asks="Does the log warn of anything unknown?", explained_by=())

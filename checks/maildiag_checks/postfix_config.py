@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
-from maildiag.lint.cure import verdict_for
+from maildiag.lint.cure import fix_for_all, verdict_for
 from maildiag.lint.postfix import lint_main, lint_master, unexplained
-from maildiag.model import Evidence, HostRole, Role, Step, Verdict, critical, ok, unknown
+from maildiag.lint.problem import Problem
+from maildiag.model import Evidence, HostRole, Role, Status, Step, Verdict, critical, ok, unknown
 from maildiag.registry import check
 from maildiag.text import plural
 
@@ -24,16 +26,16 @@ def main_cf(postfix_config: PostfixConfig, postfix_process: PostfixProcess | Non
         yield unknown("main.cf could not be read", detail=str(gap))
         return
     problems = lint_main(postfix_config.context)
-    for each in problems:
-        yield verdict_for(MAIN, each, postfix_config.main, postfix_config.master, postfix_process)
-    for line in unexplained(postfix_config.fatal, problems + lint_master(postfix_config.context, server=False)):
+    yield from _verdicts(MAIN, problems, postfix_config, postfix_process)
+    refused = unexplained(postfix_config.fatal, problems + lint_master(postfix_config.context, server=False))
+    for line in refused:
         yield critical(
             f"Postfix refuses its configuration: {line}",
             subject="main.cf",
             detail="Every Postfix program stops with this line as it starts.",
             evidence=(Evidence("postmap -q maildiag static:maildiag", "\n".join(postfix_config.fatal)),),
         )
-    if not any(each.status.failing for each in problems) and not postfix_config.fatal:
+    if not refused and not any(each.status.failing for each in problems):
         told = plural(len(postfix_config.main.entries), "parameter")
         yield ok(f"main.cf is sound: {told}, no fault found", evidence=(Evidence(path, f"{told} set"),))
 
@@ -54,8 +56,20 @@ def master_cf(
         return
     server = role is not None and role.role is Role.MAIL_SERVER
     problems = lint_master(postfix_config.context, server)
-    for each in problems:
-        yield verdict_for(MASTER, each, postfix_config.main, postfix_config.master, postfix_process)
+    yield from _verdicts(MASTER, problems, postfix_config, postfix_process)
     if not any(each.status.failing for each in problems):
         told = plural(len(postfix_config.master.services), "service")
         yield ok(f"master.cf is sound: {told}, no fault found", evidence=(Evidence(path, f"{told} defined"),))
+
+
+def _verdicts(
+    check: str, problems: tuple[Problem, ...], config: PostfixConfig, process: PostfixProcess | None
+) -> Iterator[Verdict]:
+    """The problems as verdicts; where several stop Postfix, the fix for all of them comes first."""
+    other = lint_master(config.context, server=False) if check == MAIN else lint_main(config.context)
+    together = fix_for_all(check, problems + other, config.main, config.master, process)
+    for each in problems:
+        verdict = verdict_for(check, each, config.main, config.master, process)
+        if together and verdict.status is Status.CRITICAL and verdict.fixes:
+            verdict = replace(verdict, fixes=(together, *verdict.fixes))
+        yield verdict

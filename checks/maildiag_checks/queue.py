@@ -482,8 +482,10 @@ def directories(spool: Spool, maildrop: Maildrop | None, services: Services | No
     """A spool that was restored, moved or cleaned by hand has lost owners and modes. Source: postfix-files, postfix(1)."""
     wrong = [each for each in spool.paths if not _right(each)]
     closed = [each for each in spool.paths if isinstance(each.found, Gap) and each.found.reason is not GapReason.ABSENT]
-    for each in wrong:
-        yield _directory(each, services)
+    if len(wrong) > _MANY:
+        yield _whole_spool(wrong, services)
+    else:
+        yield from (_directory(each, services) for each in wrong)
     if spool.foreign:
         yield _foreign(spool, services)
     if maildrop is not None and maildrop.corrupt:
@@ -512,6 +514,7 @@ def _right(each: SpoolPath) -> bool:
     )
 
 
+_MANY = 4  # more wrong paths than this have one cause: a chown -R, a restore
 _NEEDED = ("active", "incoming", "deferred", "defer", "bounce", "maildrop", "private", "public", "hold", "postdrop")
 
 
@@ -525,6 +528,32 @@ def _directory(each: SpoolPath, services: Services | None) -> Verdict:
         subject=wanted.path,
         evidence=(Evidence(f"stat {wanted.path}", _found(each)),),
         fixes=(_mend(each, services),),
+    )
+
+
+def _whole_spool(wrong: list[SpoolPath], services: Services | None) -> Verdict:
+    root = wrong[0].wanted.path.rpartition("/")[0] if wrong[0].wanted.path.count("/") > 3 else wrong[0].wanted.path
+    fixes = [_mend(each, services) for each in wrong]
+    fix = Fix(
+        id="queue.directories/mend-all",
+        title="Give all of them the owner and mode that Postfix expects",
+        commands=tuple(dict.fromkeys(argv for each in fixes for argv in each.commands)),
+        undo=tuple(dict.fromkeys(argv for each in reversed(fixes) for argv in each.undo)),
+        automatic=True,
+        verify=(f"queue.directories@{root}",),
+        changes=tuple(path for each in fixes for path in each.changes),
+        why="`postfix set-permissions` does the same",
+    )
+    return critical(
+        f"{plural(len(wrong), 'path')} below {root} {'has' if len(wrong) == 1 else 'have'} a wrong owner or mode, or are missing",
+        detail="as after a chown -R, or a restore that lost the owners",
+        subject=root,
+        evidence=tuple(
+            Evidence(f"stat {each.wanted.path}", f"{_found(each)}; expected: {_words(each.wanted)}")
+            for each in wrong[:6]
+        ),
+        fixes=(fix,),
+        data={"paths": [each.wanted.path for each in wrong]},
     )
 
 
@@ -591,15 +620,12 @@ def _foreign(spool: Spool, services: Services | None) -> Verdict:
     first = spool.foreign[0]
     owners = ", ".join(sorted({each.owner for each in spool.foreign}))
     listing = "\n".join(f"{each.path} {each.owner}:{each.group} {each.mode:o}" for each in spool.foreign[:5])
-    paths = tuple(each.path for each in spool.foreign[:100])
     fix = Fix(
         id="queue.directories/chown-files",
         title=f"Give the queue files to {spool.owner}",
-        commands=(("chown", spool.owner, *paths),),
-        undo=(("chown", first.owner, *paths),) if len({each.owner for each in spool.foreign}) == 1 else (),
-        automatic=len({each.owner for each in spool.foreign}) == 1,
+        commands=(("chown", "-R", spool.owner, *spool.holding),),
         verify=("queue.directories@files",),
-        why="Postfix cannot open what belongs to another account (after a restore or a copy as root)",
+        why="Postfix moves the files about while it fails on them, so that only whole directories can be given back",
     )
     return critical(
         f"{plural(len(spool.foreign), 'queue file')} {'belongs' if len(spool.foreign) == 1 else 'belong'} to {owners}, not to {spool.owner}",

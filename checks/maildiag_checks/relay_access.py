@@ -150,13 +150,14 @@ def _left_out(
     for wanted in settings.client_networks:
         network = networks.network(wanted)
         if network and not any(_covers(each, network) for each in known):
-            yield _missing_network(config, process, wanted, (), Confidence.CERTAIN)
+            yield _missing_network(config, process, wanted, (), True)
     refused = {client: group for group in _denied(log) for client in group.clients}
     addresses = {client: address for client in refused if (address := _private(client)) is not None}
     for network in sorted({_surrounding(each) for each in addresses.values()}, key=str):
         if not any(_covers(each, network) for each in known):
             inside = [client for client, address in addresses.items() if address in network]
-            yield _missing_network(config, process, str(network), tuple((each, refused[each]) for each in inside))
+            near = any(_private(address) in network for address in config.addresses if _private(address))
+            yield _missing_network(config, process, str(network), tuple((each, refused[each]) for each in inside), near)
 
 
 def _denied(log: MailLog | None) -> Iterator[ReasonGroup]:
@@ -164,7 +165,7 @@ def _denied(log: MailLog | None) -> Iterator[ReasonGroup]:
         yield from (
             each
             for each in log.summary.reasons
-            if each.status == "reject" and each.reason.meaning == "relay.denied" and not each.over
+            if each.status == "rejected" and each.reason.meaning == "relay.denied" and not each.over
         )
 
 
@@ -194,12 +195,13 @@ def _missing_network(
     process: PostfixProcess | None,
     network: str,
     refused: tuple[tuple[str, ReasonGroup], ...],
-    confidence: Confidence = Confidence.LIKELY,
+    near: bool,
 ) -> Verdict:
+    """`near`: the settings name the network, or this host stands in it itself, so that its clients are surely own ones."""
     value = " ".join((*words(config.get("mynetworks")), network))
     clients = [client for client, _ in refused]
     lines = tuple(Evidence("mail log", group.samples[-1]) for _, group in refused[:2])
-    return critical(
+    return (critical if near else warning)(
         f"mynetworks does not hold {network}: {', '.join(clients) or 'clients there'} may not relay through this host",
         subject="mynetworks",
         detail=f"{plural(len(clients), 'client')} of an internal network {'was' if len(clients) == 1 else 'were'} refused: Relay access denied."
@@ -207,7 +209,7 @@ def _missing_network(
         else "The settings of maildiag name it as a network of own clients.",
         data={"network": network, "clients": list(clients)},
         evidence=(*shown(config, "mynetworks"), *lines),
-        confidence=confidence,
+        confidence=Confidence.LIKELY if refused else Confidence.CERTAIN,
         fixes=(
             setting(
                 ID, "admit", f"Add {network} to mynetworks, if these are own hosts", config, process, ("mynetworks", value),

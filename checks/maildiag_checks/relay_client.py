@@ -26,7 +26,6 @@ from maildiag.model import (
     notice,
     ok,
     skipped,
-    warning,
 )
 from maildiag.probes import DnsAnswer, DnsStatus
 from maildiag.registry import BOTH, check
@@ -73,7 +72,7 @@ def _without(config: PostfixConfig, client: bool) -> Iterator[Verdict]:
     if not client:
         yield skipped("No relayhost is set: this host delivers to other domains itself")
         return
-    yield warning(
+    yield notice(
         "No relayhost is set, though this host only sends: its mail goes straight to the Internet",
         subject="relayhost",
         detail="An application server without a relay is refused by many (no reverse name, blocked port 25).",
@@ -113,7 +112,10 @@ def _syntax(config: PostfixConfig, process: PostfixProcess | None, relayhost: st
 
 def _better(hop: str) -> str | None:
     """None where the hop is well written, "" where it is not and cannot be mended."""
-    if re.fullmatch(r"\[[^\[\]\s:/]+\](:[\w-]+)?|\[(ipv6:|IPv6:)?[0-9a-fA-F:.]+\](:[\w-]+)?|[\w.-]+(:[\w-]+)?", hop):
+    if re.fullmatch(
+        r"\[[^\[\]\s:/]+\](:[\w-]+)?|\[(ipv6:|IPv6:)?[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*\](:[\w-]+)?|[\w.-]+(:[\w-]+)?",
+        hop,
+    ):
         return (
             ""
             if hop.rpartition(":")[2].isdigit()

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 
 from maildiag.dialogue_text import evidence, means
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import Level, Relay, RelayTalk
 from maildiag.model import Evidence, Fix, Gap, Step, Verdict, critical, notice, ok, skipped, unknown, warning
 from maildiag.probes import CommandResult, Connect, Exchange, Tls, Transcript
 from maildiag.registry import BOTH, check
-from maildiag.text import first_line
+from maildiag.text import first_line, plural
 
 _LOOK_UP = ("dns.relayhost", "dns.resolver", "connectivity.relay-settings", "services.main-cf")
 _NO_WAY = (
@@ -21,6 +22,22 @@ _NO_WAY = (
     "dns.hosts-file",
     "connectivity.relay-settings",
 )
+_REFUSALS = {
+    "relay.denied": "it does not relay for this host",
+    "access.denied": "it does not accept this host",
+    "auth.required": "it wants a login",
+    "auth.rejected": "it does not accept our user and password",
+    "auth.temporary": "it cannot check logins at present",
+    "helo.rejected": "it does not accept the name that we say in HELO",
+    "client.no-ptr": "our address has no proper name in the DNS",
+    "sender.not-owned": "the login may not use this sender address",
+    "sender.rejected": "it does not accept the sender's address",
+    "rate-limited": "we send too much or too fast",
+    "dnsbl.blocked": "our address is on a block list",
+    "disk.full": "its disk is full",
+    "lookup.temporary": "a look-up of its own fails",
+    "filter.unavailable": "its filter does not answer",
+}
 _OTHER_SIDE = "The fault is on the other side of the hop: nothing on this host, and no restart of it, cures it."
 
 
@@ -31,7 +48,7 @@ _OTHER_SIDE = "The fault is on the other side of the hop: nothing on this host, 
     roles=BOTH,
     explained_by=tuple(dict.fromkeys((*_NO_WAY, *_LOOK_UP, "firewall.inbound", "authentication.relay-password"))),
 )
-def relayhost(relay: Relay, postfix: Postfix) -> Iterator[Verdict]:
+def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None) -> Iterator[Verdict]:
     """A dialogue with each address that Postfix would try. Source: postconf(5) relayhost, smtp(8), RFC 5321."""
     if relay.hop is None:
         yield skipped("No relayhost is set: mail goes to its destinations directly")
@@ -56,8 +73,35 @@ def relayhost(relay: Relay, postfix: Postfix) -> Iterator[Verdict]:
             evidence=bad[0].evidence,
             explained_by=bad[0].explained_by,
         )
-    else:
+    elif bad:
         yield max(verdicts, key=lambda each: each.status.weight)
+    else:
+        yield (_refused_mail(relay, log) if log else None) or max(verdicts, key=lambda each: each.status.weight)
+
+
+def _refused_mail(relay: Relay, log: MailLog) -> Verdict | None:
+    """What the relay said of our mail, where no message got through since: it greets everybody, and then refuses."""
+    assert relay.hop is not None
+    success = log.summary.last_success
+    places = {relay.hop.host, *relay.names, *relay.addresses}
+    for group in log.summary.reasons:
+        ours = any(place in client for client in group.clients for place in places)
+        over = success is not None and group.last is not None and success >= group.last
+        if group.status not in ("deferred", "bounced") or group.reason.meaning not in _REFUSALS or not ours or over:
+            continue
+        title = f"The relay {relay.hop.text} refuses our mail: {_REFUSALS[group.reason.meaning]}"
+        shown = (Evidence(log.source, "\n".join(group.samples[-2:])),)
+        lost = " It was bounced: these messages are lost." if group.status == "bounced" else ""
+        return critical(
+            title,
+            detail=f"{plural(group.count, 'delivery', 'deliveries')} {group.status}.{lost} {_OTHER_SIDE}",
+            subject=relay.hop.text,
+            data={"reason": group.reason.meaning, "count": group.count},
+            evidence=shown,
+            fixes=(_ask(relay, title, shown),),
+            explained_by=("authentication.relay-password", "dns.own-name", "connectivity.relay-settings"),
+        )
+    return None
 
 
 def _judge(talk: RelayTalk, relay: Relay, postfix: Postfix) -> Verdict:
@@ -249,7 +293,7 @@ def _authentication(
         subject=relay.hop.text,
         evidence=(Evidence("postconf -x", f"{name} = {postfix.get(name)}"), *shown),
         fixes=(fix,) if secure else (),
-        explained_by=(),
+        explained_by=("authentication.relay-password",),
     )
 
 

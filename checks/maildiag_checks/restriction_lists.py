@@ -366,6 +366,7 @@ def _tls(config: PostfixConfig, process: PostfixProcess | None, server: bool) ->
                     ("smtpd_tls_security_level", "may"),
                 ),
             ),
+            explained_by=("connectivity.certificate", "services.main-cf"),
         )
     elif level == "encrypt" and server:
         port25 = config.master.service("smtp", "inet")

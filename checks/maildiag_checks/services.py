@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.mail_log import MailLog
@@ -24,6 +25,7 @@ from maildiag.model import (
     warning,
 )
 from maildiag.registry import BOTH, SERVER, check
+from maildiag_checks._current import lines
 from maildiag_checks._story import Story, story
 
 TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
@@ -167,7 +169,6 @@ def _state(unit: Unit) -> str:
 def _down(services: Services, daemon: Daemon, log: MailLog | None, roots: tuple[str, ...]) -> Verdict:
     unit, title = daemon.unit, TITLES[daemon.name]
     told = story(log.summary if log else None, daemon.name, unit.inactive_since if unit else None)
-    source = log.source if log else ""
     masked = _masked(daemon)
     if masked is not None:
         return critical(
@@ -182,7 +183,7 @@ def _down(services: Services, daemon: Daemon, log: MailLog | None, roots: tuple[
     if unit is not None and _told_to_stop(unit, told):
         when = unit.inactive_since or told.stopped
         return critical(
-            f"{title} is stopped: {_who_stopped(unit)}" + (f" at {when:%Y-%m-%d %H:%M:%S} UTC" if when else ""),
+            f"{title} is stopped: {_who_stopped(unit, when)}",
             subject=daemon.name,
             evidence=_shown(daemon),
             fixes=(_start(services, daemon),),
@@ -193,7 +194,7 @@ def _down(services: Services, daemon: Daemon, log: MailLog | None, roots: tuple[
         f"{title} is not running: {_why(unit, told)}",
         detail=_hint(unit, told, title),
         subject=daemon.name,
-        evidence=(*told.evidence(source), *_shown(daemon)),
+        evidence=(*(lines(told.complaints, log) if log else ()), *_shown(daemon)),
         fixes=(_start(services, daemon),),
         explained_by=told.owners(roots),
         data={"state": unit.result if unit else "down"},
@@ -209,10 +210,11 @@ def _told_to_stop(unit: Unit, told: Story) -> bool:
     return unit.active == "inactive" and unit.result == "success" and told.first is None
 
 
-def _who_stopped(unit: Unit) -> str:
-    if unit.inactive_since is None and unit.active_since is None:
-        return "it was not started since the host booted" + ("" if unit.starts_at_boot else ", and is disabled")
-    return "systemd was told to stop it"
+def _who_stopped(unit: Unit, when: datetime | None) -> str:
+    disabled = "" if unit.starts_at_boot else ", and it is disabled"
+    if when is None:
+        return f"it was not started since the host booted{disabled}"
+    return f"it was told to stop at {when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC{disabled}"
 
 
 def _why(unit: Unit | None, told: Story) -> str:
@@ -227,6 +229,8 @@ def _why(unit: Unit | None, told: Story) -> str:
             return "it was killed because memory ran out"
         case "exit-code" if unit.exit_code:
             return f"it ended with exit status {unit.exit_status}"
+        case "exit-code" if any(each.meaning == "start.not-running" for each in told.complaints):
+            return "its processes vanished (killed), and the stop command found nothing to stop"
         case "exit-code":
             return "its start or stop command failed"
         case "start-limit-hit":

@@ -154,7 +154,7 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
             subject=subject,
             data={"error": transcript.error},
             evidence=shown,
-            explained_by=(*(_NO_GREETING if closed else _SLOW_GREETING), "logs.problems"),
+            explained_by=(*(_NO_GREETING if closed else _SLOW_GREETING), "logs.crashes@smtpd", "logs.problems"),
         )
     if banner.code != "220":
         return critical(

@@ -188,8 +188,10 @@ class Fixing:
 
     def _apply(self, chosen: Cure, consent: Consent) -> Outcome:
         ran: list[Ran] = []
+        undoing = False
         for event in apply(chosen, self._shop, consent):
-            if isinstance(event, events.Finished):
+            undoing = undoing or isinstance(event, events.Undoing)
+            if isinstance(event, events.Finished) and not undoing:
                 ran.append(event.ran)
             if isinstance(event, events.Done):
                 outcome = event.outcome

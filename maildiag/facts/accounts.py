@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.model import Gap, Missing
 from maildiag.probes import CommandResult, command
 from maildiag.registry import gatherer

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.mail_log import MailLog
 from maildiag.model import Gap

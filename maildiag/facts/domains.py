@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.lint.context import words
 from maildiag.lint.tables import tables_in

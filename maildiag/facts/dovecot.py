@@ -10,10 +10,10 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from maildiag.asking import Ask
 from maildiag.dovecot.refusal import Refusal, parse_refusal
 from maildiag.dovecot.syntax import Include, Place, parse
 from maildiag.dovecot.tree import Builder, Section, Setting, Tree, tree_of
-from maildiag.engine import Ask
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, ListDirectory, ReadFile, command
 from maildiag.registry import gatherer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.probes import Process, Processes
 from maildiag.registry import gatherer
 

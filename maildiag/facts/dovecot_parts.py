@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from maildiag.asking import Ask
 from maildiag.dovecot.tree import Setting
-from maildiag.engine import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.model import Gap, GapReason

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import parse_next_hop
 from maildiag.facts.sockets import MasterLine, parse_master
@@ -86,8 +86,9 @@ def _milters(postfix: Postfix, table: list[MasterLine]) -> Iterator[Helper]:
     settings = [(name, postfix.get(name)) for name in ("smtpd_milters", "non_smtpd_milters")]
     settings += [(f"{line.name}: smtpd_milters", line.options.get("smtpd_milters", "")) for line in table]
     for name, value in settings:
+        program = "cleanup" if name.startswith("non_") else "smtpd"
         for text, action in split_milters(value):
-            place = endpoint(text, postfix)
+            place = endpoint(text, postfix, chrooted(program, table))
             if place:
                 yield Helper(Kind.MILTER, name, text, *place, action or default)
 
@@ -110,7 +111,7 @@ def _policies(postfix: Postfix, table: list[MasterLine]) -> Iterator[Helper]:
     for name, value in sources:
         for inside, plain in re.findall(r"check_policy_service[,\s]+(?:\{([^}]*)\}|([^\s,]+))", value):
             text = (re.split(r"[,\s]+", inside.strip())[0]) if inside else plain
-            place = endpoint(text, postfix)
+            place = endpoint(text, postfix, chrooted("smtpd", table))
             if place and not _spawned(text, table):
                 yield Helper(Kind.POLICY, name, text, *place, default)
 
@@ -139,11 +140,20 @@ def _content(postfix: Postfix, table: list[MasterLine]) -> Iterator[Helper]:
             yield Helper(Kind.CONTENT, f"{name}: smtpd_proxy_filter", value, place.host, place.port)
 
 
-def endpoint(text: str, postfix: Postfix) -> tuple[str, int] | None:
-    """`inet:host:port`, `unix:path`, `local:path` as a path (below the queue directory) or host and port; None for others."""
+def chrooted(program: str, table: list[MasterLine]) -> bool:
+    """True where a service that runs this program is chrooted (master(5); `-` means no since Postfix 3.0)."""
+    return any(line.program == program and line.chroot == "y" for line in table)
+
+
+def endpoint(text: str, postfix: Postfix, in_chroot: bool = False) -> tuple[str, int] | None:
+    """`inet:host:port`, `unix:path`, `local:path` as a path or host and port; None for others.
+
+    A relative path lies below the queue directory; for a chrooted program an absolute one does too (MILTER_README).
+    """
     kind, _, rest = text.partition(":")
     if kind in ("unix", "local"):
-        return (rest if rest.startswith("/") else f"{postfix.get('queue_directory')}/{rest}"), 0
+        below = in_chroot or not rest.startswith("/")
+        return (f"{postfix.get('queue_directory', '/var/spool/postfix')}/{rest.lstrip('/')}" if below else rest), 0
     if kind != "inet":
         return None
     if "@" in rest:

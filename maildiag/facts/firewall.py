@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.firewall import iptables, nft
 from maildiag.firewall.rules import Chain, Ruleset
 from maildiag.model import Gap, GapReason, Missing
@@ -75,7 +75,7 @@ class Firewall:
         """The zone that the running rules give an interface: `iifname "eth0" goto filter_IN_public`."""
         for chain in self.rules.chains:
             for rule in chain.rules:
-                place = re.fullmatch(r"(?:filter_)?IN_(.+)", rule.target)
+                place = re.fullmatch(r"(?:filter_)?IN_(?!policy_)(.+)", rule.target)
                 if place and any(value in (interface, "*") for test in rule.tests for value in test.values):
                     return place[1]
         return self.default_zone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.firewall import Firewall
 from maildiag.facts.mail_log import MailLog

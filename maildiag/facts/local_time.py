@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.probes import FileInfo, FileText, Identity, ReadFile, Stat
 from maildiag.registry import gatherer
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason
-from maildiag.probes import FileInfo, FileKind, Stat
+from maildiag.probes import Directory, FileInfo, FileKind, FileText, ListDirectory, ReadFile, Stat
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
 
@@ -21,7 +21,9 @@ JOURNALS = ("/var/log/journal", "/run/log/journal")
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """A file that should or could hold mail log lines; `why` tells who names it, `found` what is there."""
+    """A file that should or could hold mail log lines; `why` tells who names it, `daemon` who writes it (`postfix`,
+    `dovecot`, `rsyslog`, or nothing where it is not known), `found` what is there.
+    """
 
     path: str
     why: str
@@ -57,16 +59,21 @@ class LogSources:
 
     def files(self) -> tuple[LogFile, ...]:
         """The files to read: the configured ones, and the distribution's unless all of mail is logged elsewhere."""
-        there = [each for each in self.configured if each.there]
-        if not any(each.daemon in ("postfix", "") for each in there):
-            there += [each for each in self.usual if each.there][:1]
-        return tuple(there)
+        named = [each for each in self.configured if each.there and each.daemon != "rsyslog"]
+        if not any(each.daemon in ("postfix", "") for each in named):
+            named += [each for each in (*self.by_rsyslog(), *self.usual) if each.there][:1]
+        return tuple(named)
+
+    def by_rsyslog(self) -> tuple[LogFile, ...]:
+        """The files to which rsyslog's configuration sends mail."""
+        return tuple(each for each in self.configured if each.daemon == "rsyslog")
 
 
 @gatherer
 def log_sources(ask: Ask, settings: Settings, postfix: Postfix | None, dovecot: Dovecot | None) -> LogSources:
     """Look which of the possible places exist."""
-    wanted = tuple(dict.fromkeys(configured_files(settings, postfix, dovecot)))
+    rules = _rsyslog(ask)
+    wanted = tuple(dict.fromkeys((*configured_files(settings, postfix, dovecot), *rules)))
     looked = ask.all([Stat(path) for path in (*(path for path, _, _ in wanted), *USUAL, *JOURNALS)])
     files, journals = looked[: -len(JOURNALS)], looked[-len(JOURNALS) :]
     return LogSources(
@@ -76,6 +83,26 @@ def log_sources(ask: Ask, settings: Settings, postfix: Postfix | None, dovecot: 
         ),
         next((path for path, found in zip(JOURNALS, journals, strict=True) if isinstance(found, FileInfo)), ""),
     )
+
+
+def _rsyslog(ask: Ask) -> tuple[tuple[str, str, str], ...]:
+    """Where rsyslog is told to write mail, in the order of its files."""
+    listed = ask.maybe(ListDirectory("/etc/rsyslog.d"))
+    own = [each.path for each in listed.entries if each.path.endswith(".conf")] if isinstance(listed, Directory) else []
+    files = [*own, "/etc/rsyslog.conf"]
+    read = ask.all([ReadFile(path) for path in files])
+    return tuple(
+        (target, f"mail in {path}", "rsyslog")
+        for path, got in zip(files, read, strict=True)
+        if isinstance(got, FileText)
+        for target in rsyslog_targets(got.text)
+    )
+
+
+def rsyslog_targets(text: str) -> tuple[str, ...]:
+    """The files that take everything of the mail facility; `mail.err` and the like take a part (rsyslog.conf(5))."""
+    rules = re.findall(r"^[ \t]*(\S+)[ \t]+-?(/\S+)[ \t]*$", text, re.MULTILINE)
+    return tuple(path for selector, path in rules if re.search(r"(?:^|[;,])mail(?:,\w+)*\.\*", selector))
 
 
 def configured_files(

@@ -11,18 +11,21 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import itemgetter
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogFile, LogSources
 from maildiag.facts.services import MAIL_UNITS, Services
 from maildiag.logs.lines import parse_line
 from maildiag.logs.summary import LogSummary, summarise
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import Command, CommandResult, FileText, ReadFile
+from maildiag.probes import Command, CommandResult, FileText, ReadFile, command
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
 
 MOST_BYTES = 6 * 1024 * 1024
+MOST_LINES = 30000  # of the journal, the latest ones
+_LATE = timedelta(seconds=60)
+LATEST = command("journalctl", "--quiet", "--no-pager", "--lines=1", "--output=short-iso-precise", "SYSLOG_FACILITY=2")
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 JOURNAL = "journal"
 _TOOL = re.compile(r"\bpost(?:queue|map|alias|conf|cat)\[\d+\]: ")
@@ -45,8 +48,8 @@ class ReadSource:
 class MailLog:
     """The window of the mail log from `since` on; `source` names where mail itself is logged.
 
-    `complete` is False where the window was cut at a number of bytes. Commands that show the same lines to a person
-    stand in `shown_by`.
+    `complete` is False where the window was cut. `stale` are log files that lack what the journal has; then the journal
+    was read instead. `shown_by` is the command that shows the same lines to a person.
     """
 
     source: str
@@ -55,15 +58,17 @@ class MailLog:
     sources: tuple[ReadSource, ...]
     complete: bool = True
     shown_by: str = ""
+    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """The raw lines of one source."""
+    """The raw lines of one source; `moved` where the rotated file goes on being written to instead of this one."""
 
     name: str
     lines: Sequence[str]
     cut: bool = False
+    moved: bool = False
 
 
 @gatherer
@@ -75,14 +80,28 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
     since = time.now - timedelta(hours=settings.thresholds.log_window_hours)
     read = [_file(ask, each, since) for each in places.files()]
     texts = [each for each in read if isinstance(each, _Text)]
-    by_mail = _main_texts(texts, places)
-    told = ask.maybe(journal_query(since, _units(services), mail=not by_mail))
-    journal = _journal(told)
-    if isinstance(journal, _Text) and not by_mail:
-        by_mail = [journal] if journal.lines else []
+    main = _main_texts(texts, places)
+    latest = _latest_in_journal(ask, time.now) if main else None
+    stale = tuple(each.name for each in main if latest is not None and _behind(each, latest, time.now))
+    by_mail = [each for each in main if each.name not in stale]
+    journal = _journal(ask.maybe(journal_query(since, _units(services), mail=not by_mail)))
     if not texts and isinstance(journal, Gap):
         raise Missing(_why_not(places, journal))
-    return _together(time, since, texts, journal, read, places)
+    source = by_mail[0].name if by_mail or isinstance(journal, Gap) else JOURNAL
+    return _together(time, since, [each for each in texts if each.name not in stale], journal, read, source, stale)
+
+
+def _latest_in_journal(ask: Ask, now: datetime) -> datetime | None:
+    """When the journal got its latest line of the mail facility; None where it has none or is closed to us."""
+    told = ask.maybe(LATEST)
+    lines = told.stdout.splitlines() if isinstance(told, CommandResult) else []
+    when = line_time(lines[-1], now) if lines else _OLDEST
+    return None if when == _OLDEST else when
+
+
+def _behind(text: _Text, latest: datetime, now: datetime) -> bool:
+    """True for a file that lacks what the journal has: nobody writes to it any more."""
+    return text.moved or latest - line_time(text.lines[-1], now) > _LATE
 
 
 def _main_texts(texts: Sequence[_Text], places: LogSources) -> list[_Text]:
@@ -109,11 +128,11 @@ def journal_query(since: datetime, units: Sequence[str], mail: bool) -> Command:
         matches += ["+", "_TRANSPORT=stdout", f"_SYSTEMD_UNIT={unit}"]
     if mail:
         matches += ["+", "SYSLOG_FACILITY=2"]
-    start = f"--since=@{int(since.timestamp())}"
+    window = (f"--lines={MOST_LINES}", f"--since=@{int(since.timestamp())}")
     return Command(
-        ("journalctl", "--quiet", "--no-pager", "--output=short-iso-precise", start, *matches),
+        ("journalctl", "--quiet", "--no-pager", "--output=short-iso-precise", *window, *matches),
         timeout=10.0,
-        most=MOST_BYTES,
+        most=2 * MOST_BYTES,
     )
 
 
@@ -122,12 +141,13 @@ def _file(ask: Ask, file: LogFile, since: datetime) -> _Text | ReadSource:
     got = ask.maybe(ReadFile(file.path, most=MOST_BYTES, tail=True))
     if isinstance(got, Gap):
         return ReadSource(file.path, gap=got)
-    lines, cut = got.text.splitlines(), got.truncated
+    lines, cut, moved = got.text.splitlines(), got.truncated, False
     if not cut:
         before = ask.maybe(ReadFile(f"{file.path}.1", most=MOST_BYTES, tail=True))
         if isinstance(before, FileText) and before.modified >= since:
             lines, cut = [*before.text.splitlines(), *lines], before.truncated
-    return _Text(file.path, lines, cut)
+            moved = before.modified > got.modified
+    return _Text(file.path, lines, cut, moved)
 
 
 def _journal(told: CommandResult | Gap) -> _Text | Gap:
@@ -158,15 +178,14 @@ def _together(
     texts: Sequence[_Text],
     journal: _Text | Gap,
     read: Sequence[_Text | ReadSource],
-    places: LogSources,
+    source: str,
+    stale: tuple[str, ...],
 ) -> MailLog:
     when = partial(line_time, now=time.now)
     parts = [*texts, *([journal] if isinstance(journal, _Text) else [])]
     lines: Sequence[str] = ()
     for each in parts:
         lines = interleave(lines, each.lines, time.now)
-    main = _main_texts(texts, places)
-    source = main[0].name if main else JOURNAL if isinstance(journal, _Text) else texts[0].name
     told = [_told(each, when) for each in parts]
     told += [each for each in read if isinstance(each, ReadSource)]
     told += [ReadSource(JOURNAL, gap=journal)] if isinstance(journal, Gap) else []
@@ -177,6 +196,7 @@ def _together(
         sources=tuple(told),
         complete=not any(each.cut and not _reaches(each, since, time.now) for each in parts),
         shown_by=shown_by(source, since),
+        stale=stale,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from maildiag.access import READ, SEARCH, WRITE, allows
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_users import MailUser, MailUsers

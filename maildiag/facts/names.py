@@ -6,7 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import parse_hosts
 from maildiag.facts.sockets import Sockets, parse_master

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.dovecot import Database, DovecotConfig
 from maildiag.model import Gap, GapReason
 from maildiag.probes import CommandResult, Directory, FileInfo, FileText, ListDirectory, ReadFile, Stat, command

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
-from maildiag.lint.context import Context
+from maildiag.lint.context import Context, words
 from maildiag.lint.main_cf import MainCf, parse_main_cf
 from maildiag.lint.master_cf import MasterCf, parse_master_cf
+from maildiag.lint.references import may_be_file
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import (
     CommandResult,
@@ -20,6 +21,7 @@ from maildiag.probes import (
     Interfaces,
     ListDirectory,
     ReadFile,
+    Stat,
     command,
 )
 from maildiag.registry import gatherer
@@ -50,6 +52,7 @@ class PostfixConfig:
     master_changed: datetime | None = None
     gaps: tuple[Gap, ...] = ()
     files: tuple[str, ...] = ()
+    absent: frozenset[str] = frozenset()
     hosts: Mapping[str, bool] = field(default_factory=dict)
 
     @property
@@ -64,6 +67,7 @@ class PostfixConfig:
             table_types=self.table_types,
             daemons=self.daemons,
             addresses=self.addresses,
+            absent=self.absent,
             unresolved=frozenset(name for name, known in self.hosts.items() if not known),
         )
 
@@ -100,6 +104,7 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
         master_changed=master.modified if isinstance(master, FileText) else None,
         gaps=tuple(each for each in (main, master) if isinstance(each, Gap)),
         files=tuple(sorted(_names(ask.maybe(ListDirectory(directory))))),
+        absent=_absent(ask, parsed, settings),
         hosts=_interface_names(ask, parsed, settings),
     )
 
@@ -150,3 +155,17 @@ def _interface_names(ask: Ask, main: MainCf, settings: Mapping[str, str]) -> dic
         for name, answer in zip(names, answers, strict=True)
         if isinstance(answer, CommandResult)
     }
+
+
+def _absent(ask: Ask, main: MainCf, settings: Mapping[str, str]) -> frozenset[str]:
+    """The files that stand for a value or a list (`myorigin = /etc/mailname`) and that are not there."""
+    entries = [each for each in main.entries if may_be_file(each.name)]
+    values = [word for each in entries for word in words(settings.get(each.name, each.value))]
+    paths = list(dict.fromkeys(word.lstrip("!") for word in values if word.lstrip("!").startswith("/")))
+    answers = ask.all([Stat(path) for path in paths])
+    gone = (
+        path
+        for path, answer in zip(paths, answers, strict=True)
+        if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
+    )
+    return frozenset(gone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.model import Gap
 from maildiag.probes import FileInfo, Listener, Listeners, Process, Processes, Stat
 from maildiag.registry import gatherer
@@ -15,8 +15,8 @@ from maildiag.registry import gatherer
 class PostfixProcess:
     """`known` is false where the processes could not be seen; `systemd`: the host is run by systemd.
 
-    `loaded` is when master last read its files: a reload ends qmgr and starts it anew, so qmgr's start tells (master(8)). `listeners` are the sockets that master holds, as far
-    as they may be seen.
+    `loaded` is when master last read its files: a reload ends qmgr and starts it anew, so qmgr's start tells (master(8)). `listeners` are the sockets that master holds and its
+    daemons share, as far as they may be seen.
     """
 
     known: bool
@@ -69,5 +69,6 @@ def find_master(processes: tuple[Process, ...], systemd: bool, sockets: tuple[Li
         return PostfixProcess(True, systemd)
     master = max(masters, key=lambda each: each.started)
     queue = [each.started for each in processes if each.parent == master.pid and each.name == "qmgr"]
-    own = tuple(each for each in sockets if each.pid == master.pid)
+    family = {master.pid, *(each.pid for each in processes if each.parent == master.pid)}
+    own = tuple(each for each in sockets if each.pid in family)
     return PostfixProcess(True, systemd, master, max(queue, default=master.started), own)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason, Missing

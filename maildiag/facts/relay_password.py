@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.relay import Relay
 from maildiag.lint.lines import logical_lines

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.mail_users import MailUsers
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason, Missing

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.processes import ProcessTable
 from maildiag.model import Gap, GapReason, Missing
@@ -231,9 +231,9 @@ def _postfix_unit(front: Unit | None, instance: Unit | None) -> Unit | None:
     """
     if front is None or instance is None or not instance.exists:
         return front
-    if front.exists and not front.masked and front.type != "oneshot":
-        return front
-    return instance
+    if front.masked:
+        return instance if instance.file_state.startswith("enabled") or instance.active_since else front
+    return instance if front.type == "oneshot" or not front.exists else front
 
 
 def _main(unit: Unit | None, table: ProcessTable, candidates: tuple[Process, ...]) -> Process | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.sockets import Owner, Port, Sockets, is_any, is_loopback
 from maildiag.model import Gap, HostRole, Role

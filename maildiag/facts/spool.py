@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap
 from maildiag.probes import Directory, FileInfo, FileKind, ListDirectory, Stat
@@ -36,12 +36,15 @@ class SpoolPath:
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """Every path, and queue files (or directories among them) that do not belong to Postfix's account."""
+    """Every path, and queue files (or directories among them) that do not belong to Postfix's account `owner`; `holding` are
+    the directories in which all must be its own.
+    """
 
     paths: tuple[SpoolPath, ...]
     foreign: tuple[FileInfo, ...]
     owner: str
     searched: bool
+    holding: tuple[str, ...] = ()
 
 
 # Postfix's own list, postfix-files, for all releases from 2.2: name, owner, group, mode. Distributions add bits that do no
@@ -82,6 +85,7 @@ def spool(ask: Ask, postfix: Postfix) -> Spool:
         tuple(each for each in seen if each.owner != owner),
         owner,
         any(isinstance(each, Directory) for each in lists),
+        tuple(f"{root}/{name}" for name, each in zip(_HOLDING, lists, strict=True) if isinstance(each, Directory)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.lint.tables import BUILT, REMOTE, TEXTS, TableUse, table_uses, users_of
 from maildiag.model import Gap, GapReason

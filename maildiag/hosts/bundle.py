@@ -94,6 +94,17 @@ def write(path: Path, kept: dict[Probe[Any], Reading[Any] | Gap], recorded: date
         raise
 
 
+def read(path: Path) -> dict[Probe[Any], Reading[Any] | Gap]:
+    """Every question of a bundle of this version with its answer. Raises BundleError, or OSError."""
+    with _open(path) as file:
+        lines = _lines(file)
+        _header(next(lines, None), path)
+        try:
+            return {decode(line["ask"]): decode(line["got"]) for line in lines}
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{path} was recorded by another version: {error}") from error
+
+
 def _open(path: Path) -> IO[str]:
     found = [path / name for name in EVIDENCE if (path / name).is_file()] if path.is_dir() else [path]
     if not found:

@@ -72,13 +72,13 @@ def list_directory(probe: ListDirectory) -> Directory:
 
 
 def disk_space(probe: DiskSpace) -> FileSystem:
-    """The file system that holds the path (statvfs(3), /proc/self/mounts)."""
+    """The file system that holds the path (statvfs(3), proc(5))."""
     space = os.statvfs(probe.path)
     mount, kind, options = _mount(Path(probe.path).resolve())
     return FileSystem(
         mount,
         kind,
-        "ro" in options or bool(space.f_flag & os.ST_RDONLY),
+        "ro" in options,
         space.f_blocks * space.f_frsize,
         space.f_bavail * space.f_frsize,
         space.f_files,
@@ -86,9 +86,17 @@ def disk_space(probe: DiskSpace) -> FileSystem:
     )
 
 
+def _mounts() -> str:
+    """The host's mounts as init sees them: a hardened unit of systemd sees its own, of which most are read-only."""
+    for process in ("1", "self"):
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{process}/mounts").read_text(errors="surrogateescape")
+    return ""
+
+
 def _mount(path: Path) -> tuple[str, str, list[str]]:
     best = ("/", "", [""])
-    for line in Path("/proc/self/mounts").read_text(errors="surrogateescape").splitlines():
+    for line in _mounts().splitlines():
         _, mount, kind, options, *_ = line.split(" ")
         mount = mount.replace("\\040", " ")
         if path.is_relative_to(mount) and len(mount) >= len(best[0]):

@@ -8,13 +8,14 @@ from collections.abc import Callable, Container
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from maildiag.hosts import commands, dialogues, files, names, system
+from maildiag.hosts import commands, dialogues, files, names, past, system
 from maildiag.model import Gap, GapReason, Missing, Reading
 from maildiag.probes import (
     Command,
     Dialogue,
     DiskSpace,
     DnsLookup,
+    EarlierRuns,
     Interfaces,
     ListDirectory,
     Listeners,
@@ -42,6 +43,7 @@ _ANSWERS: dict[type[Probe[Any]], Callable[[Any], Any]] = {
     DnsLookup: names.lookup,
     Dialogue: dialogues.hold,
     TryConnect: dialogues.try_connect,
+    EarlierRuns: past.earlier_runs,
 }
 
 

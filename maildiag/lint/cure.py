@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from maildiag import edits
 from maildiag.facts.postfix_process import PostfixProcess
@@ -99,12 +100,33 @@ def fix_for(
     )
 
 
-def _backwards(repair: tuple[Edit, ...]) -> tuple[Edit, ...]:
-    """Edits by line number from the bottom up, so that none moves the lines of the next."""
-    by_line = [each for each in repair if isinstance(each, ReplaceLine | RemoveLine | CommentLine | InsertLine)]
-    if len(by_line) != len(repair):
-        return repair
-    return tuple(sorted(by_line, key=lambda each: -each.number))
+def fix_for_all(
+    check: str,
+    problems: tuple[Problem, ...],
+    main: MainCf,
+    master: MasterCf,
+    process: PostfixProcess | None,
+) -> Fix | None:
+    """One fix for several faults that each keep Postfix from starting: mended one by one, none would pass the guard."""
+    fatal = [each for each in problems if each.status is Status.CRITICAL and each.repairs]
+    if len(fatal) < 2:
+        return None
+    repairs = [each.repairs[0] for each in fatal]
+    together = Repair(
+        f"Mend all {len(fatal)} faults that stop Postfix: " + "; ".join(each.title for each in repairs),
+        tuple(edit for each in repairs for edit in each.edits),
+        certain=all(each.certain for each in repairs),
+        restart=any(each.restart for each in repairs),
+        why="Each alone would leave a configuration that Postfix refuses.",
+    )
+    return replace(fix_for(check, "all", together, main, master, process), verify=(check,))
+
+
+def _backwards(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+    """Edits by line number first, from the bottom up, so that no edit moves the lines of another."""
+    by_line = [each for each in edits if isinstance(each, ReplaceLine | RemoveLine | CommentLine | InsertLine)]
+    others = [each for each in edits if not isinstance(each, ReplaceLine | RemoveLine | CommentLine | InsertLine)]
+    return (*sorted(by_line, key=lambda each: -each.number), *others)
 
 
 def verdict_for(

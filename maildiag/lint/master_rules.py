@@ -27,7 +27,7 @@ from maildiag.lint.values import Form, complaint, form_of, meant, wrong_words
 from maildiag.model import Confidence, Status
 
 _ROOT_DAEMONS = ("local", "pipe", "virtual", "spawn")
-_NO_CHROOT = ("local", "pipe", "virtual", "spawn", "proxymap", "postlogd")
+_NO_CHROOT = ("local", "pipe", "virtual", "spawn")
 _FIELDS = {
     "private": r"[yn-]",
     "unprivileged": r"[yn-]",
@@ -76,7 +76,7 @@ def _bad_entry(context: Context, bad: BadEntry) -> Problem:
     )
     return Problem(
         kind="bad-entry",
-        subject=f"line {text.split(' ')[0]}",
+        subject=text.split()[0],
         status=Status.CRITICAL,
         title=f'master.cf line {line.number}: "{text}" {why}; Postfix does not start',
         detail="master(8) reads the whole file before it starts anything, and stops at this line.",
@@ -360,7 +360,8 @@ def _missing(context: Context, server: bool) -> Iterator[Problem]:
 
 def _present(context: Context, needed: Needed) -> bool:
     if needed.name == "smtp" and needed.type == "inet":
-        return bool(context.master.running("smtpd")) or bool(context.master.running("postscreen"))
+        names = [each.name.rpartition(":")[2] for each in context.master.services if each.type == "inet"]
+        return bool({"smtp", "25"} & set(names))
     if needed.type == "unix":
         return any(each.name == needed.name for each in context.master.services if each.type in ("unix", "fifo"))
     return context.master.service(needed.name, needed.type) is not None

@@ -39,6 +39,9 @@ def parameter_problems(context: Context) -> Iterator[Problem]:
 def _value(context: Context, entry: Entry) -> Iterator[Problem]:
     if has_comment(entry.value):
         return  # told as such by maildiag.lint.syntax
+    if _unclosed(entry.value):
+        yield _open_brace(context, entry)
+        return
     value = context.settings.get(entry.name, entry.value)
     if not value and entry.name in _NOT_EMPTY:
         yield _empty(context, entry)
@@ -247,7 +250,7 @@ def _unknown_name(context: Context, name: str, said: str) -> Problem:
     return Problem(
         kind="unknown-parameter",
         subject=name,
-        status=Status.WARNING,
+        status=Status.WARNING if near else Status.NOTICE,
         title=title + (f"; {near[0]} was meant?" if near else ""),
         detail=f"{said}. " + (f"{near[0]} keeps its default, {_default(context, near[0])}." if repairs else ""),
         path=context.main.path,
@@ -295,3 +298,31 @@ def _undefined(context: Context) -> Iterator[Problem]:
             repairs=repairs,
             confidence=Confidence.LIKELY,
         )
+
+
+def _unclosed(value: str) -> bool:
+    """True where a `${` or `$(` is never closed: Postfix then reads nothing at all (macro processing error)."""
+    return any(
+        value.count(f"${opening}") and value.count(opening) > value.count(closing)
+        for opening, closing in (("{", "}"), ("(", ")"))
+    )
+
+
+def _open_brace(context: Context, entry: Entry) -> Problem:
+    better = re.sub(r"\$\{(\w+)(?![\w}?:])", r"${\1}", entry.value)
+    better = re.sub(r"\$\((\w+)(?![\w)?:])", r"$(\1)", better)
+    closed = not _unclosed(better)
+    return Problem(
+        kind="open-brace",
+        subject=entry.name,
+        status=Status.CRITICAL,
+        title=f"main.cf line {entry.line}: a brace of {entry.name} is never closed, and Postfix refuses the whole file",
+        detail="Postfix says: fatal: macro processing error.",
+        path=context.main.path,
+        line=entry.line,
+        last=entry.logical.last,
+        text=entry.logical.shown(),
+        repairs=(Repair(f"set {entry.name} to {better}", (SetParameter(entry.name, better),), certain=True),)
+        if closed
+        else (),
+    )

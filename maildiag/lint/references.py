@@ -23,6 +23,9 @@ _PACKAGES = {
     "lmdb": "postfix-lmdb", "pcre": "postfix-pcre", "mysql": "postfix-mysql", "pgsql": "postfix-pgsql", "ldap": "postfix-ldap",
     "sqlite": "postfix-sqlite", "cdb": "postfix-cdb", "mongodb": "postfix-mongodb",
 }  # fmt: skip
+_FILE_LISTS = (
+    r"myorigin|mydestination|mynetworks|relay_domains|virtual_(alias|mailbox)_domains|.*_networks|.*_exceptions"
+)
 _MILTERS = ("smtpd_milters", "non_smtpd_milters")
 
 
@@ -41,6 +44,27 @@ def reference_problems(context: Context) -> Iterator[Problem]:
         if tables.is_map_list(entry.name):
             yield from _not_a_table(context, entry, value)
         yield from _types(context, entry, value)
+        yield from _files(context, entry, value)
+
+
+def may_be_file(name: str) -> bool:
+    """True for parameters whose words may be files that hold the values: `myorigin` on Debian, and the lists of matches."""
+    return re.fullmatch(_FILE_LISTS, name) is not None
+
+
+def _files(context: Context, entry: Entry, value: str) -> Iterator[Problem]:
+    for word in words(value) if may_be_file(entry.name) else ():
+        if word.lstrip("!") not in context.absent:
+            continue
+        rest = ", ".join(each for each in words(entry.value) if each != word)
+        better = "$mydomain" if entry.name == "myorigin" else rest
+        yield _problem(
+            context, entry, "missing-file", Status.CRITICAL,
+            f"main.cf line {entry.line}: {entry.name} names the file {word}, which does not exist",
+            f"Postfix does not start: fatal: {word}: cannot open file." if entry.name == "myorigin"
+            else "Postfix answers 451 Temporary lookup failure to all that needs the list.",
+            (Repair(f"set {entry.name} to {better or 'nothing'}", (SetParameter(entry.name, better),)),),
+        )  # fmt: skip
 
 
 def class_names(context: Context) -> tuple[str, ...]:

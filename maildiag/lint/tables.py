@@ -43,7 +43,7 @@ _TYPES = frozenset({*BUILT, *TEXTS, *REMOTE, *WRAPPERS, *NO_FILE})
 _TABLE = re.compile(r"!?([a-z][a-z0-9_]*):(.*)", re.DOTALL)
 _CACHES = re.compile(r".*_cache_(database|map)|.*_session_cache_database|address_verify_map|postscreen_cache_map")
 _NO_TABLES = re.compile(
-    r"proxy_(read|write)_maps|.*_transport|content_filter|smtpd_milters|non_smtpd_milters|.*_milters|.*_path|import_environment|default_rbl_reply"
+    r"proxy_(read|write)_maps|tls_random_source|.*_socket_name|.*_transport|relayhost|.*_relay|content_filter|smtpd_milters|non_smtpd_milters|.*_milters|.*_path|import_environment|default_rbl_reply"
 )
 _MAPS_ONLY = re.compile(
     r"(?!transport_).*_(maps|checks)|alias_database|alias_maps|transport_maps|(header|body|mime|nested)_?.*_checks"

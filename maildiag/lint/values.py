@@ -51,6 +51,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "smtp_tls_ciphers": _CIPHERS,
     "smtpd_tls_mandatory_ciphers": _CIPHERS,
     "smtp_tls_mandatory_ciphers": _CIPHERS,
+    "smtpd_sasl_type": ("dovecot", "cyrus"),
+    "smtp_sasl_type": ("cyrus",),
     "smtp_host_lookup": ("dns", "native"),
     "lmtp_host_lookup": ("dns", "native"),
     "smtp_dns_support_level": ("", "disabled", "enabled", "dnssec"),

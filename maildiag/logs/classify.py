@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 from maildiag.logs.known import ProblemClass, Severity
@@ -68,13 +69,19 @@ _BY_LEVEL: Mapping[Level, Severity] = MappingProxyType(
 Found = tuple[str, Severity, Level, str, tuple[tuple[str, str], ...]]
 
 
+@cache
+def _compiled(family: Family) -> tuple[tuple[ProblemClass, re.Pattern[str]], ...]:
+    """The table of a family, compiled on first use: a command that classifies nothing need not wait for it."""
+    return tuple((row, re.compile(row.pattern)) for row in _TABLES[family])
+
+
 @lru_cache(maxsize=8192)
 def _classify(family: Family, text: str) -> Found | None:
     level, body = split_level(family, text)
     if level == "info" and family in ("postfix", "dovecot"):
         return None
-    for row in _TABLES[family]:
-        match = row.pattern.search(body)
+    for row, pattern in _compiled(family):
+        match = pattern.search(body)
         if match:
             # `file2` is a second place for `file` in the same pattern
             fields = tuple((name.rstrip("23"), value) for name, value in match.groupdict().items() if value)

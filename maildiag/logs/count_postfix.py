@@ -10,6 +10,8 @@ from operator import itemgetter
 
 from maildiag.logs.tally import Tally, client_domain
 
+# Where the time of a delivery was spent is counted for those that took this long, in seconds.
+SLOW = 1.0
 _HOUR_CLASSIC, _HOUR_ISO = itemgetter(slice(0, 9)), itemgetter(slice(0, 13))
 _REFUSAL = re.compile(r": (?P<kind>(?:milter-)?reject|reject_warning|warning|hold|discard): (?P<what>.*)")
 _REASON = re.compile(r"status=\S+ \((?P<reason>.*)\)", re.DOTALL)
@@ -298,7 +300,12 @@ def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
     rows = [line for line in lines if ": to=<" in line]
     if len(rows) < len(lines):
         _delivery_specials(tally, [line for line in lines if ": to=<" not in line], start, name)
-    sent, deferred, bounced, odd = _Deliveries(), _Deliveries(), _Deliveries(), []
+    deferred, bounced, odd = _Deliveries(), _Deliveries(), []
+    # attributes are looked up once and not once per line
+    sent_lines: list[str] = []
+    sent_relays: list[str] = []
+    sent_delays: list[str] = []
+    sent_phases: list[str] = []
     recipients, sizes, known = tally.recipients, tally.sizes, tally.deferred
     delivered = 0
     for line in rows:
@@ -325,9 +332,13 @@ def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
             else:
                 row[1] += size
                 delivered += size
-            columns = sent
-            sent.delays.append(delay)
-            sent.phases.append(phase)
+            if seconds > row[3]:
+                row[3] = seconds
+            sent_lines.append(line)
+            sent_relays.append(relay)
+            sent_delays.append(delay)
+            if seconds >= SLOW:
+                sent_phases.append(phase)
         elif kind == "status=defer" or kind == "status=bounc":
             row = recipients.get(to)
             if row is None:
@@ -340,21 +351,20 @@ def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
             if kind == "status=defer":
                 columns = deferred
                 row[4] += 1
+                if seconds > row[3]:
+                    row[3] = seconds
                 if qid not in known:
                     _first_deferral(tally, qid)
             else:
                 columns = bounced
                 row[5] += 1
-                seconds = 0.0
             columns.reasons.append(dsn + " " + status)
+            columns.lines.append(line)
+            columns.relays.append(relay)
         else:
             odd.append(line)
-            continue
-        if seconds > row[3]:
-            row[3] = seconds
-        columns.lines.append(line)
-        columns.relays.append(relay)
     tally.totals["bytes delivered"] += delivered
+    sent = _Deliveries(sent_lines, sent_relays, sent_delays, sent_phases)
     tally.totals[f"sent by {name}"] += len(sent.lines)
     for kind, columns in (("sent", sent), ("deferred", deferred), ("bounced", bounced)):
         if columns.lines:
@@ -395,7 +405,7 @@ def _slow_delivery(tally: Tally, line: str, start: int, name: str) -> None:
     elif status == "sent":
         _slow_sent(tally, qid, to, row, seconds)
         tally.totals[f"sent by {name}"] += 1
-        phases = [f"delays={match['delays']}"] if match["delays"] else []
+        phases = [f"delays={match['delays']}"] if match["delays"] and seconds >= SLOW else []
         _count_columns(tally, "sent", _Deliveries([line], [relay], [f"delay={match['delay']}"], phases), start)
     elif status in ("deferred", "bounced"):
         reason = _REASON.search(line)

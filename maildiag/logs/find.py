@@ -9,6 +9,7 @@ from typing import IO
 from maildiag.logs.source import Source, opened
 
 BLOCK = 1 << 20
+LONGEST = 8 << 20  # a line that is longer is cut, so that memory stays bounded
 # With more words than this it is cheaper to look at the queue id of every line.
 FEW = 4
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
@@ -30,6 +31,8 @@ def find(
 
     `any_case` compares letters without case, for addresses. Raises SourceError or OSError like `opened`.
     """
+    if not all(words):
+        raise ValueError("an empty word would be found everywhere")
     search = _by_queue_id(words) if len(words) > FEW and not any_case else _by_search(words, any_case)
     for number, source, offset in sources:
         with opened(source, offset) as stream:
@@ -47,7 +50,7 @@ def _blocks(stream: IO[bytes], offset: int) -> Iterator[tuple[int, bytes, int, i
     rest = b""
     while data := stream.read(BLOCK):
         first, cut = data.find(b"\n") + 1, data.rfind(b"\n") + 1
-        if not cut and len(rest) < 8 * BLOCK:
+        if not cut and len(rest) < LONGEST:
             rest += data
             offset += len(data)
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,20 +14,20 @@ class ProblemClass:
 
     id: str
     severity: Severity
-    pattern: re.Pattern[str]
+    pattern: str
     sentence: str
 
 
 def critical(id_: str, pattern: str, sentence: str) -> ProblemClass:
     """Return a class of problems by which mail or logins fail now."""
-    return ProblemClass(id_, "critical", re.compile(pattern), sentence)
+    return ProblemClass(id_, "critical", pattern, sentence)
 
 
 def warning(id_: str, pattern: str, sentence: str) -> ProblemClass:
     """Return a class of problems by which service is degraded, unsafe or about to break."""
-    return ProblemClass(id_, "warning", re.compile(pattern), sentence)
+    return ProblemClass(id_, "warning", pattern, sentence)
 
 
 def notice(id_: str, pattern: str, sentence: str) -> ProblemClass:
     """Return a class of lines that are logged as warnings and mean no trouble of this host."""
-    return ProblemClass(id_, "notice", re.compile(pattern), sentence)
+    return ProblemClass(id_, "notice", pattern, sentence)

@@ -16,7 +16,7 @@ _SUBSTITUTIONS = re.compile(
     rf"|(?P<client>[\w.-]+\[(?:{_IP4}|(?:IPv6:)?{_IP6}|unknown)\](?::\d+)?)"
     rf"|(?P<ip>\[?(?:IPv6:)?(?<![\w.])(?:{_IP4}|{_IP6})(?![\w.]*\w)\]?(?:/\d+)?(?::\d+)?)"
     rf"|(?P<host>(?<![/\w@.$%-])(?:[A-Za-z0-9_](?:[\w-]*\w)?\.)+(?!(?:{_FILE})\b)[A-Za-z][A-Za-z0-9-]+\.?(?![\w/@=])(?:(?<=\w):\d+\b)?)"
-    r"|(?P<qid>\b(?=[0-9A-Za-z]*\d)(?:[0-9A-F]{8,15}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{3,})\b)"
+    r"|(?P<qid>\b(?=[0-9A-Za-z]*\d)(?:[0-9A-F]{6,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{3,})\b)"
     r"|(?P<session>(?<==)<[^>\s]+>|\(\w+=\d+[^)]*\))"
     r"|(?P<number>(?<![A-Za-z_.\d])\d+(?:\.\d+)?(?![\w]*[A-Za-z_]))"
 )

@@ -150,11 +150,12 @@ def _scan_range(path: Path, begin: int, end: int, options: Options) -> Tally:
         return _scan(blocks(stream, end - begin), options)
 
 
-def _scan(texts: Iterable[str], options: Options) -> Tally:
+def _scan(texts: Iterable[bytes], options: Options) -> Tally:
     tally, window = _new(options), options.window()
     scanner = Scanner(tally, None if window.everything else window.keep)
     for text in texts:
         tally.bytes_read += len(text)
-        scanner.feed(text)
+        scanner.feed(text.decode("latin-1"))
+    scanner.end()
     tally.outside_window = window.outside
     return tally

@@ -164,7 +164,7 @@ def _delays(report: LogReport, heading: Heading) -> Iterator[str]:
     spreads = [spread for spread in (report.delay, *report.phases) if spread]
     if not spreads:
         return
-    yield heading("Delays of deliveries, in seconds")
+    yield heading("Delays of deliveries, in seconds; where the time went: of those of a second and longer")
     whole = sum(spread.total for spread in report.phases) or 1.0
     head = ["average", *(f"{percent}%" for percent in spreads[0].percentiles), "longest", "share", ""]
     yield from _table([head, *(_delay_row(spread, whole) for spread in spreads)], len(head) - 1)

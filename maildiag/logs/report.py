@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from maildiag.logs.classify import classify
 from maildiag.logs.lines import LogLine, classic_day, parse_line
@@ -230,10 +231,29 @@ def _recipients(tally: Tally) -> tuple[dict[str, Row], dict[str, Row]]:
     people: dict[str, Row] = {}
     domains = {name: list(row) for name, row in tally.recipient_domains.items()}
     for raw, row in tally.recipients.items():
-        address = _address(raw, "to=<")
-        _add(people.setdefault(address, [0.0] * 6), row)
-        _add(domains.setdefault(address.partition("@")[2] or address, [0.0] * 6), row)
+        address = raw[4:-1] if raw.islower() else _address(raw, "to=<")
+        if address in people:
+            people[address] = _sum(people[address], row)
+        else:
+            people[address] = row
+        name = address.partition("@")[2] or address
+        domain = domains.get(name)
+        if domain is None:
+            domains[name] = row[:]
+        else:  # a row is sent, bytes, seconds, longest, deferred, bounced
+            domain[0] += row[0]
+            domain[1] += row[1]
+            domain[2] += row[2]
+            domain[3] = max(domain[3], row[3])
+            domain[4] += row[4]
+            domain[5] += row[5]
     return people, domains
+
+
+def _sum(one: Row, other: Row) -> Row:
+    return [
+        max(mine, its) if index == 3 else mine + its for index, (mine, its) in enumerate(zip(one, other, strict=True))
+    ]
 
 
 def _reached(table: Mapping[str, Row]) -> int:
@@ -241,22 +261,20 @@ def _reached(table: Mapping[str, Row]) -> int:
     return sum(row[0] > 0 for row in table.values())
 
 
-def _add(into: Row, row: Row) -> None:
-    for index, value in enumerate(row):
-        into[index] = max(into[index], value) if index == 3 else into[index] + value
-
-
 def _senders(tally: Tally) -> tuple[dict[str, Row], dict[str, Row]]:
     people: dict[str, Row] = {}
     domains = {_bare(name): list(row) for name, row in tally.sender_domains.items()}
     for table in (tally.senders, tally.bare_senders):
         for raw, row in table.items():
-            address = _address(raw, "from=<") or "<>"
-            mine = people.setdefault(address, [0.0, 0.0])
-            mine[0], mine[1] = mine[0] + row[0], mine[1] + row[1]
-            if "@" in address:
-                domain = domains.setdefault(address.partition("@")[2], [0.0, 0.0])
-                domain[0], domain[1] = domain[0] + row[0], domain[1] + row[1]
+            address = raw[6:-1] if raw.islower() and raw != "from=<>" else _bare(raw)
+            mine = people.get(address)
+            people[address] = row if mine is None else [mine[0] + row[0], mine[1] + row[1]]
+            name = address.partition("@")[2]
+            if name and (domain := domains.get(name)):
+                domain[0] += row[0]
+                domain[1] += row[1]
+            elif name:
+                domains[name] = row[:]
     return people, domains
 
 
@@ -264,9 +282,16 @@ def _bare(name: str) -> str:
     return _address(name, "from=<") or "<>"
 
 
+def _top(weights: Mapping[str, float], limit: int | None) -> list[str]:
+    """The names of most weight, equal ones in order of name. Only those that may be among them are sorted by name."""
+    if limit is not None and len(weights) > limit:
+        least = sorted(weights.values(), reverse=True)[limit - 1]
+        weights = {name: weight for name, weight in weights.items() if weight >= least}
+    return sorted(weights, key=lambda name: (-weights[name], name))[:limit]
+
+
 def _top_recipients(table: Mapping[str, Row], limit: int | None) -> tuple[RecipientRow, ...]:
-    names = sorted(table, key=lambda name: (-table[name][0] - table[name][4], name))[:limit]
-    rows = ((name, table[name]) for name in names)
+    rows = ((name, table[name]) for name in _top({name: row[0] + row[4] for name, row in table.items()}, limit))
     return tuple(
         RecipientRow(
             shown(name),
@@ -282,7 +307,7 @@ def _top_recipients(table: Mapping[str, Row], limit: int | None) -> tuple[Recipi
 
 
 def _top_senders(table: Mapping[str, Row], limit: int | None) -> tuple[SenderRow, ...]:
-    names = sorted(table, key=lambda name: (-table[name][0], name))[:limit]
+    names = _top({name: row[0] for name, row in table.items()}, limit)
     return tuple(SenderRow(shown(name), int(table[name][0]), int(table[name][1])) for name in names)
 
 
@@ -383,20 +408,20 @@ def _percentile(ordered: list[float], values: Counter[float], count: int, percen
 
 
 def _relays(tally: Tally, limit: int | None) -> tuple[RelayRow, ...]:
-    rows: dict[str, Counter[str]] = {}
-    for status, counter in tally.relays.items():
-        for relay, count in counter.items():
-            rows.setdefault(relay.removeprefix("relay="), Counter())[status] += count
-    names = sorted(rows, key=lambda name: (-rows[name].total(), name))[:limit]
+    totals: Counter[str] = Counter()
+    for counter in tally.relays.values():
+        totals.update(counter)
+    statuses: list[Mapping[str, int]] = [tally.relays.get(status, {}) for status in ("sent", "deferred", "bounced")]
     return tuple(
-        RelayRow(shown(name), *(rows[name][status] for status in ("sent", "deferred", "bounced"))) for name in names
+        RelayRow(shown(name.removeprefix("relay=")), *(counter.get(name, 0) for counter in statuses))
+        for name in _top(totals, limit)
     )
 
 
 def _reasons(counter: Counter[str]) -> tuple[ReasonRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], str] = {}
-    for raw, count in counter.items():
+    for raw, count in sorted(counter.items()):
         match = _STATUS.match(raw)
         status, dsn, reason = (match["status"], match["dsn"], match["reason"]) if match else ("", "", raw)
         key = (status, dsn, normalise(reason))
@@ -406,26 +431,31 @@ def _reasons(counter: Counter[str]) -> tuple[ReasonRow, ...]:
         ReasonRow(
             status, "", classify_reason(shown(first[status, dsn, text]), dsn).meaning, shown(text), shown(dsn), count
         )
-        for (status, dsn, text), count in rows.most_common()
+        for (status, dsn, text), count in _ranked(rows)
     )
 
 
 def _refusals(counter: Counter[tuple[str, str, str]]) -> tuple[ReasonRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], str] = {}
-    for (kind, stage, reason), count in counter.items():
+    for (kind, stage, reason), count in sorted(counter.items()):
         key = (kind, stage, normalise(reason))
         rows[key] += count
         first.setdefault(key, reason)
     found = []
-    for (kind, stage, text), count in rows.most_common():
+    for (kind, stage, text), count in _ranked(rows):
         why = classify_reason(shown(first[kind, stage, text]))
         found.append(ReasonRow(kind, shown(stage), why.meaning, shown(text), why.dsn, count))
     return tuple(found)
 
 
 def _counted(counter: Counter[str], limit: int | None) -> tuple[Counted, ...]:
-    return tuple(Counted(shown(name) or "(unknown)", count) for name, count in counter.most_common(limit) if count)
+    return tuple(Counted(shown(name) or "(unknown)", counter[name]) for name in _top(counter, limit) if counter[name])
+
+
+def _ranked(counter: Counter[Any]) -> list[tuple[Any, int]]:
+    """The most frequent first, equal ones by name: the same log gives the same report."""
+    return sorted(counter.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _merged(counter: Counter[str], limit: int | None) -> tuple[Counted, ...]:
@@ -452,13 +482,12 @@ def _tls(counter: Counter[str], limit: int | None) -> tuple[Counted, ...]:
 def _problems(tally: Tally) -> tuple[ProblemRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], tuple[str, str, str]] = {}
-    for (daemon, level, text), count in tally.problems.items():
+    for (daemon, level, text), count in sorted(tally.problems.items()):
         key = (daemon, level, normalise(text))
         rows[key] += count
         first.setdefault(key, (daemon, level, text))
     return tuple(
-        _problem_row(key, count, first[key], tally.problem_samples.get(first[key], ""))
-        for key, count in rows.most_common()
+        _problem_row(key, count, first[key], tally.problem_samples.get(first[key], "")) for key, count in _ranked(rows)
     )
 
 
@@ -484,5 +513,5 @@ def _sessions_by_hour(tally: Tally) -> tuple[SessionRow, ...]:
 
 
 def _sessions(table: Mapping[str, Row], limit: int | None) -> tuple[SessionRow, ...]:
-    names = sorted(table, key=lambda name: (-table[name][0], name))[:limit]
+    names = _top({name: row[0] for name, row in table.items()}, limit)
     return tuple(SessionRow(shown(name), *map(int, table[name])) for name in names)

@@ -15,6 +15,7 @@ Handler = Callable[[Tally, list[str], int, str], None]
 # needs more ("postfix/submission/smtpd[") gets a second, longer look.
 _KEY_BEYOND_HOST = (21, 34)
 _MAX_KEYS = 100_000
+LONGEST = 2 << 20
 _STAMP = re.compile(
     r"(?:<\d{1,3}>1? ?)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) "
 )
@@ -90,20 +91,32 @@ class _Buckets(dict[str, Callable[[str], None]]):
 
 
 class Scanner:
-    """Feeds blocks of whole lines to a tally. Text is latin-1, so that any byte is a character and none is lost."""
+    """Feeds blocks of text to a tally. Text is latin-1, so that any byte is a character and none is lost."""
 
     def __init__(self, tally: Tally, keep: Callable[[list[str], int], list[str]] | None = None) -> None:
         self.tally = tally
         self._keep = keep
+        self._rest = ""
         self._buckets: dict[tuple[int, int], _Buckets] = {}
 
     def feed(self, text: str) -> None:
-        """Count a block that ends at the end of a line."""
+        """Count a block; the last line, if it is not ended, is kept for the next block.
+
+        A line without end (a log overwritten with zeros, a core dump) is cut, so memory stays bounded.
+        """
         lines = text.split("\n")
-        if lines[-1] == "":
-            lines.pop()
-        self._layout(lines, None)
-        self.tally.shrink()
+        if self._rest:
+            lines[0] = self._rest + lines[0]
+        self._rest = lines.pop() if len(lines) > 1 or len(lines[0]) < LONGEST else ""
+        if lines:
+            self._layout(lines, None)
+            self.tally.shrink()
+
+    def end(self) -> None:
+        """Count the last line even if it is not ended."""
+        rest, self._rest = self._rest, ""
+        if rest:
+            self._layout([rest], None)
 
     def _layout(self, lines: list[str], start: int | None) -> None:
         """Count lines, supposing that all timestamps are as long as the first one that can be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import IO, Literal, cast
 
 from maildiag.logs.lines import parse_line
 
-BLOCK = 1 << 19
+BLOCK = 1 << 20
 Packing = Literal["plain", "gz", "bz2", "xz", "zst"]
 
 _MAGIC: tuple[tuple[bytes, Packing], ...] = (
@@ -116,10 +117,12 @@ def _pipe(command: tuple[str, ...], name: str) -> Iterator[IO[bytes]]:
 
     environment = {**os.environ, "LC_ALL": "C"}
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=environment
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )
     assert process.stdout is not None
     assert process.stderr is not None
+    with contextlib.suppress(OSError, AttributeError):  # a wider pipe: fewer turns between the two processes
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)
     try:
         yield process.stdout
         process.stdout.close()
@@ -134,29 +137,16 @@ def _pipe(command: tuple[str, ...], name: str) -> Iterator[IO[bytes]]:
         process.stderr.close()
 
 
-def blocks(stream: IO[bytes], limit: int | None = None) -> Iterator[str]:
-    """Yield the stream in blocks of whole lines as latin-1 text, at most `limit` bytes; an unended last line comes last.
-
-    A line that is longer than a block (a log overwritten with zeros, a core dump) is cut, so memory stays bounded.
-    """
-    rest, left = b"", limit
+def blocks(stream: IO[bytes], limit: int | None = None) -> Iterator[bytes]:
+    """Yield the stream in blocks as they come, at most `limit` bytes in all."""
+    left = limit
     while left is None or left > 0:
         data = stream.read(BLOCK if left is None else min(BLOCK, left))
         if not data:
-            break
+            return
         if left is not None:
             left -= len(data)
-        cut = data.rfind(b"\n") + 1
-        if not cut:
-            rest += data
-            if len(rest) > 4 * BLOCK:
-                yield rest.decode("latin-1")
-                rest = b""
-            continue
-        yield (rest + data[:cut] if rest else data[:cut]).decode("latin-1")
-        rest = data[cut:]
-    if rest:
-        yield rest.decode("latin-1")
+        yield data
 
 
 def first_time(source: Source, now: datetime) -> datetime | None:

@@ -107,7 +107,7 @@ class Tally:
     def _evict(self, name: str, rows: dict[str, Row], domains: dict[str, Row], add: Callable[[Row, Row], None]) -> None:
         """Fold the half that counts least into its domains."""
         self.capped.add(name)
-        for key in sorted(rows, key=lambda one: rows[one][0])[: CAP // 2]:
+        for key in sorted(rows, key=lambda one: rows[one][0])[: -(CAP // 2)]:
             row, domain = rows.pop(key), key.rpartition("@")[2].rstrip(">").lower()
             if domain not in domains and len(domains) >= CAP:
                 domain = OTHERS
@@ -117,7 +117,7 @@ class Tally:
         if len(table) <= LIVE_CAP:
             return
         self.capped.add(name)
-        for key in list(table)[: LIVE_CAP // 2]:
+        for key in list(table)[: -(LIVE_CAP // 2)]:
             if isinstance(table, set):
                 table.discard(key)
             else:
@@ -137,13 +137,14 @@ class Tally:
 
     def _join_messages(self, later: Tally) -> None:
         for qid, (sender, size) in later.foreign_from.items():
-            self._join_from(later, qid, sender, size)
+            self._join_from(qid, sender, size)
         for qid, recipients in later.foreign_sent.items():
             self._join_sent(qid, recipients)
         known = self.deferred & later.foreign_deferred
         self.totals["messages deferred"] -= len(known)
         self.deferred |= later.deferred
-        self.foreign_deferred |= later.foreign_deferred - known
+        ours = {qid for qid in later.foreign_deferred if qid in self.sizes and qid not in self.foreign_from}
+        self.foreign_deferred |= later.foreign_deferred - known - ours
         self.received |= later.received
         self.sizes |= later.sizes
         for qid in later.foreign_removed:
@@ -154,7 +155,7 @@ class Tally:
             else:
                 self.foreign_removed.add(qid)
 
-    def _join_from(self, later: Tally, qid: str, sender: str, size: int) -> None:
+    def _join_from(self, qid: str, sender: str, size: int) -> None:
         if qid in self.sizes:
             return
         client = self.received.pop(qid, None)
@@ -162,8 +163,7 @@ class Tally:
             self.foreign_from[qid] = (sender, size)
         else:
             self.add_sender(sender, size, client)
-            if qid not in later.foreign_removed:
-                self.sizes[qid] = size
+            self.sizes[qid] = size
 
     def _join_sent(self, qid: str, recipients: list[str]) -> None:
         size = self.sizes.get(qid)

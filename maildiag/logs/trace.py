@@ -189,8 +189,10 @@ def trace(key: str, sources: Sequence[Source], now: datetime, since: datetime | 
     """Return everything the logs say of a queue id, Message-ID, sender, recipient or client address.
 
     `now` as in `parse_line`; lines older than `since` are left out. Raises SourceError or OSError where a log cannot
-    be read.
+    be read. A key without a letter or digit (`<>`) is found nowhere.
     """
+    if not any(map(str.isalnum, key)):
+        return Trace(key, (), (), 0)
     return _Search(key.strip(), sources, now, since).run()
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 from maildiag.model import Fix
 from maildiag.repair import actions, events, lock
 from maildiag.repair.guards import guards
 from maildiag.repair.hand import Hand, Ran
 from maildiag.repair.journal import Finished, Intent
-from maildiag.repair.saved import keep_permissions
+from maildiag.repair.saved import Extent, Saved, capture, keep_permissions
 from maildiag.repair.saving import Open
 from maildiag.repair.store import Store
+from maildiag.repair.targets import Places, targets
 
-_PERMISSION_PROGRAMS = frozenset({"chown", "chgrp", "chmod", "restorecon", "install", "cp", "mv", "rm", "ln"})
+_EDITORS = frozenset({"postconf", "postmap", "postalias", "newaliases", "sed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,10 @@ def act(
                 continue
             transaction.journal.write(Intent(number, argv))
             yield events.Running(argv)
+            before = _permissions(argv)
             ran = hand.act(argv, inherited)
-            if argv[0] not in _PERMISSION_PROGRAMS:
-                _keep(transaction)
+            for each in before:
+                keep_permissions(each)
             transaction.journal.write(Finished(number, -1 if ran.status is None else ran.status))
             yield events.Finished(ran)
             if not ran.worked:
@@ -86,7 +89,8 @@ def _guard(needed: tuple[actions.Argv, ...], hand: Hand) -> Generator[events.Rep
     return None
 
 
-def _keep(transaction: Open) -> None:
-    """Programs that write a new file beside the old one lose its owner and attributes; they are given back at once."""
-    for each in transaction.saved:
-        keep_permissions(each)
+def _permissions(argv: actions.Argv) -> list[Saved]:
+    """Owner, mode and attributes of what an editor is about to write anew beside the old file: it may lose them."""
+    if argv[0] not in _EDITORS:
+        return []
+    return [capture(each.path, Path("/"), "", Extent.PERMISSIONS) for each in targets(argv, Places())]

@@ -65,6 +65,11 @@ ACTIONS: dict[str, Action] = {
     "cp": Action("copies a file to where a chroot or a service needs it"),
     "mv": Action("puts a file out of the way without losing it"),
     "rm": Action("removes one stale file (a socket, a lock); it is saved first; never directories"),
+    "rmdir": Action("removes an empty directory that a fix made"),
+    "usermod": Action("locks or unlocks an account, never its password", frozenset({"--lock", "--unlock"})),
+    "chage": Action("ends or lifts an account's expiry", frozenset({"--expiredate"})),
+    "apt-get": Action("puts back missing files of an installed package", frozenset({"install"})),
+    "dnf": Action("the same on RHEL", frozenset({"reinstall"})),
     "restorecon": Action("gives files back their SELinux label"),
     "setsebool": Action("switches the SELinux boolean that is made for the purpose"),
     "semanage": Action("labels a port or path for the mail services", frozenset({"port", "fcontext"})),
@@ -126,6 +131,10 @@ def automatic_refusal(argv: Sequence[str]) -> str:
             return "it switches the firewall off"
         case (("nft" | "iptables" | "ip6tables"), rest) if {"flush", "-F", "--flush"} & set(rest):
             return "it empties the firewall"
+        case (("usermod" | "chage"), _):
+            return "it changes who may log in"
+        case (("apt-get" | "dnf"), _):
+            return "it installs packages"
         case "systemctl", rest if "stop" in rest and {"firewalld", "ufw", "nftables"} & {_unit(each) for each in rest}:
             return "it switches the firewall off"
     return ""
@@ -180,6 +189,8 @@ def _harm(argv: Sequence[str]) -> str:
         return _sed_harm(argv)
     if argv[0] in _FILE_PROGRAMS:
         return _file_harm(argv)
+    if argv[0] == "apt-get" and "--reinstall" not in argv:
+        return "it may only put back what is installed"
     if argv[0] == "postconf" and any("mynetworks" in each and _EVERYBODY.search(each) for each in argv[1:]):
         return "it would let everybody relay"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -97,7 +98,7 @@ def start_dovecot(hand: Hand) -> Stage:
 
 def reopen(hand: Hand, saved_copy: Path, main_cf: str) -> Stage:
     """Put main.cf back as it was before `minimal` and let the network in again."""
-    commands = (("cp", "-p", str(saved_copy), main_cf), _service(hand, "restart", "postfix"))
+    commands = (("cp", str(saved_copy), main_cf), _service(hand, "restart", "postfix"))
     return Stage(
         "Serve the network again",
         "main.cf is put back as it was before the loopback-only start.",
@@ -124,35 +125,43 @@ def settings(text: str) -> Iterator[Setting]:
 
 
 def refused_settings(hand: Hand, directory: str) -> tuple[Refused, ...]:
-    """Which settings of main.cf no Postfix program accepts: one after the other is added to a copy, and postqueue(1) asked.
+    """Which settings of main.cf no Postfix program accepts: found on copies that hold ever fewer of them.
 
-    postqueue reads all parameters as the daemons do, and fast. The host's own configuration is not touched. Raises
-    OSError where it cannot be read.
+    postqueue(1) is asked, which reads all parameters as the daemons do. The host's own configuration is not touched.
+    Raises OSError where it cannot be read.
     """
-    lines = tuple(settings((Path(directory) / "main.cf").read_text("utf-8", "surrogateescape")))
+    left = list(settings((Path(directory) / "main.cf").read_text("utf-8", "surrogateescape")))
     with tempfile.TemporaryDirectory(prefix="maildiag-emergency-") as scratch:
         copy = Path(scratch) / "postfix"
         shutil.copytree(directory, copy, symlinks=True)
-        accepted: list[str] = []
         found: list[Refused] = []
-        if not _complaint(hand, copy, [each.text for each in lines]):
-            return ()
-        for each in lines:
-            says = _complaint(hand, copy, [*accepted, each.text])
-            if says:
-                found.append(Refused(each, says))
-            else:
-                accepted.append(each.text)
+        while (first := _first_refused(hand, copy, left)) is not None:
+            found.append(first)
+            left.remove(first.setting)
     return tuple(found)
 
 
-def _complaint(hand: Hand, copy: Path, lines: Sequence[str]) -> str:
+def _first_refused(hand: Hand, copy: Path, lines: Sequence[Setting]) -> Refused | None:
+    """The first setting with which it fails, by halves: postqueue takes two seconds while Postfix is down."""
+    says = _complaint(hand, copy, lines)
+    if not says:
+        return None
+    low, high = 0, len(lines)
+    while low + 1 < high:
+        middle = (low + high) // 2
+        heard = _complaint(hand, copy, lines[:middle])
+        low, high, says = (low, middle, heard) if heard else (middle, high, says)
+    return Refused(lines[low], says)
+
+
+def _complaint(hand: Hand, copy: Path, lines: Sequence[Setting]) -> str:
     """What postqueue dies of with these settings; an empty string where it begins to list the queue."""
-    (copy / "main.cf").write_text("\n".join([*lines, ""]), "utf-8", "surrogateescape")
+    (copy / "main.cf").write_text("\n".join([*(each.text for each in lines), ""]), "utf-8", "surrogateescape")
     told = hand.ask(Command(("postqueue", "-c", str(copy), "-p"), most=4096))
     if isinstance(told, Gap):
         return ""
-    return next((line.partition("fatal: ")[2] for line in told.stderr.splitlines() if "fatal: " in line), "")
+    fatal = next((line.partition("fatal: ")[2] for line in told.stderr.splitlines() if "fatal: " in line), "")
+    return re.sub(r"^\S+/main\.cf, line \d+: ", "", fatal)
 
 
 def _fix(name: str, title: str, commands: tuple[Argv, ...], disrupts: str = "") -> Fix:

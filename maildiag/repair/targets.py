@@ -60,7 +60,9 @@ def targets(argv: Sequence[str], places: Places) -> tuple[Target, ...]:
             return tuple(Target(each) for each in _words(argv) if each.startswith("/"))
         case "chown" | "chgrp" | "chmod" | "restorecon":
             return tuple(_permissions(argv))
-        case "mkdir" | "rm":
+        case "usermod" | "chage":
+            return tuple(Target(f"/etc/{name}") for name in ("passwd", "shadow", "passwd-", "shadow-"))
+        case "mkdir" | "rm" | "rmdir":
             return tuple(Target(each) for each in _words(argv) if each.startswith("/"))
         case "mv":
             return tuple(Target(each) for each in [*_words(argv), *_destination(argv)])

@@ -3,7 +3,7 @@ _maildiag() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W 'run fix undo debug-peer backup-config probe trace logs queue checks explain bundle demo config answer history --version --help --allow-fix' -- "$current"))
+        COMPREPLY=($(compgen -W 'run fix undo debug-peer emergency backup-config probe trace logs queue checks explain bundle demo config answer history --version --help --allow-fix' -- "$current"))
         return
     fi
     case "$command $previous" in
@@ -17,10 +17,14 @@ _maildiag() {
         'run --color') COMPREPLY=($(compgen -W 'auto always never' -- "$current")) ;;
         'fix --role') COMPREPLY=($(compgen -W 'mail-server relay-client' -- "$current")) ;;
         'fix --config') COMPREPLY=($(compgen -f -- "$current")) ;;
+        'debug-peer --level') COMPREPLY=($(compgen -W '1 2 3 4' -- "$current")) ;;
+        'backup-config -o' | 'backup-config --output') COMPREPLY=($(compgen -f -- "$current")) ;;
         'probe --via') COMPREPLY=($(compgen -W 'sendmail smtp submission' -- "$current")) ;;
         'probe --password-file') COMPREPLY=($(compgen -f -- "$current")) ;;
         'probe --config') COMPREPLY=($(compgen -f -- "$current")) ;;
         'trace --log') COMPREPLY=($(compgen -f -- "$current")) ;;
+        'queue --by') COMPREPLY=($(compgen -W 'reason destination sender age queue' -- "$current")) ;;
+        'queue --queue') COMPREPLY=($(compgen -W 'incoming active deferred hold' -- "$current")) ;;
         'explain --color') COMPREPLY=($(compgen -W 'auto always never' -- "$current")) ;;
         'bundle -o' | 'bundle --output') COMPREPLY=($(compgen -f -- "$current")) ;;
         'bundle --step') COMPREPLY=($(compgen -W 'services queue logs connectivity dns firewall authentication' -- "$current")) ;;
@@ -35,9 +39,13 @@ _maildiag() {
         run) COMPREPLY=($(compgen -W '--json --format -o --output --fail-on -v --verbose --timings --plain --no-history --step --check --role --timeout --bundle --host --sudo --config --color -h --help' -- "$current")) ;;
         fix) COMPREPLY=($(compgen -W '--yes --dry-run --confirm --json --role --timeout --config -h --help' -- "$current")) ;;
         undo) COMPREPLY=($(compgen -W '--force --forget --after --wait --json -h --help' -- "$current")) ;;
+        debug-peer) COMPREPLY=($(compgen -W '--for --level --dovecot --dry-run -h --help' -- "$current")) ;;
+        emergency) COMPREPLY=($(compgen -W '--dry-run -h --help' -- "$current")) ;;
+        backup-config) COMPREPLY=($(compgen -W '-o --output -h --help' -- "$current")) ;;
         probe) COMPREPLY=($(compgen -W '--to --from --via --user --password-file --imap --config --wait --json -h --help' -- "$current")) ;;
         trace) COMPREPLY=($(compgen -W '--log --since --json -h --help' -- "$current")) ;;
         logs) COMPREPLY=($(compgen -W '--since --until --json --top --jobs --smtpd-stats --no-cache -h --help' -- "$current")) ;;
+        queue) COMPREPLY=($(compgen -W '--by --top --json --reason --to --from --older --newer --larger --smaller --queue --all --dry-run --yes --no-save --save-to -h --help' -- "$current")) ;;
         checks) COMPREPLY=($(compgen -W '--json -h --help' -- "$current")) ;;
         explain) COMPREPLY=($(compgen -W '--color -h --help' -- "$current")) ;;
         bundle) COMPREPLY=($(compgen -W '-o --output --pseudonymise --list --yes --step --check --role --timeout --bundle --host --sudo --config -h --help' -- "$current")) ;;

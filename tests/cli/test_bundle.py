@@ -129,6 +129,21 @@ def test_pseudonyms_leave_no_name_and_keep_relations() -> None:
     assert f"mydomain = {lookup.name}\n" in postconf.value.stdout
 
 
+def test_units_and_settings_are_no_people() -> None:
+    units = "Id=user@0.service\nId=container-getty@1.service\nId=postfix@-.service\nuser = vmail\nuser:\nmode = 0660\n"
+    kept: dict[Probe[Any], Any] = {
+        command("systemctl", "show"): Reading(CommandResult(0, units, ""), NOW, 0.01)
+    } | host()
+    assert Pseudonyms(kept, b"key")(units) == units
+
+
+@pytest.mark.parametrize(
+    "version", ["2.3.19.1 (9b53102964)", "# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf", "1:2.3.19.1+dfsg1-2.1"]
+)
+def test_a_version_of_four_numbers_is_no_address(version: str) -> None:
+    assert Pseudonyms(host(), b"key")(version) == version
+
+
 def test_addresses_of_one_network_stay_in_one_network() -> None:
     import ipaddress
 

@@ -17,7 +17,7 @@ from tests.support import environment, maildiag, on_terminal, plug_in, recorded
 SLOW = """
 import time
 from dataclasses import dataclass
-from maildiag.engine import Ask
+from maildiag.asking import Ask
 from maildiag.model import Step, ok
 from maildiag.registry import check, gatherer
 
@@ -205,7 +205,7 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path, number: signal.S
     with process.stdout:
         assert process.stdout.readline() == b"waiting\n"
         os.kill(process.pid, number)
-        assert process.wait(10) == status
+        assert process.wait(30) == status
     document = json.loads(out.read_text())
     validate(document)
     assert document["complete"] is False

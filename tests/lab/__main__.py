@@ -8,17 +8,17 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from tests.lab.campaign import SIDE_BY_SIDE, Campaign
 from tests.lab.errors import LabError
-from tests.lab.fault_runner import Result, Runner, line_of, summary
+from tests.lab.fault_runner import Result, line_of, summary
 from tests.lab.faults import catalogue
 from tests.lab.golden import golden_layers
 from tests.lab.guide import PASSWORDS
 from tests.lab.hosts import ALL_HOSTS, command_on
 from tests.lab.images import RELEASES, release_named
 from tests.lab.installing import install_on, maildiag_layer
-from tests.lab.instance import destroy, ours, running, the_running
+from tests.lab.instance import destroy, endable, running, the_running
 from tests.lab.lab import Lab
 from tests.lab.store import lab_dir
 
@@ -74,9 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("--release", choices=RELEASES, help="which lab, where several run")
     install.set_defaults(do=_install)
 
-    down = commands.add_parser("down", help="end the newest running lab")
+    down = commands.add_parser("down", help="end the newest lab that `up` booted")
     down.add_argument(
-        "--all", action="store_true", help="end every lab of this checkout, and what killed ones left behind"
+        "--all",
+        action="store_true",
+        help="end every lab that `up` of this checkout booted, and what killed programs left behind",
     )
     down.set_defaults(do=_down)
 
@@ -89,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     faults.add_argument(
         "--prove", action="store_true", help="also see that the path of mail is broken as the fault says"
     )
+    faults.add_argument(
+        "--labs", type=int, default=SIDE_BY_SIDE, help="labs of each release side by side (default: %(default)s)"
+    )
     faults.set_defaults(do=_faults)
 
     build = commands.add_parser("build", help="build what the labs boot from, so that the first one starts quickly")
@@ -98,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    lab = Lab(arguments.release, maildiag=not arguments.no_maildiag)
+    lab = Lab(arguments.release, maildiag=not arguments.no_maildiag, purpose="up")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     started = time.monotonic()
     with lab:
@@ -133,7 +138,7 @@ def _install(arguments: argparse.Namespace) -> int:
 
 
 def _down(arguments: argparse.Namespace) -> int:
-    for instance in list(ours()) if arguments.all else [the_running()[0]]:
+    for instance in list(endable()) if arguments.all else [the_running()[0]]:
         destroy(instance)
         print(f"ended {instance}")
     return 0
@@ -155,14 +160,18 @@ def _faults(arguments: argparse.Namespace) -> int:
     if not chosen:
         raise LabError(f"no fault is called {' or '.join(arguments.names)}")
     releases = arguments.release or list(RELEASES)
-
-    def run(release: str) -> list[Result]:
-        with Lab(release, maildiag=True) as lab:
-            runner = Runner(lab, fix=arguments.fix, prove=arguments.prove)
-            return [_told(runner.run(fault)) for fault in chosen if release in fault.releases]
-
-    with ThreadPoolExecutor(max_workers=len(releases)) as pool:
-        results = [result for results in pool.map(run, releases) for result in results]
+    work = [(release, fault) for release in releases for fault in chosen if release in fault.releases]
+    results: list[Result] = []
+    campaign = Campaign(
+        work,
+        lambda result: results.append(_told(result)),
+        fix=lambda release, fault: arguments.fix,
+        prove=arguments.prove,
+        labs=arguments.labs,
+    )
+    campaign.wait()
+    if campaign.problem is not None:
+        raise LabError(f"a lab ended early: {campaign.problem}")
     print(summary(results))
     return 1 if any(result.complaints for result in results) else 0
 

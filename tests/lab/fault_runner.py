@@ -20,12 +20,15 @@ SETTLE_LIMIT = 20.0
 BROKEN_AFTER = 2.5  # A healthy path delivers in 0.2 s; one that has not by then is taken for broken.
 RUN_LIMIT = 120.0
 
+# 2 is no failure of a fix: mail that waited still waits when the cause is gone, and is critical until the queue is flushed.
+_STATUSES = (0, 1, 2, 3)
+
 # What a fix may change and an undo must put back: all of /etc, and who owns and may enter mailboxes and the spool.
 _SNAPSHOT = r"""
 cd /
 find etc -type f ! -name '*.lock' ! -path etc/mtab -exec sha256sum {} +
 find etc home root var/spool/postfix var/lib/dovecot var/mail -maxdepth 3 \( -type d -o -type l -o -path 'etc/*' -type f \) \
-    ! -path 'root/.cache*' ! -path '*/Maildir/.*' -printf '%y %m %u:%g %p %l\n'
+    ! -path 'root/.cache*' ! -path 'var/spool/postfix/defer*/?' ! -path '*/Maildir/.*' -printf '%y %m %u:%g %p %l\n'
 """
 
 
@@ -131,14 +134,10 @@ class Runner:
     def _cure(self, fault: Fault, host: Host) -> list[str]:
         before = host.sh(_SNAPSHOT)
         fixed = host.maildiag("fix", "--yes", timeout=RUN_LIMIT)
-        complaints = (
-            []
-            if fixed.returncode in (0, 1, 3)
-            else [f"fix left the host critical (exit {fixed.returncode}): {_told(fixed.stdout)}"]
-        )
-        if fault.path != "none":
-            complaints += self._works_again(fault)
+        complaints = self._works_again(fault) if fault.path != "none" else []
         complaints += still_blamed(_Look().at(host), fault)
+        if complaints or fixed.returncode not in _STATUSES:
+            complaints.append(f"fix ended with {fixed.returncode}: {_told(fixed.stdout + fixed.stderr)}")
         complaints += _undo_all(host)
         changed = _difference(before, host.sh(_SNAPSHOT))
         return complaints + ([f"undo left other files: {changed}"] if changed else [])

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +39,15 @@ mkdir -p "$3"
 if [ -z "$4" ]; then mount -t tmpfs -o size=1g,mode=755 lab "$3"; mkdir "$3/upper"; set -- "$1" "$2" "$3" "$3/upper"; fi
 mkdir -p "$3/work" "$3/root"
 mount -t overlay overlay -o "lowerdir=$2,upperdir=$4,workdir=$3/work" "$3/root"
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs nspawn /run/systemd/nspawn  # by machine name, and every lab has a "mail"
 export SYSTEMD_SECCOMP=0
-exec systemd-nspawn --quiet --boot --register=no --keep-unit --network-namespace-path="$0" --directory="$3/root" \\
+while status=0; systemd-nspawn --quiet --boot --register=no --keep-unit --network-namespace-path="$0" --directory="$3/root" \\
     --machine="$1" --hostname="$1" --resolv-conf=off --timezone=off --link-journal=no --console=pipe \\
-    --capability=CAP_NET_ADMIN,CAP_NET_RAW --rlimit=NOFILE=1024:524288
+    --capability=CAP_NET_ADMIN,CAP_NET_RAW --rlimit=NOFILE=1024:524288 || status=$?; [ "$status" = 133 ]
+do nsenter --net="$0" nft flush ruleset  # 133: it wants to reboot, and a kernel that restarts has no firewall rules
+done
+exit "$status"
 """
 
 _AS_USER = 'exec setpriv --reuid "$0" --regid "$(id -g "$0")" --init-groups --reset-env -- "$@"'
@@ -112,7 +117,6 @@ class Host:
         self._leader = None
         execute(command_on(old, ["systemctl", "--no-block", "reboot"]))
         wait_for(f"{self.name} to go down", lambda: not Path(f"/proc/{old}/root").exists(), timeout=BOOT_LIMIT)
-        self._network.flush_rules(self.name)
         return self._come_up()
 
     def add_layer(self, layer: Path) -> None:
@@ -170,8 +174,7 @@ class Host:
         nspawn = self._nspawn
         if nspawn is None or nspawn.poll() is not None:
             raise LabError(f"{self.name} did not boot:\n{self._instance.console(self.name).read_text()[-2000:]}")
-        children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children").read_text().split()
-        return next((int(child) for child in children if _is_init(int(child))), None)
+        return next((pid for pid in _descendants(nspawn.pid) if _is_init(pid)), None)
 
     def _boot_state(self) -> str | None:
         argv = command_on(self.leader, ["systemctl", "is-system-running", "--wait"])
@@ -224,6 +227,16 @@ _PROGRAMS = (
     "tar",
     "apt-get",
 )
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return
+    for child in children:
+        yield int(child)
+        yield from _descendants(int(child))
 
 
 def _is_init(pid: int) -> bool:

@@ -31,7 +31,7 @@ class State:
 
     release: str = ""
     owner: int = 0
-    purpose: str = "lab"
+    purpose: str = "test"
     checkout: str = ""
     leaders: Mapping[str, int] = field(default_factory=dict)
 
@@ -39,7 +39,7 @@ class State:
 class Instance:
     """The processes and files of one lab; all of them end with `destroy`, or with the process that made it."""
 
-    def __init__(self, release: str, *, purpose: str = "lab") -> None:
+    def __init__(self, release: str, *, purpose: str = "test") -> None:
         _allow_many_hosts()
         self._lock = threading.Lock()
         self.id = secrets.token_hex(3)
@@ -139,13 +139,16 @@ def _state_of(path: Path) -> State:
     return State(**{name: fields[name] for name in State.__slots__ if name in fields})
 
 
-def ours() -> dict[str, State]:
-    """The running labs that belong to this checkout, oldest first, and those that nobody owns any more."""
-    return {
-        instance: state
-        for instance, state in running().items()
-        if state.checkout == str(_CHECKOUT) or _is_orphan(state)
-    }
+def endable() -> dict[str, State]:
+    """The labs that a person may end without looking: those that `up` of this checkout booted, and those without an owner.
+
+    Not the labs of programs that still run, even from this checkout: somebody else's tests may be using them.
+    """
+    return {instance: state for instance, state in running().items() if _is_mine(state) or _is_orphan(state)}
+
+
+def _is_mine(state: State) -> bool:
+    return state.purpose == "up" and state.checkout == str(_CHECKOUT)
 
 
 def _is_orphan(state: State) -> bool:
@@ -153,11 +156,11 @@ def _is_orphan(state: State) -> bool:
 
 
 def the_running(release: str | None = None) -> tuple[str, State]:
-    """The newest running lab of this checkout (of `release`, if given); raises LabError where there is none."""
-    for instance, state in reversed(ours().items()):
-        if state.leaders and state.purpose == "lab" and release in (None, state.release):
+    """The newest lab that `up` of this checkout booted (of `release`, if given); raises LabError where there is none."""
+    for instance, state in reversed(running().items()):
+        if state.leaders and _is_mine(state) and release in (None, state.release):
             return instance, state
-    raise LabError(f"no lab is running{f' with {release}' if release else ''}; start one with: python -m tests.lab up")
+    raise LabError(f"no lab is up{f' with {release}' if release else ''}; start one with: python -m tests.lab up")
 
 
 def destroy(instance: str) -> None:

@@ -27,14 +27,15 @@ PARTNER_DOMAIN = "partner.test"
 class Lab:
     """`with Lab("debian12") as lab:` boots all hosts, configured by the guide and healthy, and ends them afterwards.
 
-    With `maildiag` the maildiag of this checkout is installed on every host, now and after each reset.
+    With `maildiag` the maildiag of this checkout is installed on every host, now and after each reset. `purpose` is what
+    `python -m tests.lab status` calls it; only a lab that is "up" is one that people enter and end by hand.
     """
 
-    def __init__(self, release: str = "debian12", *, maildiag: bool = False) -> None:
+    def __init__(self, release: str = "debian12", *, maildiag: bool = False, purpose: str = "test") -> None:
         self.release = release_named(release)
         layers = golden_layers(self.release)
         on_top = (maildiag_layer(self.release),) if maildiag else ()
-        self.instance = Instance(release)
+        self.instance = Instance(release, purpose=purpose)
         self.network = Network(self.instance)
         self.dns = Dns(self.instance, self.network)
         self.partner = Partner(self.instance, self.network, root_image(self.release))

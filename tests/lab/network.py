@@ -74,10 +74,6 @@ class Network:
             self.in_switch(["ip", "link", "delete", f"to-{name}"], check=False)
             self._instance.end(f"net-{name}")
 
-    def flush_rules(self, name: str) -> None:
-        """Drop the firewall rules of the host `name`, as its kernel would when it restarts."""
-        execute(["nsenter", f"--net=/proc/{self._holders[f'net-{name}']}/ns/net", "nft", "flush", "ruleset"])
-
     def in_switch(self, argv: Sequence[str], *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `argv` to its end in the namespace where DNS, the partner and the gateway have their addresses."""
         return execute([*self.enter_switch(), *argv], check=check)

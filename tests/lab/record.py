@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent.parent / "checks"))
+
 from maildiag import engine, registry
 from maildiag.document import document
 from maildiag.hosts.bundle import BundleHost

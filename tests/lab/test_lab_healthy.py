@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.lab.errors import LabError
+from tests.lab.instance import endable, running
 from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -115,6 +116,20 @@ def test_a_reset_undoes_everything(breakable_lab: Lab) -> None:
     lab.mail.reset()
     assert "table inet lab\n" not in lab.mail.run(["nft", "list", "tables"]).stdout
     assert lab.deliver(lab.app01, "alice@example.test") < 10
+
+
+def test_a_reboot_keeps_the_disk_and_forgets_what_was_not_made_permanent(breakable_lab: Lab) -> None:
+    mail = breakable_lab.mail
+    mail.sh("echo here > /root/kept; firewall-cmd --add-port 4444/tcp")
+    assert mail.reboot() == "running"
+    assert mail.read("/root/kept") == "here\n"
+    assert mail.run(["firewall-cmd", "--list-ports"]).stdout.strip() == ""
+    assert breakable_lab.deliver(breakable_lab.app01, "alice@example.test") < 10
+
+
+def test_ending_labs_by_hand_spares_those_of_running_programs(lab: Lab) -> None:
+    assert lab.instance.id in running()
+    assert lab.instance.id not in endable()
 
 
 def test_maildiag_is_installed(lab: Lab) -> None:

@@ -36,7 +36,11 @@ SCENES = (
 def record(release: str, path: Path) -> None:
     """Boot a lab, do all scenes on its mail server, and write what it logged."""
     with Lab(release) as lab:
-        for sender, to in ((lab.app01, "alice@example.test"), (lab.mail, "joe@partner.test"), (lab.app02, "nobody@example.test")):
+        lab.app02.sh("printf x | sendmail nobody@example.test")
+        for sender, to in (
+            (lab.app01, "alice@example.test"),
+            (lab.mail, "joe@partner.test"),
+        ):
             with contextlib.suppress(LabError):
                 lab.deliver(sender, to)
         with contextlib.suppress(LabError):
@@ -47,10 +51,16 @@ def record(release: str, path: Path) -> None:
         for scene in SCENES:
             lab.mail.sh(f"({scene}) || true")
         time.sleep(3)
-        mail = lab.mail.sh("cat /var/log/mail.log 2>/dev/null || journalctl -o short-iso-precise --no-pager SYSLOG_FACILITY=2")
+        mail = lab.mail.sh(
+            "cat /var/log/mail.log 2>/dev/null || journalctl -o short-iso-precise --no-pager SYSLOG_FACILITY=2"
+        )
         path.write_text(mail)
         relay = path.with_name(f"{path.stem}-app01{path.suffix}")
-        relay.write_text(lab.app01.sh("cat /var/log/mail.log 2>/dev/null || journalctl -o short-iso-precise --no-pager SYSLOG_FACILITY=2"))
+        relay.write_text(
+            lab.app01.sh(
+                "cat /var/log/mail.log 2>/dev/null || journalctl -o short-iso-precise --no-pager SYSLOG_FACILITY=2"
+            )
+        )
 
 
 if __name__ == "__main__":

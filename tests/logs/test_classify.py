@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from maildiag.logs.classify import Problem, classify
 from maildiag.logs.lines import parse_line
+from maildiag.logs.summary import summarise
 
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 
@@ -207,6 +209,18 @@ SYSTEM = [
     ("systemd", "postfix@-.service: Start request repeated too quickly.", "systemd.start-limit"),
     ("systemd-journald", "Suppressed 1043 messages from postfix.service", "journal.rate-limit"),
 ]
+
+
+RECORDED = sorted((Path(__file__).parent / "data").glob("*.log"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=[path.name for path in RECORDED])
+def test_every_problem_of_a_recorded_server_has_a_class(path: Path) -> None:
+    with path.open(errors="replace") as lines:
+        found = summarise(lines, NOW)
+    assert found.unparsed == 0
+    assert [group.key for group in found.groups if group.meaning == "other"] == []
+    assert [group.reason.text for group in found.reasons if group.reason.meaning == "other"] == []
 
 
 def problem(program: str, text: str) -> Problem:

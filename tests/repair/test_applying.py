@@ -91,6 +91,16 @@ def test_a_command_that_fails_undoes_what_came_before(tmp_path: Path) -> None:
     assert here.file.read_text() == BAD
 
 
+def test_a_mode_that_a_fix_sets_stays_set_and_one_that_an_edit_would_lose_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "service.cf"
+    edit, reload = fix(tmp_path).commands
+    right = fix(tmp_path, commands=(("chmod", "640", str(path)), edit, reload))
+    here = world(tmp_path, right)
+    outcome, _ = applied(here, right)
+    assert isinstance(outcome, events.Cured)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_an_unknown_afterwards_is_never_called_cured(tmp_path: Path) -> None:
     edit = replace_line(str(tmp_path / "service.cf"), 2, "host = unreadable")
     wrong = fix(tmp_path, commands=(edit,))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from maildiag.asking import Ask
 from maildiag.edits import replace_line
-from maildiag.engine import Ask
 from maildiag.hosts.local import LocalHost
 from maildiag.model import Evidence, Fix, Gap, GapReason, Step, Verdict, critical, ok, unknown
 from maildiag.probes import ReadFile

@@ -41,7 +41,7 @@ def test_the_whole_group_is_killed_at_the_limit(tmp_path: Path) -> None:
 
 
 def gone_soon(pid: int) -> bool:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 20
     while alive(pid) and time.monotonic() < end:
         os.sched_yield()
     return not alive(pid)
@@ -51,7 +51,7 @@ def test_a_child_that_keeps_the_output_open_cannot_hang_the_question(tmp_path: P
     began = time.monotonic()
     host = shell(tmp_path, f"setsid sleep 600 & echo $! >{tmp_path}/child; echo said")
     host.ask(command("hostname", timeout=0.5))
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20
     os.kill(int((tmp_path / "child").read_text()), 9)
 
 
@@ -65,7 +65,7 @@ def test_closing_the_host_kills_what_runs(tmp_path: Path) -> None:
     while not (tmp_path / "me").exists():
         os.sched_yield()
     host.close()
-    thread.join(5)
+    thread.join(20)
     assert not thread.is_alive()
     assert gone_soon(int((tmp_path / "me").read_text()))
     after = host.ask(command("hostname"))

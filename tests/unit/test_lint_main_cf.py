@@ -231,3 +231,51 @@ def test_an_address_that_no_interface_has_keeps_postfix_from_starting() -> None:
 def test_a_mailbox_limit_below_the_message_limit_stops_local() -> None:
     found = problem("mailbox_size_limit = 1000")
     assert (found.kind, found.status) == ("size-limits", Status.CRITICAL)
+
+
+RHEL = """\
+compatibility_level = 2
+queue_directory = /var/spool/postfix
+command_directory = /usr/sbin
+daemon_directory = /usr/libexec/postfix
+data_directory = /var/lib/postfix
+mail_owner = postfix
+inet_interfaces = localhost
+inet_protocols = all
+mydestination = $myhostname, localhost.$mydomain, localhost
+unknown_local_recipient_reject_code = 550
+alias_maps = hash:/etc/aliases
+alias_database = hash:/etc/aliases
+debug_peer_level = 2
+debugger_command =
+\t PATH=/bin:/usr/bin:/usr/local/bin:/usr/X11R6/bin
+\t ddd $daemon_directory/$process_name $process_id & sleep 5
+sendmail_path = /usr/sbin/sendmail.postfix
+newaliases_path = /usr/bin/newaliases.postfix
+mailq_path = /usr/bin/mailq.postfix
+setgid_group = postdrop
+html_directory = no
+smtpd_tls_cert_file = /etc/pki/tls/certs/postfix.pem
+smtpd_tls_key_file = /etc/pki/tls/private/postfix.key
+smtpd_tls_security_level = may
+smtp_tls_CApath = /etc/pki/tls/certs
+smtp_tls_CAfile = /etc/pki/tls/certs/ca-bundle.crt
+smtp_tls_security_level = may
+meta_directory = /etc/postfix
+shlib_directory = /usr/lib64/postfix
+"""
+
+
+def test_a_file_in_the_style_of_rhel_has_no_fault() -> None:
+    assert lint_main(config(*RHEL.splitlines()).context) == ()
+
+
+def test_a_brace_that_is_never_closed_is_closed_behind_the_name() -> None:
+    found = lint_main(config("mydestination = ${myhostname, localhost", settings={}).context)
+    assert [(each.kind, each.status) for each in found] == [("open-brace", Status.CRITICAL)]
+    assert found[0].repairs[0].edits == (SetParameter("mydestination", "${myhostname}, localhost"),)
+
+
+def test_a_file_that_stands_for_a_value_must_be_there() -> None:
+    made = config("myorigin = /etc/nofile", absent=frozenset({"/etc/nofile"}))
+    assert [(each.kind, each.subject) for each in lint_main(made.context)] == [("missing-file", "myorigin")]

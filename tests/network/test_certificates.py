@@ -1,0 +1,172 @@
+"""What is said of certificates, from what openssl printed on real hosts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.sockets import Owner
+from maildiag.facts.tls import (
+    CertificateFile,
+    Certificates,
+    Certified,
+    Configured,
+    Served,
+    fingerprint,
+    parse_certificate,
+)
+from maildiag.model import Gap, GapReason, Status, Verdict
+from maildiag.probes import Identity
+from maildiag.settings import Settings
+from maildiag.testing import file, info, judge, printed
+from maildiag_checks import tls
+from tests.network.recorded import RELEASES, text
+
+PATH, KEY = "/etc/ssl/certs/mail.example.test.pem", "/etc/ssl/private/mail.example.test.key"
+POSTFIX = Postfix(True, "3.7", {"myhostname": "mail.example.test", "mydomain": "example.test"})
+both_releases = pytest.mark.parametrize("release", RELEASES)
+
+
+def certified(release: str = "debian12") -> Certified:
+    found = parse_certificate(text(release, "x509.txt"))
+    assert found is not None
+    return found
+
+
+def on_disk(release: str = "debian12") -> CertificateFile:
+    return CertificateFile(
+        Configured(Owner.POSTFIX, "smtpd_tls_cert_file", PATH, KEY),
+        file(text(release, "certificate.pem")),
+        printed(text(release, "x509.txt")),
+        certified(release),
+        info(KEY, 0o640, "root", "ssl-cert"),
+        printed(text(release, "pkey.txt")),
+        printed(f"{PATH}: OK\n"),
+    )
+
+
+def told(found: CertificateFile, now: datetime, *served: Served) -> Verdict:
+    identity = Identity("mail", "Linux", now, now, True)
+    (verdict,) = judge(tls.certificate, Certificates((found,), served), identity, Settings(), POSTFIX)
+    return verdict
+
+
+def soon(found: CertificateFile) -> datetime:
+    assert found.certified is not None
+    return found.certified.not_before + timedelta(days=1)
+
+
+@both_releases
+def test_openssl_s_words_are_read(release: str) -> None:
+    found = certified(release)
+    assert found.names == ("mail.example.test", "example.test")
+    assert found.not_after > found.not_before
+    assert found.not_after.tzinfo is UTC
+    assert not found.self_signed
+    snakeoil = parse_certificate(text(release, "snakeoil.txt"))
+    assert snakeoil is not None
+    assert snakeoil.self_signed
+
+
+@both_releases
+def test_a_certificate_in_order_is_fine(release: str) -> None:
+    found = on_disk(release)
+    assert told(found, soon(found)).status is Status.OK
+
+
+def test_a_missing_file_is_critical_and_an_unreadable_one_unknown() -> None:
+    found = on_disk()
+    now = soon(found)
+    assert told(replace(found, text=Gap(GapReason.ABSENT, "no such file")), now).status is Status.CRITICAL
+    assert told(replace(found, text=Gap(GapReason.DENIED, "denied", "needs root")), now).status is Status.UNKNOWN
+
+
+def test_text_that_is_no_certificate_is_critical() -> None:
+    found = replace(on_disk(), certified=None, read=printed("", "Could not read certificate", 1))
+    assert told(found, datetime(2026, 12, 1, tzinfo=UTC)).status is Status.CRITICAL
+
+
+def test_a_key_of_another_certificate_is_critical() -> None:
+    snakeoil = parse_certificate(text("debian12", "snakeoil.txt"))
+    assert snakeoil is not None
+    found = replace(on_disk(), public_key=printed(snakeoil.public_key + "\n"))
+    verdict = told(found, soon(found))
+    assert verdict.status is Status.CRITICAL
+    assert "does not belong" in verdict.title
+
+
+def test_a_key_that_we_may_not_read_is_no_verdict() -> None:
+    found = replace(on_disk(), public_key=printed("", "Can't open: Permission denied", 1))
+    assert told(found, soon(found)).status is Status.OK
+
+
+def test_a_key_for_everybody_is_protected() -> None:
+    found = replace(on_disk(), key_info=info(KEY, 0o644))
+    verdict = told(found, soon(found))
+    assert verdict.fixes[0].commands == (("chmod", "640", KEY),)
+    assert verdict.fixes[0].undo == (("chmod", "644", KEY),)
+
+
+def test_time_decides_by_the_host_s_own_clock() -> None:
+    found = on_disk()
+    assert found.certified is not None
+    begin, end = found.certified.not_before, found.certified.not_after
+    assert told(found, end + timedelta(days=1)).status is Status.CRITICAL
+    assert told(found, begin - timedelta(days=1)).explained_by == ("services.clock",)
+    assert told(found, end - timedelta(days=5)).status is Status.WARNING
+    assert told(found, end - timedelta(days=30)).status is Status.OK
+
+
+def test_a_certificate_for_another_name_is_told() -> None:
+    found = replace(on_disk(), certified=replace(certified(), names=("www.example.net",)))
+    assert told(found, soon(found)).status is Status.WARNING
+
+
+def test_a_wildcard_covers_one_label() -> None:
+    wild = replace(certified(), names=("*.example.test",))
+    assert wild.covers("mail.example.test")
+    assert not wild.covers("a.b.example.test")
+
+
+def test_a_self_signed_certificate_is_only_noted() -> None:
+    snakeoil = parse_certificate(text("debian12", "snakeoil.txt"))
+    found = replace(on_disk(), certified=snakeoil, public_key=None, verified=printed("", "error 18", 2))
+    assert told(found, soon(found)).status is Status.NOTICE
+
+
+def test_a_missing_intermediate_is_told_where_it_is_there() -> None:
+    broken = printed("", "error 20 at 0 depth lookup: unable to get local issuer certificate", 2)
+    found = replace(on_disk(), verified=broken)
+    assert told(found, soon(found)).status is Status.NOTICE
+    leaf = text("debian12", "certificate.pem").split("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
+    found = replace(on_disk(), verified=broken, text=file(leaf), repaired_by="/etc/ssl/certs/chain.pem")
+    verdict = told(found, soon(found))
+    assert verdict.status is Status.WARNING
+    assert "/etc/ssl/certs/chain.pem" in verdict.detail
+
+
+def test_what_is_served_must_be_what_is_on_disk() -> None:
+    found = on_disk()
+    same = Served(Owner.POSTFIX, 25, found.fingerprint, found.certified)
+    other = Served(Owner.POSTFIX, 25, "00", certified())
+    assert told(found, soon(found), same).status is Status.OK
+    verdict = told(found, soon(found), other)
+    assert verdict.status is Status.WARNING
+    assert verdict.fixes[0].commands == (("systemctl", "reload", "postfix"),)
+    assert told(found, soon(found), replace(other, owner=Owner.DOVECOT)).status is Status.OK
+
+
+def test_encryption_without_a_certificate_is_a_deadlock() -> None:
+    postfix = replace(POSTFIX, settings={**POSTFIX.settings, "smtpd_tls_security_level": "encrypt"})
+    now = datetime(2026, 12, 1, tzinfo=UTC)
+    identity = Identity("mail", "Linux", now, now, True)
+    (verdict,) = judge(tls.certificate, Certificates((), ()), identity, Settings(), postfix)
+    assert verdict.status is Status.CRITICAL
+
+
+def test_a_fingerprint_is_of_the_leaf() -> None:
+    assert on_disk().fingerprint == fingerprint(text("debian12", "certificate.pem"))
+    assert fingerprint("nothing") == ""

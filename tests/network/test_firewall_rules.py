@@ -1,0 +1,130 @@
+"""Packets sent through rule sets that real hosts had."""
+
+from __future__ import annotations
+
+import pytest
+
+from maildiag.firewall import nft
+from maildiag.firewall.rules import Outcome, Packet, Ruleset
+from tests.network.recorded import RELEASES, iptables_rules, nft_rules, text
+
+both_releases = pytest.mark.parametrize("release", RELEASES)
+
+
+def from_lan(port: int, source: str = "10.0.1.77") -> Packet:
+    return Packet(source, "10.0.1.10", port, into="eth0")
+
+
+@both_releases
+@pytest.mark.parametrize("port", [25, 110, 143, 587, 993, 995])
+def test_firewalld_lets_in_what_its_zone_has(release: str, port: int) -> None:
+    assert nft_rules(release, "firewalld.json").judge(from_lan(port)).outcome is Outcome.ACCEPT
+
+
+@both_releases
+def test_firewalld_rejects_what_its_zone_has_not(release: str) -> None:
+    judged = nft_rules(release, "firewalld.json").judge(from_lan(80))
+    assert judged.outcome is Outcome.REJECT
+    assert "reject with icmpx admin-prohibited" in judged.hits[0].text
+    assert not judged.explicit
+
+
+@both_releases
+def test_the_zone_drop_drops(release: str) -> None:
+    assert nft_rules(release, "firewalld-drop.json").judge(from_lan(25)).outcome is Outcome.DROP
+
+
+@both_releases
+def test_answers_and_loopback_pass_firewalld(release: str) -> None:
+    rules = nft_rules(release, "firewalld.json")
+    answer = Packet("10.0.1.77", "10.0.1.10", 40000, 25, state="established", into="eth0")
+    assert rules.judge(answer).outcome is Outcome.ACCEPT
+    assert rules.judge(Packet("127.0.0.1", "127.0.0.1", 25, into="lo")).outcome is Outcome.ACCEPT
+
+
+@both_releases
+def test_a_rule_for_one_account_stops_only_that_account(release: str) -> None:
+    rules = nft_rules(release, "nft-output.json")
+    packet = Packet("10.0.1.20", "10.0.1.10", 25, out="eth0", user=("postfix", "100", "101"))
+    assert rules.judge(packet).blocked
+    assert not rules.judge(Packet("10.0.1.20", "10.0.1.10", 25, out="eth0", user=("root", "0"))).blocked
+
+
+@both_releases
+def test_a_rule_for_udp_leaves_tcp_alone(release: str) -> None:
+    rules = nft_rules(release, "nft-output.json")
+    assert rules.judge(Packet("10.0.1.20", "10.0.1.53", 53, protocol="udp", out="eth0", user=("root", "0"))).blocked
+    assert not rules.judge(Packet("10.0.1.20", "10.0.1.53", 53, out="eth0", user=("root", "0"))).blocked
+
+
+def written_by_hand() -> Ruleset:
+    return nft_rules("debian12", "nft-input.json")
+
+
+@pytest.mark.parametrize(
+    ("port", "source", "outcome"),
+    [
+        (25, "10.0.1.77", Outcome.ACCEPT),  # in the named set @mail
+        (25, "10.0.1.20", Outcome.DROP),  # a rule for one host before it
+        (110, "10.0.1.77", Outcome.DROP),  # a verdict map
+        (995, "10.0.1.77", Outcome.ACCEPT),
+        (80, "10.0.1.77", Outcome.DROP),  # the policy
+        (587, "10.0.1.77", Outcome.UNKNOWN),  # a rate limit: it depends
+    ],
+)
+def test_sets_maps_and_rates_are_read(port: int, source: str, outcome: Outcome) -> None:
+    assert written_by_hand().judge(from_lan(port, source)).outcome is outcome
+
+
+def test_a_connection_state_map_lets_answers_in() -> None:
+    answer = Packet("10.0.1.77", "10.0.1.10", 40000, 25, state="established", into="eth0")
+    assert written_by_hand().judge(answer).outcome is Outcome.ACCEPT
+
+
+@both_releases
+def test_ufw_drops_what_it_does_not_allow_and_lets_out_everything(release: str) -> None:
+    rules = iptables_rules(release, "ufw.iptables-save")
+    assert rules.judge(from_lan(25)).outcome is Outcome.DROP
+    assert rules.judge(from_lan(22)).outcome is Outcome.ACCEPT
+    assert rules.judge(Packet("10.0.1.21", "10.0.1.10", 25, out="eth0")).outcome is Outcome.ACCEPT
+
+
+@both_releases
+def test_ufw_denies_what_it_was_told_to_deny(release: str) -> None:
+    rules = iptables_rules(release, "ufw-deny.iptables-save")
+    judged = rules.judge(Packet("10.0.1.21", "10.0.1.10", 25, out="eth0"))
+    assert judged.outcome is Outcome.DROP
+    assert judged.explicit
+    assert "ufw-user-output" in judged.hits[0].text
+
+
+@both_releases
+def test_nft_alone_cannot_tell_what_iptables_extensions_do(release: str) -> None:
+    chains, foreign = nft.parse(text(release, "ufw.json"))
+    assert ("ip", "filter") in foreign
+    assert Ruleset.of(chains).judge(from_lan(25)).outcome is not Outcome.ACCEPT
+
+
+@both_releases
+@pytest.mark.parametrize(
+    ("port", "source", "outcome"),
+    [
+        (25, "10.0.1.77", Outcome.ACCEPT),  # -m multiport
+        (587, "10.0.1.77", Outcome.ACCEPT),
+        (143, "10.0.1.77", Outcome.DROP),  # ! -s 10.0.1.0/24 does not match; then the policy
+        (110, "10.0.1.77", Outcome.REJECT),
+    ],
+)
+def test_iptables_rules_are_read(release: str, port: int, source: str, outcome: Outcome) -> None:
+    assert iptables_rules(release, "iptables.iptables-save").judge(from_lan(port, source)).outcome is outcome
+
+
+def test_an_empty_rule_set_accepts_everything() -> None:
+    assert Ruleset.of([]).judge(from_lan(25)).outcome is Outcome.ACCEPT
+    assert not Ruleset.of([]).filters
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", '{"nftables": [{"rule": {}}]}'])
+def test_text_that_is_no_ruleset_is_an_error_and_never_a_verdict(broken: str) -> None:
+    with pytest.raises((ValueError, KeyError, AttributeError)):
+        nft.parse(broken)

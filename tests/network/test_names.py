@@ -1,0 +1,213 @@
+"""What is said of names: resolver, relayhost, disagreements, chroot, hosts file and records."""
+
+from __future__ import annotations
+
+import pytest
+
+from maildiag.facts.names import (
+    Chroot,
+    ChrootFile,
+    DomainRecords,
+    OwnName,
+    PublicNames,
+    Resolver,
+    parse_hosts_file,
+    parse_resolv_conf,
+)
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.relay import NextHop, Relay, addresses_of, mx_hosts, parse_hosts, parse_next_hop
+from maildiag.facts.sockets import Sockets
+from maildiag.model import Gap, GapReason, HostRole, Role, Status
+from maildiag.probes import DnsAnswer, DnsStatus, Interface
+from maildiag.testing import judge, printed
+from maildiag_checks import dns, dns_records
+from tests.network.recorded import RELEASES, text
+
+SERVER, CLIENT = HostRole(Role.MAIL_SERVER, "test"), HostRole(Role.RELAY_CLIENT, "test")
+HERE = Sockets((), (), (Interface("eth0", True, ("10.0.1.10",), 1500),))
+NOTHING = DnsAnswer(DnsStatus.NO_SUCH_NAME)
+SILENCE = DnsAnswer(DnsStatus.TIMEOUT)
+POSTFIX = Postfix(
+    True, "3.7", {"myhostname": "mail.example.test", "smtp_host_lookup": "dns"}, frozenset({"myhostname"})
+)
+
+
+def a(*records: str) -> DnsAnswer:
+    return DnsAnswer(DnsStatus.ANSWER, records)
+
+
+@pytest.mark.parametrize(
+    ("written", "host", "port", "bracketed"),
+    [
+        ("[10.0.1.10]:25", "10.0.1.10", 25, True),
+        ("[mail.example.test]", "mail.example.test", 25, True),
+        ("mail.example.test:submission", "mail.example.test", 587, False),
+        ("example.test", "example.test", 25, False),
+        ("[ipv6:2001:db8::1]:25", "2001:db8::1", 25, True),
+    ],
+)
+def test_a_relayhost_is_read_as_postfix_reads_it(written: str, host: str, port: int, bracketed: bool) -> None:
+    assert parse_next_hop(written) == NextHop(written, host, port, bracketed)
+
+
+def test_a_comment_behind_the_relayhost_is_left_out_and_nothing_is_nothing() -> None:
+    found = parse_next_hop("[10.0.1.10]:25 # the relay")
+    assert found is not None
+    assert found.host == "10.0.1.10"
+    assert parse_next_hop("") is None
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_getent_s_addresses_are_told_once(release: str) -> None:
+    assert parse_hosts(printed(text(release, "getent.txt"))) == ("10.0.1.10",)
+
+
+def test_mx_hosts_come_by_preference() -> None:
+    assert mx_hosts(a("20 b.example.test.", "10 a.example.test.")) == ("a.example.test", "b.example.test")
+
+
+def test_dns_then_native_does_not_go_on_where_the_dns_is_silent() -> None:
+    local = (("relay", ("10.0.1.10",)),)
+    assert addresses_of("dns, native", (("relay", NOTHING),), local) == ("10.0.1.10",)
+    assert addresses_of("dns, native", (("relay", SILENCE),), local) == ()
+
+
+def resolver(*answers: DnsAnswer) -> Resolver:
+    servers = tuple(f"10.0.1.{53 + n}" for n in range(len(answers)))
+    lines = "\n".join(f"nameserver {each}" for each in servers)
+    return Resolver(servers, (), lines, "mail.example.test", answers)
+
+
+@pytest.mark.parametrize("answer", [a("10.0.1.10"), NOTHING, DnsAnswer(DnsStatus.NO_DATA)])
+def test_a_server_that_knows_is_alive_even_where_it_says_no(answer: DnsAnswer) -> None:
+    assert [each.status for each in judge(dns.resolver, resolver(answer), None, SERVER)] == [Status.OK]
+
+
+@pytest.mark.parametrize(
+    "status", [DnsStatus.TIMEOUT, DnsStatus.SERVER_FAILURE, DnsStatus.REFUSED, DnsStatus.UNREACHABLE]
+)
+def test_no_server_that_knows_is_critical_on_a_server(status: DnsStatus) -> None:
+    assert [each.status for each in judge(dns.resolver, resolver(DnsAnswer(status)), None, SERVER)] == [Status.CRITICAL]
+
+
+def test_a_relay_client_with_an_address_for_its_relay_gets_by_without_dns() -> None:
+    relay = Relay(NextHop("[10.0.1.10]:25", "10.0.1.10", 25, True))
+    assert [each.status for each in judge(dns.resolver, resolver(SILENCE), relay, CLIENT)] == [Status.WARNING]
+
+
+def test_a_dead_first_server_is_commented_out_by_its_line() -> None:
+    (told,) = judge(dns.resolver, resolver(SILENCE, a("10.0.1.10")), None, SERVER)
+    assert told.status is Status.WARNING
+    assert told.fixes[0].commands[0][-2:] == ("1s/^/#/", "/etc/resolv.conf")
+
+
+def relay(dns_says: DnsAnswer, system: tuple[str, ...], lookup: str = "dns", found: tuple[str, ...] = ()) -> Relay:
+    hop = NextHop("[relay.internal]:25", "relay.internal", 25, True)
+    return Relay(
+        hop, lookup, None, ("relay.internal",), (("relay.internal", dns_says),), (("relay.internal", system),), found
+    )
+
+
+def test_a_name_of_the_hosts_file_alone_is_not_found_by_postfix() -> None:
+    (told,) = judge(dns.relayhost, relay(NOTHING, ("10.0.1.10",)))
+    assert told.status is Status.CRITICAL
+    assert told.fixes[0].id == "dns.relayhost/native"
+
+
+def test_a_failed_look_up_is_not_a_missing_name() -> None:
+    (told,) = judge(dns.relayhost, relay(SILENCE, ()))
+    assert "fails" in told.title
+    (told,) = judge(dns.relayhost, relay(NOTHING, ()))
+    assert "does not exist" in told.title
+
+
+def test_two_sources_that_disagree_are_told() -> None:
+    own = OwnName("", "app01.example.test", (), None, parse_hosts_file("10.0.1.99 relay.internal\n"))
+    (told,) = judge(dns.disagreement, relay(a("10.0.1.10"), ("10.0.1.99",), found=("10.0.1.10",)), own)
+    assert told.status is Status.CRITICAL
+    assert "1: 10.0.1.99 relay.internal" in told.evidence[-1].text
+
+
+def chroot(copy: str | None, answers: tuple[tuple[str, DnsAnswer | Gap], ...] = ()) -> Chroot:
+    file = ChrootFile("etc/resolv.conf", "# by hand\nnameserver 10.0.1.53\n", copy)
+    return Chroot("/var/spool/postfix", ("smtp",), (file,), answers)
+
+
+def test_a_copy_that_differs_in_a_comment_only_is_fine() -> None:
+    assert [each.status for each in judge(dns.chroot, chroot("nameserver 10.0.1.53\n"), POSTFIX)] == [Status.OK]
+
+
+def test_a_copy_with_a_dead_server_is_critical_and_copied_again() -> None:
+    (told,) = judge(dns.chroot, chroot("nameserver 10.0.1.99\n", (("10.0.1.99", SILENCE),)), POSTFIX)
+    assert told.status is Status.CRITICAL
+    assert told.fixes[0].commands[0] == ("systemctl", "restart", "postfix")
+    assert told.fixes[0].automatic
+
+
+def own(name: str, answer: DnsAnswer | None, hosts: str = "127.0.0.1 localhost\n") -> OwnName:
+    return OwnName(name, name, (), answer, parse_hosts_file(hosts))
+
+
+@pytest.mark.parametrize("name", ["localhost", "mail", "app01.localdomain", "localhost.localdomain"])
+def test_a_name_without_a_domain_is_no_host_name(name: str) -> None:
+    assert judge(dns_records.own_name, own(name, None), HERE, POSTFIX)[0].status is Status.WARNING
+
+
+def test_a_public_address_behind_nat_is_only_noted() -> None:
+    told = judge(dns_records.own_name, own("mail.example.test", a("93.184.216.34")), HERE, POSTFIX)
+    assert told[0].status is Status.NOTICE
+    told = judge(dns_records.own_name, own("mail.example.test", a("10.0.1.99")), HERE, POSTFIX)
+    assert told[0].status is Status.WARNING
+
+
+def test_debian_s_127_0_1_1_is_healthy() -> None:
+    found = own("mail.example.test", a("10.0.1.10"), "127.0.0.1 localhost\n127.0.1.1 mail.example.test mail\n")
+    assert [each.status for each in judge(dns_records.hosts_file, found, HERE)] == [Status.OK]
+
+
+def test_a_wrong_line_of_the_hosts_file_is_shown_with_its_number() -> None:
+    found = own("mail.example.test", None, "127.0.0.1 localhost\n10.0.1.99 mail.example.test mail\n")
+    (told,) = judge(dns_records.hosts_file, found, HERE)
+    assert told.evidence[0].text == "2: 10.0.1.99 mail.example.test mail"
+    assert told.fixes[0].commands[0][-2] == "2s/.*/10.0.1.10 mail.example.test mail/"
+
+
+def records(mx: DnsAnswer | Gap, txt: DnsAnswer = NOTHING) -> DomainRecords:
+    return DomainRecords("example.test", mx, txt, NOTHING)
+
+
+def mx_status(mx: DnsAnswer | Gap, *addresses: tuple[str, DnsAnswer]) -> Status:
+    return judge(dns_records.mx, PublicNames((records(mx),), addresses, ()), HERE, POSTFIX)[0].status
+
+
+def test_an_mx_is_judged_by_where_it_leads() -> None:
+    assert mx_status(a("10 mail.example.test."), ("mail.example.test", a("10.0.1.10"))) is Status.OK
+    assert mx_status(a("10 gone.example.test."), ("gone.example.test", NOTHING)) is Status.WARNING
+    assert mx_status(a("10 filter.example.net."), ("filter.example.net", a("192.0.2.9"))) is Status.NOTICE
+    assert mx_status(NOTHING) is Status.NOTICE
+
+
+@pytest.mark.parametrize("answer", [SILENCE, Gap(GapReason.TIMEOUT, "no answer")])
+def test_a_look_up_that_fails_is_unknown_and_never_missing(answer: DnsAnswer | Gap) -> None:
+    assert mx_status(answer) is Status.UNKNOWN
+
+
+def test_private_addresses_need_no_name() -> None:
+    for answer, status in ((NOTHING, Status.NOTICE), (SILENCE, Status.SKIPPED), (a("mail.example.test."), Status.OK)):
+        told = judge(dns_records.ptr, PublicNames((), (), (("10.0.1.10", answer),)), POSTFIX)
+        assert [each.status for each in told] == [status]
+    told = judge(dns_records.ptr, PublicNames((), (), (("93.184.216.34", NOTHING),)), POSTFIX)
+    assert [each.status for each in told] == [Status.WARNING]
+
+
+def test_spf_and_dmarc_are_advice() -> None:
+    spf = a('"v=spf1 mx " "-all"')
+    dmarc = a('"v=DMARC1; p=reject"')
+    both = DomainRecords("example.test", NOTHING, spf, dmarc)
+    assert [each.status for each in judge(dns_records.sender_records, PublicNames((both,), (), ()))] == [Status.OK]
+    none = records(NOTHING)
+    assert [each.status for each in judge(dns_records.sender_records, PublicNames((none,), (), ()))] == [Status.NOTICE]
+
+
+def test_resolv_conf_is_read() -> None:
+    assert parse_resolv_conf("# x\nsearch a b\nnameserver 10.0.1.53\n") == (("10.0.1.53",), ("a", "b"))

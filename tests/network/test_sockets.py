@@ -1,0 +1,175 @@
+"""Ports that the configuration wants against sockets that the kernel has."""
+
+from __future__ import annotations
+
+import pytest
+
+from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.smtp import OwnDialogues, Talk, addresses
+from maildiag.facts.sockets import Owner, Port, Sockets, dovecot_ports, dovecot_protocols, parse_master, postfix_ports
+from maildiag.model import HostRole, Role, Status
+from maildiag.probes import Connect, Dialogue, Exchange, Interface, Listener, Protocol, Tls, Transcript
+from maildiag.testing import judge, printed
+from maildiag_checks import connectivity, mail_access, smtp
+from tests.network.recorded import RELEASES, text
+
+SERVER, CLIENT = HostRole(Role.MAIL_SERVER, "test"), HostRole(Role.RELAY_CLIENT, "test")
+ETH0 = Interface("eth0", True, ("10.0.1.10",), 1500)
+both_releases = pytest.mark.parametrize("release", RELEASES)
+
+
+def postfix(**settings: str) -> Postfix:
+    usual = {"inet_interfaces": "all", "inet_protocols": "ipv4", "myhostname": "mail.example.test"}
+    return Postfix(True, "3.7.11", usual | settings)
+
+
+def port(number: int, *bound: str, owner: Owner = Owner.POSTFIX) -> Port:
+    return Port(owner, str(number), number, bound, "smtp inet n - y - - smtpd", Protocol.SMTP, Tls.STARTTLS)
+
+
+def sockets(wanted: Port, *listening: str, program: str = "") -> Sockets:
+    return Sockets((wanted,), tuple(Listener("tcp", each, wanted.number, 0, program) for each in listening), (ETH0,))
+
+
+@both_releases
+def test_master_cf_is_read_with_its_options(release: str) -> None:
+    table = parse_master(printed(text(release, "postconf-M.txt")))
+    found = {each.number: each for each in postfix_ports(postfix(), table)}
+    assert set(found) == {25, 587}
+    assert found[587].options["smtpd_tls_security_level"] == "encrypt"
+    assert found[25].addresses == ()
+
+
+def test_loopback_only_is_loopback() -> None:
+    table = parse_master(printed("smtp inet n - y - - smtpd\n"))
+    (found,) = postfix_ports(postfix(inet_interfaces="loopback-only"), table)
+    assert found.addresses == ("127.0.0.1",)
+
+
+@both_releases
+def test_dovecot_serves_its_protocols_on_their_ports(release: str) -> None:
+    dovecot = Dovecot(True, "2", text(release, "doveconf-n.txt"))
+    assert dovecot_protocols(dovecot) == ("imap", "pop3", "lmtp")
+    assert {each.number for each in dovecot_ports(dovecot)} == {143, 993, 110, 995}
+
+
+def test_a_listener_with_port_0_is_switched_off() -> None:
+    told = "protocols = imap\nservice imap-login {\n  inet_listener imap {\n    port = 0\n  }\n}\n"
+    assert {each.number for each in dovecot_ports(Dovecot(True, "2", told))} == {993}
+
+
+def test_without_ssl_dovecot_opens_no_tls_ports() -> None:
+    told = "listen = *\nprotocols = imap\nssl = no\n"
+    assert {each.number for each in dovecot_ports(Dovecot(True, "2", told))} == {143}
+
+
+def statuses(told: Sockets, role: HostRole = SERVER) -> list[Status]:
+    return [each.status for each in judge(connectivity.listeners, told, role, None, None)]
+
+
+def test_a_port_that_listens_is_fine() -> None:
+    assert statuses(sockets(port(25), "0.0.0.0", program="smtpd")) == [Status.OK]
+
+
+def test_a_port_where_nothing_listens_is_critical() -> None:
+    assert statuses(sockets(port(25))) == [Status.CRITICAL]
+
+
+def test_a_stranger_on_the_port_is_named() -> None:
+    (told,) = judge(connectivity.listeners, sockets(port(25), "0.0.0.0", program="exim4"), SERVER, None, None)
+    assert told.status is Status.CRITICAL
+    assert "exim4" in told.title
+    assert told.explained_by == ("services.port-taken",)
+
+
+def test_postfix_that_was_only_reloaded_is_restarted() -> None:
+    (told,) = judge(connectivity.listeners, sockets(port(25), "127.0.0.1"), SERVER, None, None)
+    assert told.status is Status.CRITICAL
+    assert told.fixes[0].commands == (("postfix", "stop"), ("postfix", "start"))
+
+
+def test_loopback_only_is_a_fault_of_a_server_and_right_for_a_relay_client() -> None:
+    found = sockets(port(25, "127.0.0.1"), "127.0.0.1")
+    assert statuses(found) == [Status.CRITICAL]
+    assert statuses(found, CLIENT) == [Status.OK]
+
+
+def test_a_server_without_imap_is_told() -> None:
+    dovecot = Dovecot(True, "2.3", "protocols = pop3 lmtp\n")
+    told = judge(connectivity.listeners, sockets(port(25), "0.0.0.0"), SERVER, None, dovecot)
+    assert [each.subject for each in told if each.status is Status.WARNING] == ["imap"]
+
+
+def test_both_loopback_and_the_network_are_tried() -> None:
+    assert addresses(port(25), sockets(port(25), "0.0.0.0")) == ("127.0.0.1", "10.0.1.10")
+    assert addresses(port(25, "127.0.0.1"), sockets(port(25), "0.0.0.0")) == ("127.0.0.1",)
+
+
+# -- dialogues ---------------------------------------------------------------------------------------------------------
+
+GREETING = Exchange("banner", "", "220 mail.example.test ESMTP Postfix", "220", 0.01)
+HELLO = Exchange("ehlo", "EHLO x", "250-mail.example.test\n250-STARTTLS\n250 SIZE", "250", 0.01)
+
+
+def talk(transcript: Transcript, listening: bool = True, **options: str) -> Talk:
+    found = Port(Owner.POSTFIX, "smtp", 25, (), "smtp inet", Protocol.SMTP, Tls.STARTTLS, options)
+    return Talk(found, "127.0.0.1", Dialogue(Protocol.SMTP, "127.0.0.1", 25), transcript, listening)
+
+
+def said(*exchanges: Exchange, failed: str = "", error: str = "") -> Transcript:
+    return Transcript(Connect.CONNECTED, "127.0.0.1", exchanges, failed, error)
+
+
+def smtp_verdict(transcript: Transcript, listening: bool = True, **settings: str) -> tuple[Status, tuple[str, ...]]:
+    (told,) = judge(smtp.smtp, OwnDialogues((talk(transcript, listening),)), postfix(**settings))
+    return told.status, told.explained_by or ()
+
+
+def test_a_port_that_answers_is_fine() -> None:
+    assert smtp_verdict(said(GREETING, HELLO))[0] is Status.OK
+
+
+def test_a_refused_port_is_blamed_on_what_should_listen() -> None:
+    status, edges = smtp_verdict(Transcript(Connect.REFUSED, "127.0.0.1", failed="connect"), listening=False)
+    assert status is Status.CRITICAL
+    assert edges[0] == "connectivity.listeners@25"
+
+
+def test_a_port_that_listens_and_times_out_is_blamed_on_the_firewall() -> None:
+    assert smtp_verdict(Transcript(Connect.TIMEOUT, "127.0.0.1", failed="connect"))[1][0] == "firewall.inbound@25"
+
+
+def test_no_greeting_is_blamed_on_what_keeps_smtpd_from_starting() -> None:
+    status, edges = smtp_verdict(said(failed="banner", error="the server closed the connection"))
+    assert status is Status.CRITICAL
+    assert edges[0] == "authentication.sasl-socket"
+    assert "services.lookup-tables" in edges
+
+
+def test_452_is_blamed_on_the_disk() -> None:
+    answer = Exchange("mail", "MAIL FROM:<>", "452 4.3.1 Insufficient system storage", "452", 0.01)
+    assert smtp_verdict(said(GREETING, HELLO, answer))[1][0] == "services.disk"
+
+
+def test_451_is_blamed_on_look_ups() -> None:
+    answer = Exchange("rcpt", "RCPT TO:<postmaster@example.test>", "451 4.3.0 Temporary lookup failure", "451", 0.01)
+    assert smtp_verdict(said(GREETING, HELLO, answer))[1][0] == "services.lookup-tables"
+
+
+def test_auth_that_is_configured_and_not_offered_is_told() -> None:
+    assert smtp_verdict(said(GREETING, HELLO), smtpd_sasl_auth_enable="yes")[0] is Status.WARNING
+
+
+def test_auth_only_after_tls_is_right() -> None:
+    told = smtp_verdict(said(GREETING, HELLO), smtpd_sasl_auth_enable="yes", smtpd_tls_auth_only="yes")
+    assert told[0] is Status.OK
+
+
+def test_dovecot_that_turns_clients_away_for_tls_is_blamed_on_the_certificate() -> None:
+    banner = Exchange("banner", "", "* BYE [UNAVAILABLE] TLS initialization failed.", "", 0.01)
+    found = Port(Owner.DOVECOT, "imaps", 993, (), "protocols = imap", Protocol.IMAP, Tls.IMPLICIT)
+    one = Talk(found, "127.0.0.1", Dialogue(Protocol.IMAP, "127.0.0.1", 993), said(banner), True)
+    (told,) = judge(mail_access.imap, OwnDialogues((one,)), Dovecot(True, "2.4"))
+    assert told.status is Status.CRITICAL
+    assert (told.explained_by or ())[0] == "connectivity.certificate"

@@ -1,0 +1,141 @@
+"""What the log's problems become: current or over, known or not, crashes with their last words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from maildiag.facts.local_time import LocalTime
+from maildiag.facts.mail_log import MailLog
+from maildiag.logs.classify import SENTENCES
+from maildiag.logs.reasons import MEANINGS
+from maildiag.model import Gap, GapReason, Status, Verdict
+from maildiag.registry import builtin
+from maildiag.settings import Settings
+from maildiag.testing import judge
+from maildiag_checks import _owners
+from maildiag_checks.logs import crashes, delivery_rate, problems, source, unclassified, unparsed
+from tests.unit.recorded import dovecot, log, log_of, master, services
+
+NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+TIME = LocalTime(NOW, "UTC")
+RUNNING = services(
+    "debian12-healthy", master(started=NOW - timedelta(hours=3)), dovecot(started=NOW - timedelta(hours=3))
+)
+SOCKET = (
+    "postfix/smtpd[9]: warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: No such file or directory"
+)
+STARTED = "postfix/master[1]: daemon started -- version 3.7.11, configuration /etc/postfix"
+SENT = "postfix/smtp[1]: A1B2C3D4E5: to=<a@b.test>, relay=x[10.0.0.1]:25, delay=0.1, dsn=2.0.0, status=sent (250 ok)"
+DEFERRED = (
+    "postfix/smtp[1]: A1B2C3D4E5: to=<a@b.test>, relay=none, delay=1, delays=0/0/1/0, dsn=4.3.0, status=deferred (odd)"
+)
+ODD = "postfix/smtpd[9]: warning: the moon is in the wrong phase"
+
+
+def read(*lines: tuple[float, str]) -> MailLog:
+    return log("".join(f"{(NOW - timedelta(minutes=ago)).isoformat()} mail {text}\n" for ago, text in lines), "", NOW)
+
+
+def failing(verdicts: list[Verdict]) -> list[Verdict]:
+    return [each for each in verdicts if each.status.failing]
+
+
+def test_a_current_problem_points_at_the_check_that_owns_it() -> None:
+    (verdict,) = judge(problems, read((5, SOCKET)), TIME, RUNNING)
+    assert verdict.status is Status.CRITICAL
+    assert verdict.subject == "sasl.socket-missing"
+    assert verdict.explained_by == ("authentication.sasl-socket", "services.dovecot")
+    assert verdict.evidence[0].text.endswith(SOCKET)
+
+
+def test_a_problem_before_the_last_start_is_over() -> None:
+    assert not failing(judge(problems, read((5, SOCKET), (1, STARTED)), TIME, RUNNING))
+
+
+def test_a_problem_before_a_start_that_the_log_lacks_is_over() -> None:
+    later = services("debian12-healthy", master(started=NOW - timedelta(minutes=2)))
+    assert not failing(judge(problems, read((5, SOCKET)), TIME, later))
+
+
+def test_a_problem_followed_by_an_hour_of_deliveries_is_over() -> None:
+    assert not failing(judge(problems, read((120, SOCKET), (1, SENT)), TIME, RUNNING))
+    assert failing(judge(problems, read((30, SOCKET), (1, SENT)), TIME, RUNNING))
+
+
+def test_a_unit_that_failed_and_runs_again_is_over() -> None:
+    assert not failing(judge(problems, log_of("debian12-killed"), TIME, RUNNING))
+
+
+def test_a_boot_a_reload_and_a_stop_are_no_problems() -> None:
+    for release in ("debian12", "debian13"):
+        for state in ("healthy", "stopped"):
+            found = log_of(f"{release}-{state}")
+            for check in (problems, crashes):
+                assert not failing(judge(check, found, TIME, None)), f"{release}-{state}"
+            assert not failing(judge(unclassified, found, TIME, None, None))
+
+
+def test_wrong_passwords_and_scanners_are_no_problems_of_the_log() -> None:
+    noise = (
+        "postfix/smtpd[9]: warning: unknown[203.0.113.9]: SASL LOGIN authentication failed: (reason unavailable), sasl_username=x",
+        "postfix/smtpd[9]: warning: hostname scan.test does not resolve to address 203.0.113.9",
+        "postfix/smtpd[9]: warning: non-SMTP command from unknown[203.0.113.9]: GET / HTTP/1.1",
+    )
+    assert not failing(judge(problems, read(*((5, each) for each in noise)), TIME, RUNNING))
+
+
+def test_a_throttled_process_is_critical_and_shows_its_last_words() -> None:
+    found = read(
+        (5, "postfix/master[1]: fatal: master_spawn: exec /usr/lib/postfix/sbin/smtpd: Permission denied"),
+        (5, "postfix/master[1]: warning: process /usr/lib/postfix/sbin/smtpd pid 447 exit status 1"),
+        (5, "postfix/master[1]: warning: /usr/lib/postfix/sbin/smtpd: bad command startup -- throttling"),
+    )
+    (verdict,) = judge(crashes, found, TIME, RUNNING)
+    assert verdict.status is Status.CRITICAL
+    assert verdict.subject == "smtpd"
+    assert "Permission denied" in verdict.title
+
+
+def test_a_crash_is_a_warning_and_its_process_is_named() -> None:
+    line = "postfix/master[389]: warning: process /usr/lib/postfix/sbin/qmgr pid 391 killed by signal 11"
+    (verdict,) = judge(crashes, read((5, line)), TIME, RUNNING)
+    assert (verdict.status, verdict.subject) == (Status.WARNING, "qmgr")
+
+
+def test_an_unknown_warning_is_a_notice_while_mail_flows_and_a_possible_cause_while_it_fails() -> None:
+    (calm,) = judge(unclassified, read((5, ODD), (1, SENT)), TIME, RUNNING, None)
+    assert calm.status is Status.NOTICE
+    (suspect,) = judge(unclassified, read((5, ODD), (1, DEFERRED)), TIME, RUNNING, None)
+    assert suspect.status is Status.WARNING
+    assert suspect.confidence == "possible"
+
+
+def test_lines_that_cannot_be_read_are_counted() -> None:
+    (verdict,) = judge(unparsed, log("what is this\nno idea\n", "", NOW))
+    assert verdict.status is Status.NOTICE
+    assert verdict.data["count"] == 2
+
+
+def test_a_log_that_may_not_be_read_is_unknown() -> None:
+    denied = Gap(GapReason.DENIED, "/var/log/mail.log may not be read", "needs root or group adm")
+    assert judge(source, denied, None, None)[0].status is Status.UNKNOWN
+
+
+def test_no_delivery_at_all_is_critical_and_a_mixed_day_fine() -> None:
+    assert judge(delivery_rate, read(*((n, DEFERRED) for n in range(5))), Settings())[0].status is Status.CRITICAL
+    assert judge(delivery_rate, read((2, DEFERRED), (1, SENT)), Settings())[0].status is Status.OK
+    assert judge(delivery_rate, read((1, STARTED)), Settings())[0].status is Status.SKIPPED
+
+
+def test_every_owner_is_a_check_that_exists() -> None:
+    assert sorted(_owners.known_ids() - set(builtin().checks)) == []
+
+
+def test_every_meaning_and_reason_has_an_owner_or_is_known_to_have_none() -> None:
+    nobody = {
+        "other", "client.protocol", "client.rate-limit", "journal.rate-limit", "log.rate-limit", "smtp.server-features",
+        "network.no-host", "kernel.conntrack", "kernel.files", "kernel.hung", "kernel.syn-flood",
+    }  # fmt: skip
+    ownerless = {each for each in SENTENCES if not _owners.of_meaning(each)}
+    assert ownerless <= nobody, sorted(ownerless - nobody)
+    assert {each for each in MEANINGS if not _owners.of_reason(each)} <= {"other", "greylisted", "sender.rejected"}

@@ -1,0 +1,87 @@
+"""Where the mail log is and what is read of it: silent files, rotation, files and journal put together by time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maildiag.facts.log_sources import dovecot_logs, rsyslog_targets
+from maildiag.facts.mail_log import interleave, line_time, not_a_tool, shown_by
+from maildiag.model import Status
+from maildiag.testing import judge
+from maildiag_checks.logs import source
+from tests.unit.recorded import dovecot, log, log_of, master, services
+
+NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+SENT = "postfix/smtp[1]: A1B2C3D4E5: to=<a@b.test>, relay=x[10.0.0.1]:25, delay=0.1, dsn=2.0.0, status=sent (250 ok)"
+
+
+def stamped(seconds: int, text: str) -> str:
+    return f"{(NOW - timedelta(hours=1) + timedelta(seconds=seconds)).isoformat()} mail {text}"
+
+
+@given(st.lists(st.integers(0, 3000)), st.lists(st.integers(0, 3000)))
+def test_putting_together_keeps_every_line_and_the_order_of_time(one: list[int], two: list[int]) -> None:
+    many, few = [stamped(n, "a[1]: x") for n in sorted(one)], [stamped(n, "b[2]: y") for n in sorted(two)]
+    merged = interleave(many, few, NOW)
+    assert sorted(merged) == sorted([*many, *few])
+    times = [line_time(each, NOW) for each in merged]
+    assert times == sorted(times)
+
+
+def test_few_lines_are_placed_among_very_many() -> None:
+    many = [stamped(n, "a[1]: x") for n in range(1000)]
+    merged = interleave(many, [stamped(500, "b[2]: y")], NOW)
+    assert merged[501].endswith("b[2]: y")
+    assert len(merged) == 1001
+
+
+def test_a_file_that_is_written_to_is_fine() -> None:
+    found = log_of("debian12-healthy")
+    assert found.source == "/var/log/mail.log"
+    assert found.stale == ()
+    verdicts = judge(source, found, None, services("debian12-healthy", master(), dovecot()))
+    assert [each.status for each in verdicts] == [Status.OK]
+
+
+def test_a_file_that_lacks_what_the_journal_has_is_silent_and_the_journal_is_judged() -> None:
+    later = stamped(1800, SENT)
+    found = log(stamped(0, SENT) + "\n", later + "\n", NOW, latest=later + "\n")
+    assert found.source == "journal"
+    assert found.stale == ("/var/log/mail.log",)
+    assert found.summary.statuses == {"sent": 1}
+    verdicts = judge(source, found, None, services("debian12-healthy", master()))
+    assert verdicts[0].status is Status.WARNING
+    assert verdicts[0].fixes[0].commands == (("systemctl", "restart", "rsyslog"),)
+
+
+def test_a_second_between_file_and_journal_is_no_silence() -> None:
+    found = log(stamped(0, SENT) + "\n", "", NOW, latest=stamped(1, SENT) + "\n")
+    assert found.stale == ()
+
+
+def test_rsyslog_s_own_rules_tell_where_mail_goes() -> None:
+    text = "#mail.* /var/log/old\nauth,authpriv.*\t\t/var/log/auth.log\nmail.*\t\t\t\t-/var/log/mail.log\nmail.err /var/log/mail.err\n*.*;mail.none -/var/log/syslog\n"
+    assert rsyslog_targets(text) == ("/var/log/mail.log",)
+    assert rsyslog_targets("mail.*                                                  -/var/log/maillog\n") == (
+        "/var/log/maillog",
+    )
+
+
+def test_dovecot_s_own_files_are_found_in_its_configuration() -> None:
+    text = "log_path = /var/log/dovecot.log\ninfo_log_path = /var/log/dovecot-info.log\ndebug_log_path = /dev/null\n"
+    assert dovecot_logs(text) == (("log_path", "/var/log/dovecot.log"), ("info_log_path", "/var/log/dovecot-info.log"))
+    assert dovecot_logs("log_path = syslog\n") == ()
+
+
+def test_what_a_tool_said_to_whoever_ran_it_is_not_judged() -> None:
+    line = "2026-11-23T05:28:34.741889+00:00 mail postfix/postqueue[497]: fatal: Queue report unavailable - mail system is down"
+    assert not not_a_tool(line)
+    assert not_a_tool("2026-11-23T05:28:34.741889+00:00 mail postfix/postfix-script[497]: fatal: something")
+
+
+def test_the_reader_is_told_a_command_for_the_same_lines() -> None:
+    assert shown_by("/var/log/maillog", NOW) == "tail /var/log/maillog"
+    assert shown_by("journal", NOW) == "journalctl SYSLOG_FACILITY=2 --since '2026-11-23 06:00'"

@@ -1,0 +1,151 @@
+"""Lookup tables: files in, verdicts out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from maildiag.facts.tables import Table, Tables, permits
+from maildiag.facts.tables import tables as gather_tables
+from maildiag.lint.context import words
+from maildiag.lint.table_source import bad_lines
+from maildiag.lint.tables import TableUse, table_uses, tables_in
+from maildiag.model import Gap, GapReason, Status, Verdict
+from maildiag.probes import FileInfo, ReadFile, Stat, command
+from maildiag.testing import NOW, file, gather, info, judge, printed
+from maildiag_checks.postfix_tables import lookup_tables
+from tests.unit.postfix_files import config
+
+VIRTUAL = "/etc/postfix/virtual"
+ABSENT = Gap(GapReason.ABSENT, "no such file")
+NAMED = "virtual_alias_maps = hash:/etc/postfix/virtual"
+
+
+def table(
+    source: FileInfo | Gap = ABSENT,
+    built: FileInfo | Gap | None = None,
+    users: tuple[str, ...] = ("virtual_alias_maps",),
+    kind: str = "hash",
+    **more: object,
+) -> Table:
+    use = TableUse(kind, VIRTUAL, users[0])
+    return Table(use=use, users=users, source=source, built=built, **more)  # type: ignore[arg-type]
+
+
+def said(one: Table, line: str = NAMED) -> Verdict:
+    found = judge(lookup_tables, Tables((one,)), config(line), None)
+    assert len(found) == 1, [each.title for each in found]
+    return found[0]
+
+
+def test_a_table_that_was_never_built_is_critical_and_built_with_its_configured_type() -> None:
+    verdict = said(table(info(VIRTUAL), ABSENT))
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "hash:/etc/postfix/virtual")
+    assert verdict.fixes[0].commands == (("postmap", "hash:/etc/postfix/virtual"),)
+    assert verdict.fixes[0].automatic
+
+
+def test_alias_tables_are_built_with_newaliases() -> None:
+    verdict = said(table(info(VIRTUAL), ABSENT, users=("alias_maps", "alias_database")))
+    assert verdict.fixes[0].commands == (("newaliases",),)
+
+
+def test_a_table_without_a_source_is_critical_and_names_the_line() -> None:
+    verdict = said(table(ABSENT, ABSENT))
+    assert verdict.status is Status.CRITICAL
+    assert "virtual_alias_maps" in verdict.evidence[1].text
+    assert not any(fix.automatic for fix in verdict.fixes)
+
+
+def test_a_table_older_than_its_source_is_a_warning() -> None:
+    verdict = said(table(info(VIRTUAL, modified=NOW), info(VIRTUAL + ".db", modified=NOW - timedelta(seconds=30))))
+    assert verdict.status is Status.WARNING
+
+
+def test_a_table_that_is_up_to_date_is_fine() -> None:
+    good = table(info(VIRTUAL, modified=NOW - timedelta(days=1)), info(VIRTUAL + ".db", modified=NOW))
+    assert said(good).status is Status.OK
+
+
+def test_what_may_not_be_looked_at_is_unknown() -> None:
+    assert said(table(Gap(GapReason.DENIED, "permission denied", "needs root"), ABSENT)).status is Status.UNKNOWN
+
+
+def test_a_table_closed_to_the_account_of_proxymap_is_opened_for_its_group_only() -> None:
+    verdict = said(table(info(VIRTUAL), info(VIRTUAL + ".db", mode=0o600), reader="postfix", closed=VIRTUAL + ".db"))
+    assert verdict.status is Status.CRITICAL
+    assert verdict.fixes[0].commands == (("chgrp", "postfix", VIRTUAL + ".db"), ("chmod", "g+r", VIRTUAL + ".db"))
+
+
+def test_what_postmap_says_of_a_broken_table_is_the_evidence() -> None:
+    query = printed(stderr="postmap: fatal: open database /etc/postfix/virtual.db: Invalid argument\n", status=1)
+    verdict = said(table(info(VIRTUAL), info(VIRTUAL + ".db"), query=query))
+    assert verdict.status is Status.CRITICAL
+    assert "Invalid argument" in verdict.evidence[0].text
+
+
+def test_alias_tables_do_not_matter_where_there_is_no_local_user() -> None:
+    missing = table(ABSENT, ABSENT, users=("alias_maps",))
+    assert judge(lookup_tables, Tables((missing,)), config("mydestination ="), None)[0].status is Status.OK
+
+
+def test_lines_without_a_value_and_comments_in_lists_are_told() -> None:
+    found = bad_lines("a@example.test alice\nb@example.test\nc@example.test bob # boss\n", False, True)
+    assert [(each.number, each.skipped) for each in found] == [(2, True), (3, False)]
+
+
+def test_an_alias_without_a_colon_is_told() -> None:
+    assert [each.number for each in bad_lines("postmaster: root\nroot alice\n", True)] == [2]
+
+
+def test_continued_aliases_are_one_entry() -> None:
+    assert bad_lines('team: alice,\n  bob\n"odd name": carol\n', True) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("proxy:unix:passwd.byname hash:/etc/aliases", [("unix", "passwd.byname"), ("hash", "/etc/aliases")]),
+        ("check_client_access hash:/etc/postfix/access, reject", [("hash", "/etc/postfix/access")]),
+        ("proxy:mysql:/etc/postfix/sql.cf", [("mysql", "/etc/postfix/sql.cf")]),
+        ("unionmap:{hash:/a/b,regexp:/c/d}", [("hash", "/a/b"), ("regexp", "/c/d")]),
+        ("inet:127.0.0.1:8891 unix:/run/milter", [("unix", "/run/milter")]),
+        ("[relay.example.test]:587", []),
+        ("reject_rbl_client zen.spamhaus.org=127.0.0.[2..11]", []),
+    ],
+)
+def test_tables_are_found_in_settings(value: str, found: list[tuple[str, str]]) -> None:
+    assert [(kind, path) for kind, path, _ in tables_in(value)] == found
+
+
+def test_caches_that_postfix_builds_itself_are_no_tables_of_the_administrator() -> None:
+    names = {use.name for use in table_uses(config().context) if use.has_file}
+    assert names == {"hash:/etc/aliases"}
+
+
+def test_words_end_at_a_comment_and_braces_stay_whole() -> None:
+    assert words("a, {b c}, d # e") == ("a", "{b c}", "d")
+
+
+def test_a_query_is_asked_only_where_it_can_succeed() -> None:
+    answers = {
+        Stat(VIRTUAL): info(VIRTUAL),
+        Stat(VIRTUAL + ".db"): ABSENT,
+        Stat("/etc/aliases"): info("/etc/aliases"),
+        Stat("/etc/aliases.db"): info("/etc/aliases.db"),
+        ReadFile("/etc/aliases", 1024 * 1024): file("postmaster: root\n"),
+        command("postmap", "-q", "maildiag-asks-for-nothing", "hash:/etc/aliases"): printed(status=1),
+    }
+    found = gather(gather_tables, answers, postfix_config=config(NAMED))
+    assert isinstance(found, Tables)
+    asked = {each.name: each.query for each in found.tables}
+    assert asked["hash:/etc/postfix/virtual"] is None
+    assert asked["hash:/etc/aliases"] == printed(status=1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "may"), [(0o640, "postfix", True), (0o600, "postfix", False), (0o604, "root", True)]
+)
+def test_mode_bits_decide_who_may_read(mode: int, group: str, may: bool) -> None:
+    assert permits(info("/x", mode=mode, group=group), "postfix", frozenset({"postfix"}), 0o4) is may

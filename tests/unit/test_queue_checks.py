@@ -1,0 +1,264 @@
+"""What the checks say of queues, losses, senders, and the spool's owners and modes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.queue import Maildrop, Queue
+from maildiag.facts.spool import Spool, SpoolPath, expected
+from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
+from maildiag.probes import FileInfo, FileKind
+from maildiag.queue.entries import Entry, Recipient
+from maildiag.queue.grouping import group
+from maildiag.settings import Settings
+from maildiag.testing import info, judge
+from maildiag_checks.queue import age, backlog, deferred, directories, hold, lost, maildrop, sender
+from tests.unit.recorded import log, master, services
+
+NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+SERVER, CLIENT = HostRole(Role.MAIL_SERVER, "test"), HostRole(Role.RELAY_CLIENT, "test")
+RELAYED = Postfix(installed=True, settings={"relayhost": "[10.0.1.10]:25"})
+DIRECT = Postfix(installed=True, settings={"relayhost": ""})
+REFUSED = "connect to 10.0.1.10[10.0.1.10]:25: Connection refused"
+GREY = "host mx.b.test[192.0.2.1] said: 450 4.2.0 <a@b.test>: Recipient address rejected: Greylisted (in reply to RCPT TO command)"
+
+
+def entry(
+    number: int, reason: str, *, old: int = 600, to: str = "a@b.test", queue: str = "deferred", sender: str = ""
+) -> Entry:
+    arrived = int(NOW.timestamp()) - old
+    return Entry(
+        queue, f"ABC{number:05X}", arrived, 1000, sender or f"u{number}@example.test", (Recipient(to, reason),)
+    )
+
+
+def queue_of(*entries: Entry) -> Queue:
+    now = int(NOW.timestamp())
+    return Queue(group(entries, now), now)
+
+
+def line(minutes_ago: float, text: str) -> str:
+    return f"{(NOW - timedelta(minutes=minutes_ago)).isoformat()} mail {text}\n"
+
+
+def status_line(status: str, reason: str, to: str = "a@b.test", dsn: str = "4.4.1") -> str:
+    return f"postfix/smtp[9]: ABC00001: to=<{to}>, relay=none, delay=1, delays=0/0/1/0, dsn={dsn}, status={status} ({reason})"
+
+
+STARTED = "postfix/master[1]: daemon started -- version 3.7.11, configuration /etc/postfix"
+SENT = status_line("sent", "250 2.0.0 Ok", dsn="2.0.0")
+
+
+def why(queue: Queue, role: HostRole, postfix: Postfix, mail: str = "") -> list[Verdict]:
+    return judge(deferred, queue, role, log(mail or line(50, STARTED), "", NOW), postfix)
+
+
+def test_the_limit_of_the_documentation_is_a_hundred() -> None:
+    few, many = (queue_of(*(entry(n, REFUSED) for n in range(count))) for count in (100, 101))
+    assert judge(backlog, few, Settings())[0].status is Status.OK
+    (verdict,) = judge(backlog, many, Settings())
+    assert verdict.status is Status.WARNING
+    assert "101 messages queued, over the limit of 100" in verdict.title
+
+
+def test_an_empty_queue_is_fine() -> None:
+    assert [each.status for each in why(queue_of(), SERVER, DIRECT)] == [Status.OK]
+
+
+def test_a_relay_that_refuses_is_critical_and_points_at_the_relay() -> None:
+    (verdict,) = why(
+        queue_of(entry(1, REFUSED)), CLIENT, RELAYED, line(5, STARTED) + line(1, status_line("deferred", REFUSED))
+    )
+    assert verdict.status is Status.CRITICAL
+    assert verdict.subject == "connect.refused"
+    assert verdict.explained_by is not None
+    assert verdict.explained_by[0] == "connectivity.relayhost"
+
+
+def test_trouble_before_the_last_success_through_the_relay_only_waits() -> None:
+    mail = line(50, STARTED) + line(30, status_line("deferred", REFUSED)) + line(1, SENT)
+    (verdict,) = why(queue_of(entry(1, REFUSED)), CLIENT, RELAYED, mail)
+    assert verdict.status is Status.NOTICE
+    assert verdict.fixes[0].commands == (("postqueue", "-f"),)
+
+
+def test_trouble_before_the_last_reload_is_not_blamed_again() -> None:
+    mail = line(30, status_line("deferred", REFUSED)) + line(10, STARTED)
+    assert why(queue_of(entry(1, REFUSED)), SERVER, DIRECT, mail)[0].status is Status.NOTICE
+
+
+@pytest.mark.parametrize(("old", "expected_status"), [(600, Status.NOTICE), (7200, Status.WARNING)])
+def test_greylisting_is_a_matter_of_age(old: int, expected_status: Status) -> None:
+    assert why(queue_of(entry(1, GREY, old=old)), SERVER, DIRECT)[0].status is expected_status
+
+
+def test_one_foreign_domain_that_is_down_is_everyday_on_a_server_that_delivers() -> None:
+    timeout = "connect to mx.b.test[192.0.2.1]:25: Connection timed out"
+    mail = line(50, STARTED) + line(2, status_line("deferred", timeout)) + line(1, SENT)
+    assert why(queue_of(entry(1, timeout), entry(2, timeout)), SERVER, DIRECT, mail)[0].status is Status.NOTICE
+
+
+def test_many_foreign_domains_that_time_out_are_a_warning() -> None:
+    timeout = "connect to mx[192.0.2.1]:25: Connection timed out"
+    found = queue_of(*(entry(n, timeout, to=f"a@d{n}.test") for n in range(6)))
+    (verdict,) = why(found, SERVER, DIRECT, line(2, status_line("deferred", timeout)))
+    assert verdict.status is Status.WARNING
+    assert verdict.explained_by is not None
+    assert "firewall.outbound" in verdict.explained_by
+
+
+def test_trouble_of_this_host_s_own_is_critical() -> None:
+    (verdict,) = why(queue_of(entry(1, "alias database unavailable", to="root@example.test")), SERVER, DIRECT)
+    assert verdict.status is Status.CRITICAL
+    assert verdict.explained_by is not None
+    assert verdict.explained_by[0] == "services.lookup-tables"
+
+
+def test_messages_without_a_reason_ask_every_root() -> None:
+    (verdict,) = why(queue_of(entry(1, "")), SERVER, DIRECT)
+    assert verdict.subject == "none"
+    assert verdict.explained_by is not None
+    assert "services.main-cf" in verdict.explained_by
+
+
+def test_time_left_until_mail_is_returned_is_told() -> None:
+    (verdict,) = judge(age, queue_of(entry(1, GREY, old=4 * 86400 + 3600)), Settings())
+    assert verdict.status is Status.NOTICE
+    assert "will be returned to its sender in 23 hours" in verdict.title
+    assert judge(age, queue_of(entry(1, GREY, old=60)), Settings())[0].status is Status.OK
+
+
+def test_held_mail_is_named_and_released_by_its_ids() -> None:
+    (verdict,) = judge(hold, queue_of(entry(1, "", queue="hold")), Settings(), None)
+    assert verdict.status is Status.WARNING
+    assert verdict.fixes[0].commands == (("postsuper", "-H", "ABC00001"),)
+    assert not verdict.fixes[0].automatic
+    assert judge(hold, queue_of(), Settings(), None)[0].status is Status.OK
+
+
+def dropped(*seconds: int) -> Maildrop:
+    files = [info(f"/var/spool/postfix/maildrop/A{n}", 0o744, modified=NOW - timedelta(seconds=n)) for n in seconds]
+    return Maildrop("/var/spool/postfix/maildrop", tuple(files), (), NOW)
+
+
+def test_mail_that_nobody_takes_from_maildrop_is_critical() -> None:
+    (verdict,) = judge(maildrop, dropped(3600), services("debian12-stopped"))
+    assert verdict.status is Status.CRITICAL
+    assert "Postfix is not running" in verdict.title
+    assert judge(maildrop, dropped(2), services("debian12-healthy", master()))[0].status is Status.OK
+
+
+def test_one_wrong_address_is_everyday() -> None:
+    mail = line(9, SENT) + line(5, status_line("bounced", 'unknown user: "nobody"', dsn="5.1.1"))
+    (verdict,) = judge(lost, log(mail, "", NOW), SERVER)
+    assert verdict.status is Status.NOTICE
+
+
+def test_mail_that_the_relay_returns_because_of_us_is_critical() -> None:
+    denied = "host 10.0.1.10[10.0.1.10] said: 554 5.7.1 <a@b.test>: Relay access denied (in reply to RCPT TO command)"
+    (verdict,) = judge(lost, log(line(5, status_line("bounced", denied, dsn="5.7.1")), "", NOW), CLIENT)
+    assert verdict.status is Status.CRITICAL
+    assert verdict.subject == "relay.denied"
+    assert verdict.evidence[0].text.endswith("(in reply to RCPT TO command))")
+
+
+def test_nothing_returned_is_fine() -> None:
+    assert judge(lost, log(line(5, SENT), "", NOW), SERVER)[0].status is Status.OK
+
+
+def test_one_login_that_sends_far_more_than_all_others_is_suspected() -> None:
+    spam = "".join(
+        line(20, f"postfix/submission/smtpd[9]: {n:08X}: client=x[203.0.113.7], sasl_method=LOGIN, sasl_username=bob")
+        for n in range(600)
+    )
+    fails = "".join(
+        line(10, status_line("deferred", "connect to mx[192.0.2.1]:25: Connection timed out")) for _ in range(200)
+    )
+    (verdict,) = judge(sender, None, log(spam + fails, "", NOW), Settings())
+    assert verdict.status is Status.WARNING
+    assert verdict.subject == "bob"
+
+
+def test_a_queue_full_of_one_sender_names_it() -> None:
+    found = queue_of(*(entry(n, REFUSED, sender="bob@example.test") for n in range(120)))
+    (verdict,) = judge(sender, found, None, Settings())
+    assert verdict.subject == "bob@example.test"
+
+
+def test_several_senders_are_fine() -> None:
+    assert judge(sender, queue_of(entry(1, REFUSED)), None, Settings())[0].status is Status.OK
+
+
+def spool(*wrong: tuple[str, FileInfo | Gap]) -> Spool:
+    changed = dict(wrong)
+    paths = []
+    for each in expected(Postfix(installed=True)):
+        mode = 0o2755 if each.kind is FileKind.FILE else each.mode
+        there = info(each.path, mode, each.owner, each.group or "root", each.kind)
+        paths.append(SpoolPath(each, changed.get(each.path, there)))
+    return Spool(tuple(paths), (), "postfix", True)
+
+
+def told(found: Spool) -> list[Verdict]:
+    return judge(directories, found, None, services("debian12-healthy", master()))
+
+
+ACTIVE = "/var/spool/postfix/active"
+
+
+def test_the_spool_of_a_fresh_installation_is_fine() -> None:
+    assert [each.status for each in told(spool())] == [Status.OK]
+
+
+def test_debian_12_s_own_modes_are_fine() -> None:
+    maildrop_there = info("/var/spool/postfix/maildrop", 0o1730, "postfix", "postdrop", FileKind.DIRECTORY)
+    public = info("/var/spool/postfix/public", 0o2710, "postfix", "postdrop", FileKind.DIRECTORY)
+    postdrop = info("/usr/sbin/postdrop", 0o2555, "root", "postdrop")
+    found = spool((maildrop_there.path, maildrop_there), (public.path, public), (postdrop.path, postdrop))
+    assert [each.status for each in told(found)] == [Status.OK]
+
+
+def test_a_directory_of_another_owner_is_given_back() -> None:
+    (verdict,) = told(spool((ACTIVE, info(ACTIVE, 0o700, "root", "root", FileKind.DIRECTORY))))
+    assert verdict.status is Status.CRITICAL
+    assert verdict.fixes[0].commands == (("chown", "postfix", ACTIVE), ("chmod", "700", ACTIVE))
+    assert verdict.fixes[0].undo == (("chown", "root:root", ACTIVE), ("chmod", "700", ACTIVE))
+
+
+def test_a_directory_that_is_gone_is_made_again() -> None:
+    (verdict,) = told(spool((ACTIVE, Gap(GapReason.ABSENT, "no such file"))))
+    assert "does not exist" in verdict.title
+    assert verdict.fixes[0].commands[0] == ("install", "-d", "-o", "postfix", "-m", "700", ACTIVE)
+
+
+def test_postdrop_without_its_group_stops_everybody_but_root() -> None:
+    (verdict,) = told(spool(("/usr/sbin/postdrop", info("/usr/sbin/postdrop", 0o755, "root", "postdrop"))))
+    assert verdict.fixes[0].commands[-1] == ("chmod", "2755", "/usr/sbin/postdrop")
+
+
+def test_a_spool_that_was_changed_as_a_whole_is_one_finding() -> None:
+    found = spool()
+    changed = [
+        (each.wanted.path, info(each.wanted.path, each.wanted.mode, "root", "root", FileKind.DIRECTORY))
+        for each in found.paths
+        if each.wanted.owner == "postfix"
+    ]
+    (verdict,) = told(spool(*changed))
+    assert verdict.subject == "/var/spool/postfix"
+    assert ("chown", "postfix", ACTIVE) in verdict.fixes[0].commands
+
+
+def test_what_may_not_be_seen_is_unknown_and_not_wrong() -> None:
+    verdicts = told(spool((ACTIVE, Gap(GapReason.DENIED, "permission denied"))))
+    assert {each.status for each in verdicts} == {Status.UNKNOWN, Status.OK}
+
+
+def test_queue_files_of_another_account_are_given_back() -> None:
+    foreign = info(f"{ACTIVE}/ABC", 0o700, "root", "root")
+    base = spool()
+    (verdict,) = told(Spool(base.paths, (foreign,), "postfix", True, (ACTIVE,)))
+    assert verdict.subject == "files"
+    assert verdict.fixes[0].commands == (("chown", "-R", "postfix", ACTIVE),)

@@ -1,0 +1,197 @@
+"""Who may relay, which domains are ours, what refuses good mail: facts in, verdicts out."""
+
+from __future__ import annotations
+
+import pytest
+
+from maildiag.facts.domains import Claim, Domains, OwnName
+from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.facts.tables import Table, Tables
+from maildiag.lint import restrictions
+from maildiag.lint.tables import TableUse
+from maildiag.model import HostRole, Role, Status, Verdict
+from maildiag.settings import Settings
+from maildiag.testing import file, info, judge
+from maildiag_checks.domains import own_domains
+from maildiag_checks.relay_access import relay_access
+from maildiag_checks.restriction_lists import restriction_lists
+from tests.unit.postfix_files import RELEASES, config
+
+SERVER = HostRole(Role.MAIL_SERVER, "test")
+CLIENT = HostRole(Role.RELAY_CLIENT, "test")
+GUIDE = (
+    "mynetworks = 127.0.0.0/8 10.0.1.0/24",
+    "smtpd_recipient_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination",
+)
+
+
+def access(*lines: str, settings: Settings | None = None, release: str = "debian12") -> list[Verdict]:
+    return judge(relay_access, config(*lines, release=release), None, settings or Settings(), None)
+
+
+def restricted(*lines: str, tables: Tables | None = None) -> list[Verdict]:
+    return judge(restriction_lists, config(*lines), None, tables, SERVER)
+
+
+def told(found: list[Verdict]) -> list[tuple[Status, str]]:
+    return [(each.status, each.subject) for each in found if each.status is not Status.OK]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_stock_configuration_and_the_guide_s_are_closed(release: str) -> None:
+    assert told(access(release=release)) == []
+    assert told(access(*GUIDE, release=release)) == []
+
+
+def test_lists_that_permit_everybody_are_an_open_relay() -> None:
+    found = access(
+        "smtpd_relay_restrictions = permit_mynetworks, permit, reject",
+        "smtpd_recipient_restrictions = permit_mynetworks, permit",
+    )
+    assert told(found) == [(Status.WARNING, "smtp/inet")]
+    assert found[0].fixes[0].automatic
+
+
+def test_one_closed_list_is_enough() -> None:
+    assert told(access("smtpd_relay_restrictions = permit", GUIDE[1])) == []
+
+
+def test_an_open_list_on_loopback_is_no_open_relay() -> None:
+    lines = (
+        "inet_interfaces = loopback-only",
+        "smtpd_relay_restrictions = permit, reject",
+        "smtpd_recipient_restrictions =",
+    )
+    assert told(access(*lines)) == []
+
+
+@pytest.mark.parametrize("wide", ["0.0.0.0/0", "[::]/0", "8.0.0.0/7", "80.0.0.0/8"])
+def test_networks_that_hold_strangers_are_a_warning_and_never_narrowed_unasked(wide: str) -> None:
+    found = access(f"mynetworks = 127.0.0.0/8 {wide}")
+    assert told(found) == [(Status.WARNING, "mynetworks")]
+    assert not found[0].fixes[0].automatic
+
+
+@pytest.mark.parametrize(
+    "own", ["10.0.0.0/8", "192.168.0.0/16", "203.0.113.0/24", "[fd00::]/8", "[::ffff:127.0.0.0]/104"]
+)
+def test_own_networks_are_fine(own: str) -> None:
+    assert told(access(f"mynetworks = 127.0.0.0/8 {own}")) == []
+
+
+def test_a_client_network_of_the_settings_must_be_in_mynetworks() -> None:
+    found = access("mynetworks = 127.0.0.0/8", settings=Settings(client_networks=("10.0.1.0/24",)))
+    assert told(found) == [(Status.CRITICAL, "mynetworks")]
+    assert not found[0].fixes[0].automatic
+
+
+def test_a_list_that_rejects_everybody_is_critical() -> None:
+    assert told(restricted("smtpd_client_restrictions = reject")) == [(Status.CRITICAL, "smtpd_client_restrictions")]
+
+
+def test_a_server_for_own_clients_only_is_a_notice() -> None:
+    found = restricted("smtpd_recipient_restrictions = permit_mynetworks, reject")
+    assert told(found) == [(Status.NOTICE, "smtpd_recipient_restrictions")]
+
+
+def test_the_guide_s_restrictions_refuse_nobody_they_should_not() -> None:
+    assert told(restricted(*GUIDE)) == []
+    assert told(restricted()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("defer_transports = smtp", Status.CRITICAL),
+        ("soft_bounce = yes", Status.WARNING),
+        ("default_transport = error:off", Status.CRITICAL),
+        ("disable_dns_lookups = yes", Status.CRITICAL),
+        ("message_size_limit = 1000", Status.WARNING),
+        ("smtpd_client_connection_rate_limit = 2", Status.WARNING),
+        ("default_process_limit = 1", Status.WARNING),
+        ("smtp_bind_address = 192.0.2.9", Status.CRITICAL),
+        ("smtpd_tls_security_level = encrypt", Status.WARNING),
+    ],
+)
+def test_switches_that_hold_mail_back_are_told(line: str, status: Status) -> None:
+    assert told(restricted(line)) == [(status, line.partition(" ")[0])]
+
+
+def test_names_are_tested_behind_permit_mynetworks_or_it_is_a_notice() -> None:
+    harsh = "smtpd_helo_restrictions = reject_non_fqdn_helo_hostname"
+    assert told(restricted(harsh)) == [(Status.NOTICE, "smtpd_helo_restrictions")]
+    assert told(restricted(harsh.replace("= ", "= permit_mynetworks, "))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "hit"),
+    [("/./ REJECT no", True), ("/.*/  DISCARD", True), ("/^Subject: x/ REJECT", False), ("!/./ REJECT", False)],
+)
+def test_a_pattern_that_matches_everything_is_critical(text: str, hit: bool) -> None:
+    path = "/etc/postfix/hc"
+    one = Table(
+        use=TableUse("regexp", path, "header_checks"),
+        users=("header_checks",),
+        source=info(path),
+        text=file(text + "\n"),
+    )
+    assert bool(told(restricted(tables=Tables((one,))))) is hit
+
+
+def domains(*claims: Claim, own: tuple[OwnName, ...] = ()) -> Domains:
+    return Domains(claims, own)
+
+
+LOCAL = Claim("example.test", "mydestination", "mydestination")
+OWN = OwnName(
+    "example.test", "mydomain", ("mail.example.test",), ("10.0.1.10",), True, "example.test MX mail.example.test"
+)
+
+
+def own(found: Domains, config: PostfixConfig, role: HostRole = SERVER) -> list[tuple[Status, str]]:
+    return told(judge(own_domains, config, None, found, role))
+
+
+def test_a_domain_in_one_class_is_fine() -> None:
+    assert own(domains(LOCAL, own=(OWN,)), config()) == []
+
+
+def test_a_domain_that_is_local_and_virtual_is_critical() -> None:
+    virtual = Claim("example.test", "virtual_mailbox_domains", "hash:/etc/postfix/vdomains")
+    assert own(domains(LOCAL, virtual), config()) == [(Status.CRITICAL, "example.test")]
+
+
+def test_an_own_domain_in_no_class_is_critical_where_its_mail_comes_here() -> None:
+    assert own(domains(own=(OWN,)), config("mydestination = localhost")) == [(Status.CRITICAL, "example.test")]
+
+
+def test_an_own_domain_whose_mail_goes_elsewhere_is_no_concern() -> None:
+    elsewhere = OwnName("example.test", "mydomain", ("mx.example.net",), ("192.0.2.1",), False)
+    untold = OwnName("example.test", "mydomain")
+    assert own(domains(own=(elsewhere,)), config("mydestination = localhost")) == []
+    assert own(domains(own=(untold,)), config("mydestination = localhost")) == []
+
+
+def test_a_relay_client_that_keeps_the_domain_of_its_relay_is_critical() -> None:
+    elsewhere = OwnName("example.test", "mydomain", ("mail.example.test",), ("10.0.1.10",), False)
+    made = config("mydestination = $mydomain", "relayhost = [10.0.1.10]:25")
+    assert own(domains(LOCAL, own=(elsewhere,)), made, CLIENT) == [(Status.CRITICAL, "example.test")]
+
+
+def test_restrictions_are_parsed_with_their_arguments() -> None:
+    words = (
+        "permit_mynetworks",
+        "check_client_access",
+        "hash:/x",
+        "warn_if_reject",
+        "reject_rbl_client",
+        "zen.example",
+        "reject",
+    )
+    parsed = restrictions.parse(words)
+    assert [(each.name, each.argument, each.warned) for each in parsed] == [
+        ("permit_mynetworks", "", False),
+        ("check_client_access", "hash:/x", False),
+        ("reject_rbl_client", "zen.example", True),
+        ("reject", "", False),
+    ]

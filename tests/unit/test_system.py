@@ -1,0 +1,168 @@
+"""Disks, clock, memory, ports, and the programs that mail depends on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from maildiag.facts.clock import Clock, parse_timedatectl
+from maildiag.facts.disk import Disks, Place, mail_stores
+from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.local_time import LocalTime
+from maildiag.facts.open_ports import OpenPorts
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.services import Services, Unit
+from maildiag.model import HostRole, Role, Status, Verdict
+from maildiag.probes import FileSystem, Listener
+from maildiag.settings import Settings
+from maildiag.testing import info, judge
+from maildiag_checks.system import backend, clock, disk, memory, port_taken
+from tests.unit.recorded import dovecot, log, log_of, master, services
+
+NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+TIME = LocalTime(NOW, "UTC")
+SERVER = HostRole(Role.MAIL_SERVER, "test")
+POSTFIX = Postfix(installed=True, settings={"message_size_limit": "10240000", "queue_minfree": "0"})
+GB = 10**9
+FINE = FileSystem("/", "ext4", False, 100 * GB, 50 * GB, 1_000_000, 900_000)
+RUNNING = services("debian12-healthy", master(), dovecot())
+
+
+def room(system: FileSystem, use: str = "spool", postfix: Postfix = POSTFIX) -> Verdict:
+    (verdict,) = judge(disk, Disks((Place("/var/spool/postfix", use, system),)), postfix, Settings())
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("system", "use", "status", "words"),
+    [
+        (FINE, "spool", Status.OK, "has room"),
+        (replace(FINE, available=0), "spool", Status.CRITICAL, "is full"),
+        (replace(FINE, available=0), "log", Status.WARNING, "is full"),
+        (replace(FINE, inodes_free=0), "store", Status.CRITICAL, "no free inode"),
+        (replace(FINE, read_only=True), "spool", Status.CRITICAL, "read-only"),
+        (replace(FINE, available=15_000_000), "spool", Status.CRITICAL, "Postfix refuses mail"),
+        (replace(FINE, available=1 * GB), "store", Status.WARNING, "nearly full"),
+        (replace(FINE, size=50_000 * GB, available=2000 * GB), "store", Status.OK, "has room"),
+        (replace(FINE, inodes=0, inodes_free=0), "spool", Status.OK, "has room"),
+    ],
+)
+def test_room_is_judged_by_what_the_file_system_is_for(
+    system: FileSystem, use: str, status: Status, words: str
+) -> None:
+    verdict = room(system, use)
+    assert (verdict.status, words in verdict.title) == (status, True), verdict.title
+
+
+def test_a_message_size_beyond_the_disk_stops_mail_with_gigabytes_free() -> None:
+    verdict = room(FINE, "spool", Postfix(installed=True, settings={"message_size_limit": str(40 * GB)}))
+    assert verdict.status is Status.CRITICAL
+    assert "insists on 60.0 GB" in verdict.title
+
+
+def test_the_mail_store_is_found_in_both_configurations() -> None:
+    home = Postfix(installed=True, settings={"home_mailbox": "Maildir/", "mydestination": "x"})
+    assert [*mail_stores(home, None)] == ["/home"]
+    virtual = Dovecot(installed=True, text="mail_location = maildir:/var/vmail/%d/%n\n")
+    assert [*mail_stores(None, virtual)] == ["/var/vmail"]
+    assert [*mail_stores(None, Dovecot(installed=True, text="mail_path = ~/Maildir\n"))] == ["/home"]
+
+
+def at(now: datetime = NOW, *, service: bool | None = False, synchronized: bool | None = False) -> Clock:
+    return Clock(now, NOW - timedelta(days=1), service, synchronized)
+
+
+def test_a_clock_that_nobody_keeps_is_no_fault() -> None:
+    assert [each.status for each in judge(clock, at(), log("", "", NOW), RUNNING)] == [Status.OK]
+
+
+def test_a_time_service_that_does_not_get_through_is_a_notice() -> None:
+    assert judge(clock, at(service=True), log("", "", NOW), RUNNING)[0].status is Status.NOTICE
+
+
+def test_a_clock_behind_its_own_log_is_critical() -> None:
+    found = log_of("debian12-healthy")
+    (verdict,) = judge(clock, at(datetime(2026, 11, 22, 6, 0, tzinfo=UTC)), found, RUNNING)
+    assert verdict.status is Status.CRITICAL
+
+
+def test_a_file_from_the_future_is_a_warning() -> None:
+    ahead = replace(at(), witnesses=(info("/etc/passwd", modified=NOW + timedelta(days=3)),))
+    assert judge(clock, ahead, None, RUNNING)[0].status is Status.WARNING
+
+
+def test_timedatectl_is_read() -> None:
+    assert parse_timedatectl("Timezone=UTC\nNTP=yes\nNTPSynchronized=no\n") == {"NTP": True, "NTPSynchronized": False}
+
+
+def test_a_process_killed_for_memory_is_named() -> None:
+    line = f"{(NOW - timedelta(minutes=5)).isoformat()} mail kernel: Out of memory: Killed process 1234 (imap) total-vm:1kB\n"
+    (verdict,) = judge(memory, log("", line, NOW), RUNNING, TIME)
+    assert (verdict.status, verdict.subject) == (Status.WARNING, "imap")
+    assert judge(memory, log("", "", NOW), RUNNING, TIME)[0].status is Status.OK
+
+
+def listener(port: int, program: str) -> OpenPorts:
+    return OpenPorts((Listener("tcp", "0.0.0.0", port, 77, program),))
+
+
+def taken(found: Services, ports: OpenPorts, name: str = "") -> list[Verdict]:
+    recorded = log_of(name) if name else None
+    time = LocalTime(recorded.summary.last, "UTC") if recorded and recorded.summary.last else TIME
+    return judge(port_taken, found, ports, recorded, time, POSTFIX, SERVER)
+
+
+def test_the_program_that_holds_the_port_is_named_with_the_line_that_says_so() -> None:
+    (verdict,) = taken(services("debian13-porttaken"), listener(25, "python3"), "debian13-porttaken")
+    assert verdict.status is Status.CRITICAL
+    assert (verdict.subject, verdict.data["program"]) == ("25", "python3")
+    assert verdict.evidence[0].text.endswith("fatal: bind 0.0.0.0 port 25: Address already in use")
+
+
+def test_another_mail_server_makes_way_by_its_own_unit() -> None:
+    found = services("debian12-stopped")
+    units = {**found.units, "exim4.service": Unit(name="exim4.service", active="active", sub="running")}
+    (verdict,) = taken(replace(found, units=units), listener(25, "exim4"))
+    assert verdict.fixes[0].commands[0] == ("systemctl", "disable", "--now", "exim4")
+    assert not verdict.fixes[0].automatic
+
+
+def test_a_port_that_is_free_by_now_needs_only_a_start() -> None:
+    (verdict,) = taken(services("debian13-porttaken"), OpenPorts(()), "debian13-porttaken")
+    assert verdict.fixes[0].automatic
+    assert verdict.fixes[0].commands[-1] == ("systemctl", "start", "postfix")
+
+
+def test_postfix_s_and_dovecot_s_own_listeners_are_fine() -> None:
+    own = OpenPorts((*listener(25, "smtpd").listeners, *listener(143, "imap-login").listeners))
+    assert [each.status for each in taken(RUNNING, own)] == [Status.OK]
+
+
+def with_unit(name: str, **more: str) -> Services:
+    unit = Unit(name=f"{name}.service", **more)  # type: ignore[arg-type]
+    return replace(RUNNING, units={**RUNNING.units, f"{name}.service": unit})
+
+
+def test_a_database_that_tables_need_and_that_is_down_is_critical() -> None:
+    uses = Postfix(
+        installed=True,
+        settings={"virtual_alias_maps": "mysql:/etc/postfix/a.cf"},
+        explicit=frozenset({"virtual_alias_maps"}),
+    )
+    verdicts = judge(
+        backend, with_unit("mariadb", active="failed", result="exit-code", file_state="enabled"), uses, None
+    )
+    assert verdicts[0].status is Status.CRITICAL
+    assert verdicts[0].fixes[0].commands[-1] == ("systemctl", "start", "mariadb")
+
+
+def test_a_database_that_mail_does_not_use_is_not_asked_for() -> None:
+    verdicts = judge(backend, with_unit("mariadb", active="failed", file_state="enabled"), POSTFIX, None)
+    assert [each.subject for each in verdicts] == ["rsyslog"]
+
+
+def test_a_stopped_logger_is_a_warning() -> None:
+    verdicts = judge(backend, with_unit("rsyslog", file_state="enabled"), POSTFIX, None)
+    assert verdicts[0].status is Status.WARNING
