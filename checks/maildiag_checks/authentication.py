@@ -453,7 +453,7 @@ def mechanisms(config: DovecotConfig) -> Iterator[Verdict]:
     """PAM needs the password itself: with CRAM-MD5 and its like the auth process ends ("can't be supported with given
     passdbs"). Without PLAIN or LOGIN most mail programs find no way in. Source: auth_mechanisms.
     """
-    offered = tuple(each.lower() for each in config.words("auth_mechanisms"))
+    offered = tuple(each.lower() for each in config.words("auth_mechanisms")) or ("plain",)
     drivers = {each.driver for each in config.databases("passdb")}
     impossible = [each for each in offered if each in _CHALLENGE] if drivers and drivers <= _PLAIN_ONLY else []
     setting = config.source.find("auth_mechanisms")
