@@ -42,6 +42,7 @@ class Result:
     first_cause: str
     run_s: float
     total_s: float
+    at_first: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -193,10 +194,19 @@ class _Look:
 
 def line_of(result: Result) -> str:
     """The result as text for people: one line, and complaints below it."""
-    verdict = "right" if not result.complaints else "WRONG"
+    verdict = "WRONG" if result.complaints else "right" if not result.at_first else "2nd  "
+    if result.complaints and result.fault.open:
+        verdict = "open "
     line = f"{verdict}  {result.release}  {result.run_s:5.1f} s  {result.fault.name:<40}  {result.first_cause}"
     return "\n".join(
-        [line, *(f"         {text}" for complaint in result.complaints for text in complaint.splitlines())]
+        [
+            line,
+            *(
+                f"         {text}"
+                for complaint in (*result.complaints, *result.at_first)
+                for text in complaint.splitlines()
+            ),
+        ]
     )
 
 

@@ -114,6 +114,7 @@ class Fault:
     path: str = "none"
     broken: bool = True
     curable: bool = False
+    open: str = ""
     releases: tuple[str, ...] = tuple(RELEASES)
 
     @property

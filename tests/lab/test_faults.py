@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -14,7 +15,7 @@ from tests.lab.fault_runner import Result
 from tests.lab.faults import Fault, catalogue
 from tests.lab.images import RELEASES
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("default::tests.lab.test_faults.LabWarning")]
 
 # The cures take longer than the diagnoses, so each fault is cured on one of the two releases, in turn, and diagnosed on both:
 # MAILDIAG_LAB_FIX=all cures on both, and MAILDIAG_LAB_FIX=0 leaves the cures out.
@@ -31,6 +32,10 @@ def _cured_here(release: str, fault: Fault) -> bool:
     if _FIX in ("0", "all") or len(fault.releases) == 1:
         return _FIX != "0"
     return zlib.crc32(fault.name.encode()) % len(RELEASES) == list(RELEASES).index(release)
+
+
+class LabWarning(UserWarning):
+    """Something in the lab that a person should look at."""
 
 
 class Results:
@@ -70,4 +75,10 @@ def results(request: pytest.FixtureRequest, lab_possible: None) -> Iterator[Resu
 @pytest.mark.parametrize(("release", "fault"), _ALL, ids=_IDS)
 def test_maildiag_is_right_about(results: Results, release: str, fault: Fault) -> None:
     result = results.of(release, fault)
+    if result.at_first:
+        warnings.warn(
+            LabWarning(f"{fault.name} on {release} was right only at the second try: {result.at_first}"), stacklevel=1
+        )
+    if result.complaints and fault.open:
+        pytest.xfail(f"open: {fault.open}")
     assert not result.complaints, "\n".join([fault.title, *result.complaints])
