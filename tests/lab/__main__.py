@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from tests.lab.campaign import SIDE_BY_SIDE, Campaign
+from tests.lab.campaign import SIDE_BY_SIDE, Campaign, double, single
 from tests.lab.errors import LabError
 from tests.lab.fault_runner import Result, line_of, summary
 from tests.lab.faults import catalogue
@@ -20,6 +20,7 @@ from tests.lab.images import RELEASES, release_named
 from tests.lab.installing import install_on, maildiag_layer
 from tests.lab.instance import destroy, endable, running, the_running
 from tests.lab.lab import Lab
+from tests.lab.pairs import pairs, releases_of
 from tests.lab.store import lab_dir
 
 _UP = """\
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     faults.add_argument(
         "--prove", action="store_true", help="also see that the path of mail is broken as the fault says"
     )
+    faults.add_argument("--pairs", action="store_true", help="two faults at once, instead: both must be named")
     faults.add_argument(
         "--labs", type=int, default=SIDE_BY_SIDE, help="labs of each release side by side (default: %(default)s)"
     )
@@ -160,15 +162,16 @@ def _faults(arguments: argparse.Namespace) -> int:
     if not chosen:
         raise LabError(f"no fault is called {' or '.join(arguments.names)}")
     releases = arguments.release or list(RELEASES)
-    work = [(release, fault) for release in releases for fault in chosen if release in fault.releases]
+    work = [
+        (release, single(fault, fix=arguments.fix, prove=arguments.prove))
+        for release in releases
+        for fault in chosen
+        if release in fault.releases
+    ]
+    if arguments.pairs:
+        work = [(release, double(pair)) for pair in pairs() for release in releases_of(pair) if release in releases]
     results: list[Result] = []
-    campaign = Campaign(
-        work,
-        lambda result: results.append(_told(result)),
-        fix=lambda release, fault: arguments.fix,
-        prove=arguments.prove,
-        labs=arguments.labs,
-    )
+    campaign = Campaign(work, lambda result: results.append(_told(result)), arguments.labs)
     campaign.wait()
     if campaign.problem is not None:
         raise LabError(f"a lab ended early: {campaign.problem}")

@@ -1,4 +1,4 @@
-"""Runs many faults side by side: several labs of each release, each taking the next fault when it is done with one."""
+"""Runs many faults side by side: several labs of each release, each taking the next job when it is done with one."""
 
 from __future__ import annotations
 
@@ -12,33 +12,45 @@ from tests.lab.errors import LabError
 from tests.lab.fault_runner import Result, Runner
 from tests.lab.faults import Fault
 from tests.lab.lab import Lab
+from tests.lab.pairs import Pair
 
 # Most of a fault's time is waiting (for a banner that does not come, for a line in a log), so two cores keep several labs busy.
 SIDE_BY_SIDE = int(os.environ.get("MAILDIAG_LABS", "3"))
 
 
+Job = Callable[[Runner], Result]
+"""One thing to do on fresh hosts."""
+
+
+def single(fault: Fault, *, fix: bool, prove: bool) -> Job:
+    """Break by this fault, look, judge; with `fix` also cure and undo."""
+
+    def work(runner: Runner) -> Result:
+        runner.fix, runner.prove = fix, prove
+        return runner.run(fault)
+
+    return work
+
+
+def double(pair: Pair) -> Job:
+    """Break by both faults, look, judge."""
+    return lambda runner: runner.run_pair(pair)
+
+
 class Campaign:
-    """Faults of both releases under way; `done` is called, in any thread, with each result as it comes."""
+    """Jobs on both releases under way; `done` is called, in any thread, with each result as it comes."""
 
     def __init__(
-        self,
-        chosen: Iterable[tuple[str, Fault]],
-        done: Callable[[Result], None],
-        *,
-        fix: Callable[[str, Fault], bool],
-        prove: bool,
-        labs: int = SIDE_BY_SIDE,
+        self, chosen: Iterable[tuple[str, Job]], done: Callable[[Result], None], labs: int = SIDE_BY_SIDE
     ) -> None:
-        """`fix` says of each release and fault whether the cure is tried too; `labs` are booted for each release."""
+        """`chosen` are the jobs with the release each is for; `labs` are booted for each release."""
         self._done = done
-        self._fix = fix
-        self._prove = prove
         self._stop = threading.Event()
         self.problem: BaseException | None = None
-        waiting: dict[str, queue.SimpleQueue[Fault]] = {}
-        for release, fault in chosen:
-            waiting.setdefault(release, queue.SimpleQueue()).put(fault)
-        workers = [(release, faults) for release, faults in waiting.items() for _ in range(min(labs, faults.qsize()))]
+        waiting: dict[str, queue.SimpleQueue[Job]] = {}
+        for release, job in chosen:
+            waiting.setdefault(release, queue.SimpleQueue()).put(job)
+        workers = [(release, jobs) for release, jobs in waiting.items() for _ in range(min(labs, jobs.qsize()))]
         self._threads = [threading.Thread(target=self._run, args=worker) for worker in workers]
         for thread in self._threads:
             thread.start()
@@ -53,26 +65,25 @@ class Campaign:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, release: str, faults: queue.SimpleQueue[Fault]) -> None:
+    def _run(self, release: str, jobs: queue.SimpleQueue[Job]) -> None:
         try:
             with Lab(release, maildiag=True) as lab:
-                runner = Runner(lab, prove=self._prove)
+                runner = Runner(lab)
                 while not self._stop.is_set():
                     try:
-                        fault = faults.get_nowait()
+                        job = jobs.get_nowait()
                     except queue.Empty:
                         return
-                    runner.fix = self._fix(release, fault)
-                    self._done(_twice(runner, fault))
+                    self._done(_twice(runner, job))
         except (LabError, OSError, RuntimeError) as problem:
             self.problem = problem
             self._stop.set()
 
 
-def _twice(runner: Runner, fault: Fault) -> Result:
+def _twice(runner: Runner, job: Job) -> Result:
     """The result; a wrong one is tried once more on fresh hosts, and what went wrong the first time is told with it."""
-    first = runner.run(fault)
-    if not first.complaints:
+    first = job(runner)
+    if not first.complaints or first.fault.open:
         return first
-    second = runner.run(fault)
+    second = job(runner)
     return second if second.complaints else replace(second, at_first=first.complaints)

@@ -64,9 +64,7 @@ def judge(report: Report, fault: Fault) -> list[str]:
 def still_blamed(report: Report, fault: Fault) -> list[str]:
     """The causes of `fault` that are there still, for the second look after a fix."""
     return [
-        f"still blames {cause} after the fix"
-        for cause in report.causes
-        if _is_one_of(cause, fault.first, fault.subject)
+        f"still blames {cause} after the fix" for cause in report.causes if is_one_of(cause, fault.first, fault.subject)
     ]
 
 
@@ -81,15 +79,16 @@ def _of_first(report: Report, fault: Fault) -> list[str]:
         return _of_nothing(report)
     if not causes:
         return [f"blames nothing; expected {' or '.join(fault.first)}"]
-    if _is_one_of(causes[0], fault.first, fault.subject):
+    if is_one_of(causes[0], fault.first, fault.subject):
         return []
-    place = next((at for at, cause in enumerate(causes, 1) if _is_one_of(cause, fault.first, fault.subject)), None)
+    place = next((at for at, cause in enumerate(causes, 1) if is_one_of(cause, fault.first, fault.subject)), None)
     where = f"it comes {place}." if place else "it is not among the causes"
     about = f" about {fault.subject}" if fault.subject else ""
     return [f"blames {causes[0]} first: {causes[0].title}; expected {' or '.join(fault.first)}{about}, {where}"]
 
 
-def _is_one_of(cause: Blamed, ids: Sequence[str], subject: str) -> bool:
+def is_one_of(cause: Blamed, ids: Sequence[str], subject: str) -> bool:
+    """True where the cause is one of these (globs), about a subject like this one (a glob; empty: any)."""
     return any(fnmatchcase(cause.id, pattern) for pattern in ids) and fnmatchcase(cause.subject, subject or "*")
 
 

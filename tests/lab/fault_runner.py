@@ -6,7 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.lab.errors import LabError
 from tests.lab.fault_judge import Report, judge, parsed, still_blamed
@@ -14,6 +14,7 @@ from tests.lab.faults import ChangeDns, ChangePartner, Fault, Login, Reboot, Run
 from tests.lab.golden import on_all
 from tests.lab.hosts import Host
 from tests.lab.lab import Lab
+from tests.lab.pairs import Pair, judge_pair, name_of
 from tests.lab.process import wait_for
 
 SETTLE_LIMIT = 20.0
@@ -65,6 +66,25 @@ class Runner:
             complaints = [f"the lab: {problem}"]
         return Result(
             fault, self.lab.release.name, tuple(complaints), look.first_cause, look.seconds, time.monotonic() - started
+        )
+
+    def run_pair(self, pair: Pair) -> Result:
+        """Break both, look once, judge: both must be named."""
+        started = time.monotonic()
+        look = _Look()
+        try:
+            self._reset()
+            for step in (*pair[0].breaks, *pair[1].breaks):
+                self._do(step, pair[0], check=True)
+            for step in (*pair[0].symptom, *pair[1].symptom):
+                self._do(step, pair[0], check=False)
+            self._touched.add(pair[0].host)
+            complaints = judge_pair(look.at(self.lab.hosts[pair[0].runs_on]), pair)
+        except LabError as problem:
+            complaints = [f"the lab: {problem}"]
+        both = replace(pair[0], name=name_of(pair))
+        return Result(
+            both, self.lab.release.name, tuple(complaints), look.first_cause, look.seconds, time.monotonic() - started
         )
 
     def prepare(self, fault: Fault) -> None:

@@ -1,4 +1,4 @@
-"""maildiag on the whole catalogue: hosts that are really broken, both releases side by side."""
+"""maildiag on hosts that are really broken: the whole catalogue, and pairs of faults, both releases side by side."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import pytest
 
-from tests.lab.campaign import Campaign
+from tests.lab.campaign import Campaign, Job, double, single
 from tests.lab.fault_runner import Result
 from tests.lab.faults import Fault, catalogue
 from tests.lab.images import RELEASES
+from tests.lab.pairs import name_of, pairs, releases_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("default::tests.lab.test_faults.LabWarning")]
 
@@ -22,16 +24,40 @@ pytestmark = [pytest.mark.lab, pytest.mark.filterwarnings("default::tests.lab.te
 _FIX = os.environ.get("MAILDIAG_LAB_FIX", "1")
 _LIMIT = 300.0
 
-_ALL = [(release, fault) for release in RELEASES for fault in catalogue() if release in fault.releases]
-_IDS = [f"{release}-{fault.name}" for release, fault in _ALL]
-_TEST = "test_maildiag_is_right_about"
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something to judge on one release; `open` says why it is known to be wrong yet."""
+
+    release: str
+    name: str
+    job: Job
+    open: str = ""
+
+    @property
+    def id(self) -> str:
+        """The test's name."""
+        return f"{self.release}-{self.name}"
 
 
 def _cured_here(release: str, fault: Fault) -> bool:
-    """True where the cure of this fault is tried on this release."""
     if _FIX in ("0", "all") or len(fault.releases) == 1:
         return _FIX != "0"
     return zlib.crc32(fault.name.encode()) % len(RELEASES) == list(RELEASES).index(release)
+
+
+def _tasks() -> Iterator[Task]:
+    for release in RELEASES:
+        for fault in catalogue():
+            if release in fault.releases:
+                job = single(fault, fix=_cured_here(release, fault), prove=True)
+                yield Task(release, fault.name, job, fault.open)
+        for pair in pairs():
+            if release in releases_of(pair):
+                yield Task(release, name_of(pair), double(pair))
+
+
+_TASKS = tuple(_tasks())
 
 
 class LabWarning(UserWarning):
@@ -39,46 +65,40 @@ class LabWarning(UserWarning):
 
 
 class Results:
-    """The results as they come; the test of a fault waits for its own."""
+    """The results as they come; each test waits for its own."""
 
-    def __init__(self, chosen: Sequence[tuple[str, Fault]]) -> None:
-        self._results: dict[tuple[str, str], Future[Result]] = {
-            (release, fault.name): Future() for release, fault in chosen
-        }
-        self.campaign = Campaign(chosen, self._keep, fix=_cured_here, prove=True)
+    def __init__(self, chosen: Sequence[Task]) -> None:
+        self._results: dict[str, Future[Result]] = {task.id: Future() for task in chosen}
+        self.campaign = Campaign([(task.release, task.job) for task in chosen], self._keep)
 
     def _keep(self, result: Result) -> None:
-        self._results[result.release, result.fault.name].set_result(result)
+        self._results[f"{result.release}-{result.fault.name}"].set_result(result)
 
-    def of(self, release: str, fault: Fault) -> Result:
-        """What came of `fault`; waits for it. Raises what ended a lab, if that came first."""
-        waited = self._results[release, fault.name]
+    def of(self, task: Task) -> Result:
+        """What came of it; waits for it. Raises what ended a lab, if that came first."""
         for _ in range(int(_LIMIT) * (1 + len(self._results))):
             try:
-                return waited.result(timeout=1.0)
+                return self._results[task.id].result(timeout=1.0)
             except TimeoutError:
                 if self.campaign.problem is not None:
                     raise self.campaign.problem from None
-        raise AssertionError(f"{fault.name} on {release} did not end")
+        raise AssertionError(f"{task.id} did not end")
 
 
 @pytest.fixture(scope="module")
 def results(request: pytest.FixtureRequest, lab_possible: None) -> Iterator[Results]:
-    """One campaign over just those faults that this session selected."""
+    """One campaign over just those tasks that this session selected."""
     selected = {item.name for item in request.session.items if item.path == request.path}
-    chosen = [each for each, name in zip(_ALL, _IDS, strict=True) if f"{_TEST}[{name}]" in selected]
-    running = Results(chosen)
+    running = Results([task for task in _TASKS if f"test_maildiag_is_right_about[{task.id}]" in selected])
     yield running
     running.campaign.stop()
 
 
-@pytest.mark.parametrize(("release", "fault"), _ALL, ids=_IDS)
-def test_maildiag_is_right_about(results: Results, release: str, fault: Fault) -> None:
-    result = results.of(release, fault)
+@pytest.mark.parametrize("task", _TASKS, ids=[task.id for task in _TASKS])
+def test_maildiag_is_right_about(results: Results, task: Task) -> None:
+    result = results.of(task)
     if result.at_first:
-        warnings.warn(
-            LabWarning(f"{fault.name} on {release} was right only at the second try: {result.at_first}"), stacklevel=1
-        )
-    if result.complaints and fault.open:
-        pytest.xfail(f"open: {fault.open}")
-    assert not result.complaints, "\n".join([fault.title, *result.complaints])
+        warnings.warn(LabWarning(f"{task.id} was right only at the second try: {result.at_first}"), stacklevel=1)
+    if result.complaints and task.open:
+        pytest.xfail(f"open: {task.open}")
+    assert not result.complaints, "\n".join([result.fault.title, *result.complaints])
