@@ -105,18 +105,23 @@ def _not_built(table: Table, config: PostfixConfig) -> Verdict:
     )
 
 
+_RELOAD = ("postfix", "reload")
+
+
 def _build(table: Table, verb: str) -> Fix:
     built = table.use.built[0] if table.use.built else ""
     return Fix(
         id=f"{TABLES}/{verb}-{_slug(table)}",
         title=f"Build {built or table.name} from its source",
-        commands=(table.builder,),
+        commands=(table.builder, _RELOAD) if verb == "build" else (table.builder,),
         automatic=isinstance(table.source, FileInfo),
         risk=Risk.LOW,
         undo=(),
         verify=(f"{TABLES}@{table.name}",),
         changes=tuple(table.use.built),
-        why="Running daemons notice the new file by themselves.",
+        why="A daemon that could not open it does not try again by itself."
+        if verb == "build"
+        else "Running daemons notice the new file by themselves.",
     )
 
 
@@ -199,7 +204,7 @@ def _unreadable(table: Table, config: PostfixConfig) -> Verdict:
             Fix(
                 id=f"{TABLES}/open-{_slug(table)}",
                 title=f"Let the group {group} {'read' if is_file else 'pass'} {table.closed}",
-                commands=commands,
+                commands=(*commands, _RELOAD),
                 automatic=is_file,
                 verify=(f"{TABLES}@{table.name}",),
                 changes=(table.closed,),
