@@ -117,6 +117,16 @@ def test_the_incident_record_holds_the_report_and_the_notes(
     assert record.stat().st_mode & 0o077 == 0
 
 
+def test_the_runbook_page_of_the_first_cause_is_read_on_the_screen(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("B")
+        await pilot.pause()
+        assert isinstance(app.screen, Reader)
+        assert "This check asks: Does Postfix run? It brings no runbook page." in app.screen.text()
+
+    play(app, scenario)
+
+
 def test_help_lists_the_keys_of_the_screen(app: MaildiagApp) -> None:
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("question_mark")
