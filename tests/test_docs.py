@@ -12,6 +12,7 @@ import types
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
 
 from maildiag import registry
 from maildiag.cli import COMMANDS
@@ -19,6 +20,7 @@ from maildiag.config import load
 from maildiag.model import Status
 from maildiag.probes import ReadFile, command
 from maildiag.testing import diagnose, file, printed
+from maildiag.tui.app import MaildiagApp
 from tests.support import ROOT
 
 PAGES = sorted(
@@ -72,6 +74,23 @@ def test_the_guide_names_only_checks_and_commands_that_exist() -> None:
 def test_every_command_is_in_the_readme_or_the_docs() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [each for each in COMMANDS if f"maildiag {each}" not in text] == []
+
+
+def test_the_readme_counts_right() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    checks, faults = (re.search(pattern, text) for pattern in (r"(\d+)\+ \[checks\]", r"(\d+)\+ faults"))
+    assert checks is not None
+    assert int(checks[1]) <= len(registry.builtin().checks)
+    assert faults is not None
+    assert int(faults[1]) <= len(list((ROOT / "tests" / "lab" / "faults").rglob("*.toml")))
+
+
+def test_every_key_of_all_screens_is_in_the_docs() -> None:
+    page = (ROOT / "docs" / "tui.md").read_text(encoding="utf-8")
+    bound = {key for binding in MaildiagApp.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")}
+    named = {"question_mark": "?", "colon": ":", "f1": "F1", "f5": "F5"}
+    missing = [key for key in sorted(bound - set("234567") - {"ctrl+r"}) if f"`{named.get(key, key)}`" not in page]
+    assert missing == []
 
 
 def test_the_example_configuration_is_valid_and_names_every_setting(tmp_path: Path) -> None:
