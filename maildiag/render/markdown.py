@@ -12,7 +12,7 @@ from maildiag.report import Report, StepResult
 
 # What CommonMark, tables, and the links and mentions of GitHub and GitLab read as markup anywhere, and at the start of a line.
 _SPECIAL = re.compile(r"([\\`*\[\]#|~<>&@$]|:(?=//)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.)", re.IGNORECASE)
-_AT_START = re.compile(r"^(\d*)([-+=.)])")
+_AT_START = re.compile(r"^(\d*)([-+=.)])(?=[\s=-]|$)")
 
 
 def markdown(report: Report, done: Sequence[Deed] = ()) -> str:

@@ -105,6 +105,8 @@ def test_markdown_reads_well_as_plain_text() -> None:
     for each in (
         "Dovecot is stopped: it ended at 2026-11-23 05:56:34 UTC (exit status 89).",
         "/var/log/mail.log, postfix_config",
+        "2026-11-23",
+        "3.7.11",
     ):
         assert escape(each) == each
 

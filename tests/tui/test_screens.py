@@ -88,8 +88,11 @@ def test_the_walk_goes_through_the_steps_and_keeps_notes(app: MaildiagApp) -> No
         screen = app.screen
         assert isinstance(screen, WalkScreen)
         assert screen.step.number == 1
+        assert "the first cause is here" in screen_text(app)
         await pilot.press("4")
+        await pilot.pause()
         assert screen.step.number == 4
+        assert "the evidence points to step 1" in screen_text(app)
         await pilot.press("n")
         assert screen.step.number == 1
         await pilot.press("number_sign", *"called Bob", "enter")
