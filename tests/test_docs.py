@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import types
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from maildiag.cli import COMMANDS
 from maildiag.config import load
 from maildiag.model import Status
 from maildiag.probes import ReadFile, command
+from maildiag.resources import incidents
 from maildiag.testing import diagnose, file, printed
 from maildiag.tui.app import MaildiagApp
 from tests.support import ROOT
@@ -83,6 +87,19 @@ def test_the_readme_counts_right() -> None:
     assert int(checks[1]) <= len(registry.builtin().checks)
     assert faults is not None
     assert int(faults[1]) <= len(list((ROOT / "tests" / "lab" / "faults").rglob("*.toml")))
+
+
+def test_every_file_that_the_incidents_read_is_in_the_table_of_files() -> None:
+    page = (ROOT / "docs" / "privileges.md").read_text(encoding="utf-8")
+    patterns = re.findall(r"`(/[^`]+)`", page.partition("## Files")[2].partition("## As an ordinary")[0])
+    told = [
+        json.loads(line) for path in incidents().values() for line in gzip.decompress(path.read_bytes()).splitlines()
+    ]
+    read = {
+        each["ask"]["path"] for each in told if "text" in each.get("got", {}).get("value", {}) and "path" in each["ask"]
+    }
+    assert read
+    assert sorted(each for each in read if not any(fnmatch(each, pattern) for pattern in patterns)) == []
 
 
 def test_every_key_of_all_screens_is_in_the_docs() -> None:
