@@ -9,7 +9,7 @@ from maildiag.dovecot import edits as editing
 from maildiag.dovecot.edits import Edit
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_users import inbox_query
-from maildiag.facts.mailboxes import Mailbox, Mailboxes, Quota, Quotas, below, same_place
+from maildiag.facts.mailboxes import Mailbox, Mailboxes, Quota, Quotas, Trouble, below, same_place
 from maildiag.model import Evidence, Fix, Step, Verdict, critical, notice, ok, skipped, unknown, warning
 from maildiag.probes import Identity
 from maildiag.registry import SERVER, check
@@ -73,6 +73,8 @@ def _homeless(box: Mailbox) -> Verdict:
 
 def _closed(box: Mailbox) -> Verdict:
     first = box.troubles[0]
+    if first.needs == "enter":
+        return _no_directory(box, first)
     evidence = tuple(Evidence(f"stat {each.path}", shown(each.info)) for each in box.troubles[:5] if each.info)
     inside = below(first.path, box.inbox) is not None
     more = f" (and {plural(len(box.troubles) - 1, 'more path')})" if len(box.troubles) > 1 else ""
@@ -82,6 +84,32 @@ def _closed(box: Mailbox) -> Verdict:
         subject=box.user,
         evidence=evidence,
         fixes=(_give_back(box),) if inside else _open_way(box),
+    )
+
+
+def _no_directory(box: Mailbox, trouble: Trouble) -> Verdict:
+    """A file stands where maildir(5) has a directory: nothing can be delivered and nothing be read."""
+    aside = f"{trouble.path}.moved-aside"
+    return critical(
+        f"{trouble.path} is a file, and a Maildir is a directory",
+        detail=f"Mail for {box.user} cannot be delivered there (Postfix returns it), and Dovecot cannot open the mailbox.",
+        subject=box.user,
+        evidence=(Evidence(f"stat {trouble.path}", shown(trouble.info)),) if trouble.info else (),
+        fixes=(
+            Fix(
+                id=f"{MAILBOX}/make-directory",
+                title=f"Move the file aside and make {trouble.path} a directory of {box.owner}",
+                commands=(
+                    ("mv", "-n", trouble.path, aside),
+                    ("install", "-d", "-m", "0700", "-o", box.owner, "-g", box.group, trouble.path),
+                ),
+                automatic=False,
+                undo=(("rmdir", trouble.path), ("mv", "-n", aside, trouble.path)),
+                changes=(trouble.path,),
+                verify=(MAILBOX,),
+                why="Look first at what the file holds: it may be an mbox with mail.",
+            ),
+        ),
     )
 
 

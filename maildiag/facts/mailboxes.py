@@ -23,7 +23,7 @@ _BY_DOVECOT = ("dovecot-lda", "dovecot/deliver")
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A path that its user cannot use: `needs` in words (search, write, read, own)."""
+    """A path that its user cannot use: `needs` in words (search, write, read, own, or enter what is no directory)."""
 
     path: str
     needs: str
@@ -119,7 +119,8 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
     groups = (*accounts.groups_of(owner, group), *extra)
     home = ask.maybe(Stat(user.home)) if user.home not in _NO_HOMES else None
     homeless = isinstance(home, Gap) and home.reason is GapReason.ABSENT
-    troubles = tuple(_troubles(ask, user, owner, groups))
+    maildir = delivered.endswith("/") and same_place(delivered, user.inbox)
+    troubles = tuple(_troubles(ask, user, owner, groups, maildir))
     info = ask.maybe(Stat(user.inbox))
     return Mailbox(
         user=user.name,
@@ -158,7 +159,9 @@ def _messages(ask: Ask, place: str) -> int:
     return sum(len(each.entries) for each in parts if isinstance(each, Directory))
 
 
-def _troubles(ask: Ask, user: MailUser, owner: str, groups: tuple[str, ...]) -> Iterator[Trouble]:
+def _troubles(
+    ask: Ask, user: MailUser, owner: str, groups: tuple[str, ...], maildir: bool = False
+) -> Iterator[Trouble]:
     """What the user may not use on the way to INBOX, in it, and in a sample of what it holds."""
     path = PurePosixPath(user.inbox)
     for parent in reversed(path.parents):
@@ -171,6 +174,8 @@ def _troubles(ask: Ask, user: MailUser, owner: str, groups: tuple[str, ...]) -> 
         yield from _cannot_be_made(ask, path, owner, groups, info)
     elif info.kind is FileKind.DIRECTORY:
         yield from _in_maildir(ask, info, owner, groups)
+    elif maildir:
+        yield Trouble(info.path, "enter", info)
     elif not allows(info, READ | WRITE, owner, groups):
         yield Trouble(info.path, "write", info)
 
@@ -195,6 +200,8 @@ def _in_maildir(ask: Ask, info: FileInfo, owner: str, groups: tuple[str, ...]) -
         listing = ask.maybe(ListDirectory(info.path + name, _SAMPLE))
         if isinstance(listing, Directory):
             for entry in listing.entries:
+                if not name and entry.kind is FileKind.FILE and PurePosixPath(entry.path).name in ("cur", "new", "tmp"):
+                    yield Trouble(entry.path, "enter", entry)
                 wanted = READ | WRITE | SEARCH if entry.kind is FileKind.DIRECTORY else READ
                 if not entry.link_to and not allows(entry, wanted, owner, groups):
                     yield Trouble(entry.path, "write" if entry.kind is FileKind.DIRECTORY else "read", entry)

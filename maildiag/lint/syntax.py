@@ -223,6 +223,12 @@ def _body(line: Physical) -> str:
     return line.text.strip()
 
 
+def _takes_several_relays(context: Context) -> bool:
+    """Since Postfix 3.5 relayhost is a list, tried in order (postconf(5))."""
+    version = re.match(r"(\d+)\.(\d+)", context.value("mail_version"))
+    return version is not None and (int(version[1]), int(version[2])) >= (3, 5)
+
+
 def _effect(context: Context, entry: Entry, form: Form) -> tuple[Status, str]:
     said = complaint(entry.name, form, entry.value)
     if said:
@@ -237,6 +243,12 @@ def _effect(context: Context, entry: Entry, form: Form) -> tuple[Status, str]:
         return (
             Status.CRITICAL,
             'smtpd knows no restriction "#": what gets that far is answered 451 Server configuration error.',
+        )
+    if entry.name == "relayhost" and without_comment(entry.value) and _takes_several_relays(context):
+        return (
+            Status.WARNING,
+            "Postfix takes every further word for another relay: mail flows through the first, and stops as soon as that "
+            "one does not answer and # is tried.",
         )
     if _NEXTHOPS.fullmatch(entry.name):
         return (
