@@ -79,11 +79,17 @@ def fix_for(
     master: MasterCf,
     process: PostfixProcess | None,
     number: int = 0,
+    broken: bool = False,
 ) -> Fix:
-    """The fix that a repair makes for a finding of `check` about `subject`."""
+    """The fix that a repair makes for a finding of `check` about `subject`.
+
+    Where something is `broken`, a daemon may have died of it: master(8) starts none of those again for a minute, and a
+    reload does not end that, so Postfix restarts.
+    """
     steps = tuple(argv for edit in _backwards(repair.edits) for argv in command_for(edit))
     process = process or PostfixProcess(False, False)
-    effect: tuple[Argv, ...] = process.restarts if repair.restart else (process.reload,)
+    restart = repair.restart or broken
+    effect: tuple[Argv, ...] = process.restarts if restart else (process.reload,)
     verb = re.sub(r"[^a-z0-9]+", "-", f"mend {subject} {number or ''}".lower()).strip("-")
     return Fix(
         id=f"{check}/{verb}",
@@ -96,7 +102,7 @@ def fix_for(
         why=repair.why,
         changes=tuple(dict.fromkeys(changed_by(edit, main, master) for edit in repair.edits)),
         guards=CHECKED,
-        disrupts="Postfix restarts: connections under way are cut" if repair.restart and process.running else "",
+        disrupts="Postfix restarts: connections under way are cut" if restart and process.running else "",
     )
 
 
@@ -116,7 +122,7 @@ def fix_for_all(
         f"Mend all {len(fatal)} faults that stop Postfix: " + "; ".join(each.title for each in repairs),
         tuple(edit for each in repairs for edit in each.edits),
         certain=all(each.certain for each in repairs),
-        restart=any(each.restart for each in repairs),
+        restart=True,
         why="Each alone would leave a configuration that Postfix refuses.",
     )
     return replace(fix_for(check, "all", together, main, master, process), verify=(check,))
@@ -137,7 +143,8 @@ def verdict_for(
     subject = problem.subject if problem.subject == name else f"{name}:{problem.subject}"
     data: dict[str, JsonValue] = {"kind": problem.kind, "file": problem.path, "line": problem.line}
     fixes = tuple(
-        fix_for(check, subject, repair, main, master, process, number) for number, repair in enumerate(problem.repairs)
+        fix_for(check, subject, repair, main, master, process, number, broken=problem.status is Status.CRITICAL)
+        for number, repair in enumerate(problem.repairs)
     )
     shown = (Evidence(problem.where, problem.text),) if problem.text else ()
     return Verdict(
