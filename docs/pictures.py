@@ -1,9 +1,11 @@
-"""Draws docs/report.svg: the text report of a recorded incident, as a terminal shows it."""
+"""Draws the pictures of docs/: the text report of a recorded incident, and the screens of the interactive application on it."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -17,6 +19,8 @@ from maildiag.render import Look  # noqa: E402
 from maildiag.render.text import text  # noqa: E402
 from maildiag.resources import incidents  # noqa: E402
 from maildiag.settings import Settings  # noqa: E402
+from maildiag.tui.app import MaildiagApp  # noqa: E402
+from maildiag.tui.session import Session  # noqa: E402
 
 INCIDENT = "dovecot-down"
 _LINES = 44
@@ -30,17 +34,48 @@ _STYLES = {
     "35": "fill:#da77f2",
     "36": "fill:#66d9e8",
 }
+_SCREENS = {"overview": ("O",), "finding": ("enter",), "walk": ("escape", "W")}
+_FONT = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 _ESCAPE = re.compile(r"\x1b\[([0-9;]*)m")
 
 
 def main() -> int:
-    """Write the picture."""
+    """Write the pictures."""
     host = BundleHost(incidents()[INCIDENT].parent)
     report = replace(engine.report(host, registry.builtin(), Settings()), started=host.header.recorded, duration_s=0.9)
     told = text(report, Look(width=80, colour=True)).splitlines()
     shown = told[:_LINES] + (["…"] if len(told) > _LINES else [])
     (ROOT / "docs" / "report.svg").write_text(svg(["$ maildiag run", *shown]), encoding="utf-8")
+    asyncio.run(screens(host))
     return 0
+
+
+async def screens(host: BundleHost) -> None:
+    """Walk through the application at 80 x 24, and keep what is drawn."""
+    app = MaildiagApp(Session(host, registry.builtin(), Settings()))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: app.board.report is not None and not app.board.running)
+        for name, keys in _SCREENS.items():
+            await pilot.press(*keys)
+            await pilot.pause(0.3)
+            drawn = alone(app.export_screenshot(title="maildiag"), f"{host.header.recorded:%H:%M}")
+            (ROOT / "docs" / f"tui-{name}.svg").write_text(drawn, encoding="utf-8")
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait for the application; a minute at most (TimeoutError)."""
+    async with asyncio.timeout(60):
+        while not done():
+            await asyncio.sleep(0.05)
+
+
+def alone(picture: str, at: str) -> str:
+    """A picture of Textual's without fonts from elsewhere, and with the time of the recording as that of the run."""
+    without = re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL)
+    without = re.sub(r"font-family: (?:Fira Code|arial)[^;]*;", f"font-family: {_FONT};", without)
+    timed = re.sub(r"run(&#160;| )\d\d:\d\dZ", rf"run\g<1>{at}Z", without)
+    named = re.sub(r"terminal-\d+", "screen", timed)
+    return "\n".join(line.rstrip() for line in named.split("\n"))
 
 
 def svg(lines: list[str]) -> str:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import types
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
 
 from maildiag import registry
 from maildiag.cli import COMMANDS
 from maildiag.config import load
 from maildiag.model import Status
 from maildiag.probes import ReadFile, command
+from maildiag.resources import incidents
 from maildiag.testing import diagnose, file, printed
+from maildiag.tui.app import MaildiagApp
 from tests.support import ROOT
 
 PAGES = sorted(
@@ -72,6 +78,36 @@ def test_the_guide_names_only_checks_and_commands_that_exist() -> None:
 def test_every_command_is_in_the_readme_or_the_docs() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert [each for each in COMMANDS if f"maildiag {each}" not in text] == []
+
+
+def test_the_readme_counts_right() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    checks, faults = (re.search(pattern, text) for pattern in (r"(\d+)\+ \[checks\]", r"(\d+)\+ faults"))
+    assert checks is not None
+    assert int(checks[1]) <= len(registry.builtin().checks)
+    assert faults is not None
+    assert int(faults[1]) <= len(list((ROOT / "tests" / "lab" / "faults").rglob("*.toml")))
+
+
+def test_every_file_that_the_incidents_read_is_in_the_table_of_files() -> None:
+    page = (ROOT / "docs" / "privileges.md").read_text(encoding="utf-8")
+    patterns = re.findall(r"`(/[^`]+)`", page.partition("## Files")[2].partition("## As an ordinary")[0])
+    told = [
+        json.loads(line) for path in incidents().values() for line in gzip.decompress(path.read_bytes()).splitlines()
+    ]
+    read = {
+        each["ask"]["path"] for each in told if "text" in each.get("got", {}).get("value", {}) and "path" in each["ask"]
+    }
+    assert read
+    assert sorted(each for each in read if not any(fnmatch(each, pattern) for pattern in patterns)) == []
+
+
+def test_every_key_of_all_screens_is_in_the_docs() -> None:
+    page = (ROOT / "docs" / "tui.md").read_text(encoding="utf-8")
+    bound = {key for binding in MaildiagApp.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")}
+    named = {"question_mark": "?", "colon": ":", "f1": "F1", "f5": "F5"}
+    missing = [key for key in sorted(bound - set("234567") - {"ctrl+r"}) if f"`{named.get(key, key)}`" not in page]
+    assert missing == []
 
 
 def test_the_example_configuration_is_valid_and_names_every_setting(tmp_path: Path) -> None:

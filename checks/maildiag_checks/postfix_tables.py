@@ -49,7 +49,7 @@ def lookup_tables(
         yield skipped("No setting names a lookup table with a file")
     elif not any(each.status.failing or each.status is Status.UNKNOWN for _, verdicts in judged for each in verdicts):
         shown = "\n".join(f"{table.name} ({', '.join(table.users)})" for table in fine)
-        yield ok(f"{plural(len(fine), 'lookup table')} can be opened and hold what their sources say",
+        yield ok(f"{plural(len(fine), 'lookup table')} can be opened, each as its source says",
                  evidence=(Evidence("postmap -q", shown),))  # fmt: skip
 
 

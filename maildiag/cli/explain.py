@@ -31,20 +31,14 @@ def main(args: argparse.Namespace) -> int:
 
 def page(name: str) -> str:
     """The Markdown of a page; a finding's subject, as in `dns.mx@example.test`, may be given. Raises UsageError."""
+    from maildiag import registry, runbook
     from maildiag.resources import runbook_pages
 
-    pages = runbook_pages()
-    wanted = name.partition("@")[0]
-    if wanted in pages:
-        return pages[wanted].read_text(encoding="utf-8")
-    asks = _question(wanted)
-    if asks:
-        return f"# {wanted}\n\nThis check asks: {asks} It brings no runbook page.\n"
-    raise UsageError(f"there is no page {name!r}{hint(wanted, pages)} (maildiag checks lists the checks)")
-
-
-def _question(wanted: str) -> str:
-    from maildiag import registry
-
-    found = registry.load().checks.get(wanted)
-    return found.asks if found else ""
+    checks = registry.load()
+    text = runbook.page(name, checks)
+    if text is None:
+        known = {*runbook_pages(), *checks.checks}
+        raise UsageError(
+            f"there is no page {name!r}{hint(name.partition('@')[0], known)} (maildiag checks lists the checks)"
+        )
+    return text

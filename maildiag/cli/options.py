@@ -82,6 +82,9 @@ def settings(args: argparse.Namespace) -> Settings:
     from maildiag.config import load
 
     found = load(args.config).settings
+    remote = next((each for each in found.hosts if each.name == getattr(args, "host", "")), None)
+    if remote is not None:
+        found = replace(found, role=remote.role)
     if getattr(args, "role", None) is not None:
         found = replace(found, role=args.role)
     if getattr(args, "timeout", None) is not None:

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TextIO
@@ -20,6 +21,7 @@ from maildiag.render import Format
 
 if TYPE_CHECKING:
     from maildiag.events import Event
+    from maildiag.render.deeds import Deed
     from maildiag.report import Report
 
 _FAIL_ON = (Status.NOTICE, Status.WARNING, Status.CRITICAL)
@@ -71,10 +73,24 @@ def main(args: argparse.Namespace) -> int:
 
             colour = "never" if args.plain else args.color
             to_file = args.output is not None
-            out.write(render(report, form, options.look(colour, to_file, args.timings, args.verbose)))
+            look = options.look(colour, to_file, args.timings, args.verbose)
+            out.write(render(report, form, replace(look, done=_done(args, form, report))))
         out.flush()
     _remember(args, report)
     return 3 if form is Format.NAGIOS and not report.complete else status
+
+
+def _done(args: argparse.Namespace, form: Format, report: Report) -> tuple[Deed, ...]:
+    """What fixes did on this host lately, for the incident record; nothing where it cannot be read."""
+    if form is not Format.MARKDOWN or args.bundle is not None or args.host:
+        return ()
+    from maildiag.render.deeds import lately
+    from maildiag.repair.store import Store
+
+    try:
+        return lately(Store().transactions(), report.started)
+    except OSError:
+        return ()
 
 
 def _format(args: argparse.Namespace) -> Format:
@@ -149,8 +165,11 @@ def _interruptible() -> Iterator[Cut]:
 
 
 def _remember(args: argparse.Namespace, report: Report) -> None:
-    """Keep the run for `maildiag history`; that it could not be kept is told on a terminal and stops nothing."""
-    if args.no_history or args.bundle is not None or args.step or args.check or not report.complete:
+    """Keep the run for `maildiag history`; that it could not be kept is told on a terminal and stops nothing.
+
+    Another host's runs would be taken for this one's when growth and drops are judged.
+    """
+    if args.no_history or args.bundle is not None or args.host or args.step or args.check or not report.complete:
         return
     from maildiag import history
 

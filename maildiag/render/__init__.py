@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from maildiag.render.deeds import Deed
 from maildiag.report import Report
 
 
@@ -29,6 +30,7 @@ class Look:
     colour: bool = False
     timings: bool = False
     everything: bool = False
+    done: tuple[Deed, ...] = ()
 
 
 def render(report: Report, form: Format, look: Look) -> str:
@@ -45,7 +47,7 @@ def render(report: Report, form: Format, look: Look) -> str:
         case Format.MARKDOWN:
             from maildiag.render.markdown import markdown
 
-            return markdown(report)
+            return markdown(report, look.done)
         case Format.HTML:
             from maildiag.render.html import html
 

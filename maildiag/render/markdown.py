@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from maildiag.model import Cause, Evidence, Finding, Fix
+from maildiag.render.deeds import Deed
 from maildiag.render.sections import acknowledged, group_line, notices, symptoms, unknown_groups
 from maildiag.report import Report, StepResult
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>&:@/])")
+# What CommonMark, tables, and the links and mentions of GitHub and GitLab read as markup anywhere, and at the start of a line.
+_SPECIAL = re.compile(r"([\\`*\[\]#|~<>&@$]|:(?=//)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.)", re.IGNORECASE)
+_AT_START = re.compile(r"^(\d*)([-+=.)])(?=[\s=-]|$)")
 
 
-def markdown(report: Report) -> str:
-    """CommonMark with tables as GitHub and GitLab have them; what the host said can neither mark up nor link."""
-    return "\n".join([*_head(report), *_causes(report), *_rest(report), *_record(report)]) + "\n"
+def markdown(report: Report, done: Sequence[Deed] = ()) -> str:
+    """CommonMark with tables as GitHub and GitLab have them; what the host said can neither mark up nor link.
+
+    `done` is what fixes did on that host lately.
+    """
+    return "\n".join([*_head(report), *_causes(report), *_rest(report), *_record(report, done)]) + "\n"
 
 
 def escape(text: str) -> str:
-    """Text as text: every character that Markdown or HTML could read as markup is escaped."""
-    return _SPECIAL.sub(r"\\\1", text.replace("\n", " "))
+    """Text as text: what Markdown or HTML could read as markup is escaped, and the rest reads well unrendered too."""
+    return _AT_START.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", text.replace("\n", " ").lstrip()))
 
 
 def fenced(lines: Iterable[str], language: str = "text") -> str:
@@ -143,14 +149,21 @@ def _step(result: StepResult) -> tuple[str, ...]:
     return f"{result.step.number} {result.step}", result.question, str(result.status), str(len(result.findings))
 
 
-def _record(report: Report) -> Iterator[str]:
+def _record(report: Report, done: Sequence[Deed]) -> Iterator[str]:
     yield "## What was done"
     yield ""
+    for each in done:
+        when = each.at.strftime("%Y-%m-%d %H:%M:%S UTC")
+        yield f"- {when}: {escape(each.title)}, for {escape(each.finding)}: {escape(each.end)} (`maildiag undo {each.id}`)"
+    if done:
+        yield ""
     if report.diagnosis.causes:
         yield "maildiag run changes nothing. Fill in as you go:"
         yield ""
         for number, cause in enumerate(report.diagnosis.causes, 1):
             yield f"- [ ] cause {number}: {escape(cause.finding.title)}; done by, at:"
         yield "- [ ] proven: `maildiag run` ends with exit status 0, at:"
+    elif done:
+        yield f"Proven: at {report.started.strftime('%Y-%m-%d %H:%M:%S UTC')} nothing fails that was judged."
     else:
         yield "Nothing had to be done."

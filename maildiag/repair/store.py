@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,8 +61,9 @@ class Store:
                 raise Unsafe(f"{each} is writable by others (chmod 700 {each})")
 
     def new_id(self) -> str:
-        """A name that sorts by time."""
-        return f"{journal.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        """A name that sorts by time, also within one second; one fix at a time runs, so the microsecond is its own."""
+        now = journal.now()
+        return f"{now:%Y%m%d-%H%M%S}-{now.microsecond:05x}"
 
     def create(self, id: str) -> Journal:
         """The journal of a new transaction. Raises OSError."""

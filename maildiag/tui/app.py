@@ -20,8 +20,11 @@ from textual.worker import get_current_worker
 
 from maildiag.events import Event
 from maildiag.model import Finding, Step
+from maildiag.render import Look
+from maildiag.render.page import terminal_page
 from maildiag.repair import events, words
 from maildiag.report import exit_status
+from maildiag.runbook import page
 from maildiag.tui import clipboard, repairing
 from maildiag.tui.board import Board
 from maildiag.tui.paths import state_directory
@@ -252,14 +255,16 @@ class MaildiagApp(App[int]):
 
     def action_runbook(self) -> None:
         """The runbook page of the finding on the screen, or of the first cause."""
-        from maildiag.runbook import page  # type: ignore[import-not-found]
-
         finding = self.screen.finding if isinstance(self.screen, FindingScreen) else None
         causes = self.board.diagnosis.causes
         name = finding.runbook if finding else causes[0].finding.runbook if causes else ""
-        text = page(name) if name else None
-        rows = list(lines("page", text or "No page: no finding is chosen, and there is no cause."))
-        self.push_screen(Reader(f"Runbook > {name}", rows))
+        text = page(name, self.session.registry)
+        told = (
+            terminal_page(text, Look(width=min(self.size.width, 100) - 2))
+            if text
+            else "No page: no finding is chosen, and there is no cause."
+        )
+        self.push_screen(Reader(f"Runbook > {name}", list(lines("page", told.strip("\n")))))
 
     def action_plain(self) -> None:
         """This view as text on the normal screen: to select, to paste, for a screen reader."""

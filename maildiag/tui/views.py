@@ -254,3 +254,15 @@ def next_step(board: Board, step: Step) -> Step | None:
     if first is not None and first is not step:
         return first
     return after[0] if after else None
+
+
+def pointer(board: Board, step: Step) -> str:
+    """Where `n` leads from a step and why, in words."""
+    proposed = next_step(board, step)
+    causes = board.diagnosis.causes
+    here = "the first cause is here" if causes and causes[0].finding.step is step else ""
+    if proposed is None:
+        return here or "the last step"
+    if causes and not here:
+        return f"n: the evidence points to step {proposed.number}, {proposed}"
+    return f"{here or 'no cause'}   n: on to step {proposed.number}, {proposed}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from maildiag.cli import options
 from maildiag.config import ConfigError, load
 from maildiag.model import Role
 from maildiag.settings import Acknowledgement, RemoteHost
@@ -116,3 +118,16 @@ def test_the_settings_are_shown_as_text(tmp_path: Path) -> None:
     ran = maildiag("config", "--config", write(tmp_path / "c.toml", WHOLE))
     assert ran.status == 0
     assert f"thresholds.queue_messages = 250   # {tmp_path}/c.toml:12" in ran.out
+
+
+def test_a_host_of_the_configuration_brings_its_own_role(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('role = "mail-server"\n[[hosts]]\nname = "app01"\nrole = "relay-client"\n[[hosts]]\nname = "mx2"\n')
+
+    def role(host: str, forced: Role | None = None) -> Role | None:
+        return options.settings(argparse.Namespace(config=path, host=host, role=forced, timeout=None)).role
+
+    assert role("") is Role.MAIL_SERVER
+    assert role("app01") is Role.RELAY_CLIENT
+    assert role("app01", Role.MAIL_SERVER) is Role.MAIL_SERVER
+    assert role("mx2") is None

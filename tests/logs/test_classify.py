@@ -1,4 +1,4 @@
-"""Wordings of real servers (from /work/shared/field-notes.md) and what they mean."""
+"""Wordings of real servers and what they mean."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from maildiag.events import RunFinished
 from maildiag.model import Status
 from maildiag.render import Format, Look, render
 from maildiag.render.jsonl import write_event
+from maildiag.render.markdown import escape
 from maildiag.report import Report
 from maildiag.schema import published, schema, validate
 from maildiag.text import safe
@@ -98,6 +99,30 @@ def test_markdown_shows_hostile_text_as_text() -> None:
     assert "heading" not in headings
     fences = [token.content for token in tokens if token.type == "fence"]
     assert any("``` fence ~~~" in each for each in fences)
+
+
+def test_markdown_reads_well_as_plain_text() -> None:
+    for each in (
+        "Dovecot is stopped: it ended at 2026-11-23 05:56:34 UTC (exit status 89).",
+        "/var/log/mail.log, postfix_config",
+        "2026-11-23",
+        "3.7.11",
+    ):
+        assert escape(each) == each
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["- item", "+ item", "1. item", "2) item", "===", "---", "# head", "    code", "_a_ *b* __c__ `d` ~~e~~", "[x](y)",
+     "<b>", "&amp;", "![i](j)", "[r]: z", "> quote", "back\\slash"],
+)  # fmt: skip
+def test_markdown_gives_every_text_back_as_it_was(text: str) -> None:
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(f"before  \n{escape(text)}")
+    assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
+    kinds = {child.type for child in tokens[1].children or ()}
+    assert kinds <= {"text", "text_special", "hardbreak"}
+    said = "".join(child.content for child in tokens[1].children or ())
+    assert said == f"before{text.lstrip()}"
 
 
 def test_the_incident_record_tells_cause_cure_and_proof() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from maildiag.edits import replace_line
+from maildiag.render.deeds import lately
+from maildiag.render.markdown import markdown
 from maildiag.repair import events, journal, lock
 from maildiag.repair.applying import Consent, apply
 from maildiag.repair.carrying import Applied, Carried, Steps, carry_out
@@ -17,6 +19,7 @@ from maildiag.repair.saving import Label
 from maildiag.repair.store import NoSuchTransactionError, Store, Unsafe
 from maildiag.repair.undo import Events, conflicts, undo
 from tests.repair.workbench import BAD, GOOD, World, fix, world
+from tests.support import report
 
 
 def cured(root: Path) -> tuple[World, str]:
@@ -31,6 +34,16 @@ def cured(root: Path) -> tuple[World, str]:
 
 def taken_back(here: World, name: str) -> events.Undone:
     return ended(undo(here.shop.store.load(name), here.shop.hand, here.shop.store))
+
+
+def test_the_incident_record_tells_what_fixes_did(tmp_path: Path) -> None:
+    here, name = cured(tmp_path)
+    (deed,) = lately(here.shop.store.transactions(), journal.now())
+    assert (deed.id, deed.end) == (name, "applied (cured)")
+    told = markdown(report([]), (deed,))
+    assert f"(`maildiag undo {name}`)" in told
+    assert "Proven: at " in told
+    assert lately(here.shop.store.transactions(), journal.now() + timedelta(days=2)) == ()
 
 
 def ended(steps: Events) -> events.Undone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from maildiag import history
+from maildiag.cli.run import _remember as keep
 from maildiag.model import Status
 from tests.support import NOW, finding, outage, recorded, report
 from tests.support import maildiag as program
@@ -76,3 +78,9 @@ def test_the_history_is_shown_as_text_and_json() -> None:
     assert ran.status == 0
     assert isinstance(json.loads(ran.out), list)
     assert program("history").status == 0
+
+
+def test_another_host_s_run_is_not_kept_among_this_one_s() -> None:
+    before = history.runs()
+    keep(argparse.Namespace(no_history=False, bundle=None, host="app01", step=[], check=[]), outage())
+    assert history.runs() == before

@@ -49,8 +49,7 @@ class WalkScreen(Place):
     def refresh_rows(self) -> None:
         """The step as it is now."""
         self.query_one("#lines", RowList).show(views.walk(self.board, self.step, self.width, self._notes()))
-        proposed = views.next_step(self.board, self.step)
-        words = f"n: the evidence points to step {proposed.number}, {proposed}" if proposed else "the last step"
+        words = views.pointer(self.board, self.step)
         self.query_one("#next", Static).update(content(row("next", Part(f" {words}   ]: next in order", Tone.STRONG))))
 
     @on(RowList.Chosen, "#lines")
