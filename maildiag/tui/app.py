@@ -26,7 +26,7 @@ from maildiag.tui import clipboard, repairing
 from maildiag.tui.board import Board
 from maildiag.tui.paths import state_directory
 from maildiag.tui.record import Note, keep
-from maildiag.tui.rows import caption, lines, row
+from maildiag.tui.rows import caption, row
 from maildiag.tui.screens.base import Place
 from maildiag.tui.screens.finding import FindingScreen
 from maildiag.tui.screens.fix import FixScreen
@@ -35,6 +35,7 @@ from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.probe import ProbeScreen
 from maildiag.tui.screens.queue import QueueScreen
 from maildiag.tui.screens.reader import Reader
+from maildiag.tui.screens.runbook import RunbookScreen
 from maildiag.tui.screens.trace import TraceScreen
 from maildiag.tui.screens.walk import WalkScreen
 from maildiag.tui.session import Session
@@ -252,14 +253,11 @@ class MaildiagApp(App[int]):
 
     def action_runbook(self) -> None:
         """The runbook page of the finding on the screen, or of the first cause."""
-        from maildiag.runbook import page  # type: ignore[import-not-found]
-
         finding = self.screen.finding if isinstance(self.screen, FindingScreen) else None
         causes = self.board.diagnosis.causes
-        name = finding.runbook if finding else causes[0].finding.runbook if causes else ""
-        text = page(name) if name else None
-        rows = list(lines("page", text or "No page: no finding is chosen, and there is no cause."))
-        self.push_screen(Reader(f"Runbook > {name}", rows))
+        name = finding.runbook if finding else causes[0].finding.runbook if causes else "services.postfix"
+        if not isinstance(self.screen, RunbookScreen):
+            self.push_screen(RunbookScreen(name))
 
     def action_plain(self) -> None:
         """This view as text on the normal screen: to select, to paste, for a screen reader."""
