@@ -66,6 +66,7 @@ class MaildiagApp(App[int]):
         Binding("question_mark,f1", "help", "Help", id="view.help"),
         Binding("colon", "command_palette", "Commands", show=False, id="view.palette"),
         Binding("e", "export", "Export", show=False, id="report.export"),
+        Binding("x", "cancel", "Cancel", show=False, id="run.cancel"),
         Binding("ctrl+l", "plain", "Plain text", show=False, id="view.plain"),
         Binding("ctrl+q", "leave_now", "Quit at once", show=False, id="app.quit"),
     ]
@@ -133,6 +134,17 @@ class MaildiagApp(App[int]):
     def action_run(self) -> None:
         """Run everything again."""
         self.start_run()
+
+    def action_cancel(self) -> None:
+        """End the run that is under way with what it has; a fix is stopped between two steps and undone."""
+        if self.fixing is not None:
+            self.fixing.set()
+            self.say("the fix stops after this step, and what is half done is undone")
+        elif self.board.running:
+            self.session.cancel()
+            self.say("the run ends here: what was not answered yet is left out")
+        else:
+            self.say("nothing is under way")
 
     def action_home(self) -> None:
         """The overview."""

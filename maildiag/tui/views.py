@@ -27,7 +27,8 @@ def title(board: Board, place: str, width: int, locked: bool, recorded: bool) ->
     right = " DEMO " if recorded else " RO " if locked else " FIX "
     info = board.report.host if board.report else None
     who = f" {info.name} [{_ROLES.get(info.role, '?')}]" if info else ""
-    state = "running…" if board.running else f"run {board.report.started:%H:%M}Z" if board.report else ""
+    cut = " (cut short)" if board.report and not board.report.complete else ""
+    state = "running…" if board.running else f"run {board.report.started:%H:%M}Z{cut}" if board.report else ""
     left = f" maildiag {who}  {place}"
     room = width - len(right)
     text = f"{left}  {state:>{max(0, room - len(left) - 4)}}  "
@@ -239,3 +240,12 @@ def _fix(fix: Fix, letter: str, width: int, locked: bool, recorded: bool) -> Ite
     if fix.commands and (recorded or locked):
         reason = "a recording cannot be changed" if recorded else "read-only: U unlocks, y copies"
         yield row(f"fix:{fix.id}:locked", Part(f" {reason}", Tone.DIM))
+
+
+def verdict(key: str, now: Finding | None) -> str:
+    """What judging a finding anew came to, in one sentence."""
+    if now is None:
+        return f"{safe(key)}: not found any more"
+    if now.status is Status.UNKNOWN:
+        return f"{safe(key)}: could not be told"
+    return f"{safe(key)}: {'still ' if now.status.failing else ''}{STATUS_WORDS[now.status]}: {now.title}"
