@@ -20,16 +20,13 @@ from textual.worker import get_current_worker
 
 from maildiag.events import Event
 from maildiag.model import Finding, Step
-from maildiag.render import Look
-from maildiag.render.page import terminal_page
 from maildiag.repair import events, words
 from maildiag.report import exit_status
-from maildiag.runbook import page
 from maildiag.tui import clipboard, repairing
 from maildiag.tui.board import Board
 from maildiag.tui.paths import state_directory
 from maildiag.tui.record import Note, keep
-from maildiag.tui.rows import caption, lines, row
+from maildiag.tui.rows import caption, row
 from maildiag.tui.screens.base import Place
 from maildiag.tui.screens.finding import FindingScreen
 from maildiag.tui.screens.fix import FixScreen
@@ -38,6 +35,7 @@ from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.probe import ProbeScreen
 from maildiag.tui.screens.queue import QueueScreen
 from maildiag.tui.screens.reader import Reader
+from maildiag.tui.screens.runbook import RunbookScreen
 from maildiag.tui.screens.trace import TraceScreen
 from maildiag.tui.screens.walk import WalkScreen
 from maildiag.tui.session import Session
@@ -68,6 +66,7 @@ class MaildiagApp(App[int]):
         Binding("question_mark,f1", "help", "Help", id="view.help"),
         Binding("colon", "command_palette", "Commands", show=False, id="view.palette"),
         Binding("e", "export", "Export", show=False, id="report.export"),
+        Binding("x", "cancel", "Cancel", show=False, id="run.cancel"),
         Binding("ctrl+l", "plain", "Plain text", show=False, id="view.plain"),
         Binding("ctrl+q", "leave_now", "Quit at once", show=False, id="app.quit"),
     ]
@@ -135,6 +134,17 @@ class MaildiagApp(App[int]):
     def action_run(self) -> None:
         """Run everything again."""
         self.start_run()
+
+    def action_cancel(self) -> None:
+        """End the run that is under way with what it has; a fix is stopped between two steps and undone."""
+        if self.fixing is not None:
+            self.fixing.set()
+            self.say("the fix stops after this step, and what is half done is undone")
+        elif self.board.running:
+            self.session.cancel()
+            self.say("the run ends here: what was not answered yet is left out")
+        else:
+            self.say("nothing is under way")
 
     def action_home(self) -> None:
         """The overview."""
@@ -257,14 +267,9 @@ class MaildiagApp(App[int]):
         """The runbook page of the finding on the screen, or of the first cause."""
         finding = self.screen.finding if isinstance(self.screen, FindingScreen) else None
         causes = self.board.diagnosis.causes
-        name = finding.runbook if finding else causes[0].finding.runbook if causes else ""
-        text = page(name, self.session.registry)
-        told = (
-            terminal_page(text, Look(width=min(self.size.width, 100) - 2))
-            if text
-            else "No page: no finding is chosen, and there is no cause."
-        )
-        self.push_screen(Reader(f"Runbook > {name}", list(lines("page", told.strip("\n")))))
+        name = finding.runbook if finding else causes[0].finding.runbook if causes else "services.postfix"
+        if not isinstance(self.screen, RunbookScreen):
+            self.push_screen(RunbookScreen(name))
 
     def action_plain(self) -> None:
         """This view as text on the normal screen: to select, to paste, for a screen reader."""

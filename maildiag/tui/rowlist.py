@@ -147,7 +147,7 @@ class RowList(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """The line `y` of the visible part."""
         number = y + round(self.scroll_y)
-        width = self.size.width
+        width = self.scrollable_content_region.width
         base = self.rich_style
         if not 0 <= number < len(self._rows):
             return Strip.blank(width, base)
@@ -155,7 +155,7 @@ class RowList(ScrollView, can_focus=True):
         segments = [Segment(">" if chosen else " ", base)] if self._marked else []
         segments += [Segment(part.text, base + _STYLES[part.tone]) for part in self._rows[number].parts]
         strip = Strip(segments)
-        if strip.cell_length > width and not self._offset:
+        if strip.cell_length > width and not self._offset and not self._rows[number].rule:
             strip = Strip([*strip.crop(0, width - 1), Segment("…", base)])
         strip = strip.crop(self._offset, self._offset + width).extend_cell_length(width, base)
         return strip.apply_style(_CURSOR) if chosen and self.has_focus else strip

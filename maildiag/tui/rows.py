@@ -45,6 +45,11 @@ class Row:
         """The row as plain text."""
         return "".join(part.text for part in self.parts)
 
+    @property
+    def rule(self) -> bool:
+        """True for a heading, whose rule ends where the screen does."""
+        return self.key.startswith("caption:")
+
 
 STATUS_WORDS: dict[Status, str] = {
     Status.OK: "ok",

@@ -29,6 +29,11 @@ class Session:
         """True for a recording: nothing can be changed there."""
         return self.host.source.startswith("bundle:")
 
+    @property
+    def local(self) -> bool:
+        """True for this machine: its files may be opened as they are."""
+        return not self.host.source.startswith(("bundle:", "ssh:"))
+
     def run(self, step: Step | None = None) -> Iterator[Event]:
         """Answer all checks (or a step's), as events. A cancelled run ends early with what it has."""
         self.cancelled = threading.Event()

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from maildiag import workflow
-from maildiag.model import Cause, Finding, Fix, Status, Step
+from maildiag.model import Cause, Finding, Fix, GapReason, Status, Step
 from maildiag.report import Report
 from maildiag.text import plural, safe
 from maildiag.tui.board import Board, StepState
 from maildiag.tui.rows import STATUS_WORDS, Part, Row, Tone, caption, lines, row, word, wrapped
 
+_GAPS = {
+    GapReason.ABSENT: "not there",
+    GapReason.DENIED: "not allowed",
+    GapReason.TIMEOUT: "no answer in time",
+    GapReason.FAILED: "the question failed",
+    GapReason.NOT_RECORDED: "not recorded",
+}
 _ROLES = {"mail-server": "mail server", "relay-client": "relay client"}
 
 
@@ -19,7 +27,8 @@ def title(board: Board, place: str, width: int, locked: bool, recorded: bool) ->
     right = " DEMO " if recorded else " RO " if locked else " FIX "
     info = board.report.host if board.report else None
     who = f" {info.name} [{_ROLES.get(info.role, '?')}]" if info else ""
-    state = "running…" if board.running else f"run {board.report.started:%H:%M}Z" if board.report else ""
+    cut = " (cut short)" if board.report and not board.report.complete else ""
+    state = "running…" if board.running else f"run {board.report.started:%H:%M}Z{cut}" if board.report else ""
     left = f" maildiag {who}  {place}"
     room = width - len(right)
     text = f"{left}  {state:>{max(0, room - len(left) - 4)}}  "
@@ -82,11 +91,12 @@ def _step_name(step: Step) -> str:
     return "DNS" if step is Step.DNS else step.value.capitalize()
 
 
-def causes(board: Board, unfolded: frozenset[str]) -> list[Row]:
+def causes(board: Board, unfolded: frozenset[str], width: int = 80) -> list[Row]:
     """The ranked causes, their symptoms folded beneath, then what is unknown, and what is worth knowing."""
     changes = board.changes()
-    found = [each for cause in board.diagnosis.causes for each in _cause(cause, board, unfolded, changes)]
-    found += _folded("unknown", "could not be told", _with(board, Status.UNKNOWN), unfolded, changes)
+    found = [each for cause in board.diagnosis.causes for each in _cause(cause, board, unfolded, changes, width)]
+    unknown = _with(board, Status.UNKNOWN)
+    found += _folded("unknown", f"could not be told: {_reasons(board, unknown)}", unknown, unfolded, changes)
     found += _folded("notice", "worth knowing", _with(board, Status.NOTICE), unfolded, changes)
     cured = [key for key, change in changes.items() if change == "cured"]
     found += [
@@ -97,25 +107,42 @@ def causes(board: Board, unfolded: frozenset[str]) -> list[Row]:
     return found
 
 
+def _reasons(board: Board, found: Sequence[Finding]) -> str:
+    """Why answers are missing, the most frequent reason first."""
+    reasons = Counter(_reason(board, each) for each in found)
+    return ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+
+
+def _reason(board: Board, finding: Finding) -> str:
+    if finding.key in board.diagnosis.caused_by:
+        return "because of a cause above"
+    if finding.gap is None:
+        return "for want of another answer"
+    return safe(finding.gap.remedy) or _GAPS[finding.gap.reason]
+
+
 def _with(board: Board, status: Status) -> list[Finding]:
     return [each for each in board.findings if each.status is status and not each.acknowledged]
 
 
-def _cause(cause: Cause, board: Board, unfolded: frozenset[str], changes: Mapping[str, str]) -> Iterator[Row]:
+def _cause(
+    cause: Cause, board: Board, unfolded: frozenset[str], changes: Mapping[str, str], width: int
+) -> Iterator[Row]:
     finding = cause.finding
     key = f"finding:{finding.key}"
     fixes = f"  fix {len(finding.fixes)}" if finding.fixes else ""
     beneath = f"  +{len(cause.explains)}" if cause.explains else ""
-    yield row(
-        key,
-        " ",
-        word(finding.status),
-        Part(f" {finding.title}", Tone.STRONG),
-        Part(f"{fixes}{beneath}{_changed(finding, changes)}", Tone.DIM),
-    )
+    after = f"{beneath}{fixes}{_changed(finding, changes)}"
+    title = fitted(finding.title, width - len(after) - 9)
+    yield row(key, " ", word(finding.status), Part(f" {title}", Tone.STRONG), Part(after, Tone.DIM))
     if key in unfolded:
         for symptom in filter(None, map(_finder(board), cause.explains)):
             yield _symptom(symptom, changes)
+
+
+def fitted(text: str, width: int) -> str:
+    """The text cut to `width` characters, so that what stands behind it stays in sight."""
+    return text if len(text) <= width or width < 12 else text[: width - 1] + "…"
 
 
 def _finder(board: Board):  # type: ignore[no-untyped-def]
@@ -129,8 +156,12 @@ def _symptom(finding: Finding, changes: Mapping[str, str]) -> Row:
         Part("   └ ", Tone.DIM),
         word(finding.status),
         f" {finding.title}",
-        Part(_changed(finding, changes), Tone.DIM),
+        Part(f"{_lacking(finding)}{_changed(finding, changes)}", Tone.DIM),
     )
+
+
+def _lacking(finding: Finding) -> str:
+    return f"  ({safe(str(finding.gap))})" if finding.gap else ""
 
 
 def _changed(finding: Finding, changes: Mapping[str, str]) -> str:
@@ -211,58 +242,10 @@ def _fix(fix: Fix, letter: str, width: int, locked: bool, recorded: bool) -> Ite
         yield row(f"fix:{fix.id}:locked", Part(f" {reason}", Tone.DIM))
 
 
-def walk(board: Board, step: Step, width: int, notes: Sequence[str]) -> list[Row]:
-    """One step of the documented workflow: the question, what was looked at and seen, what it means, what is next."""
-    mine = [each for each in board.findings if each.step is step]
-    found = [row("question", Part(f" {step.number}  {workflow.QUESTIONS[step]}", Tone.STRONG))]
-    found += [row("why", Part(f" {line}", Tone.DIM)) for line in [workflow.REASONS[step]]]
-    found.append(caption("looked at"))
-    sources = dict.fromkeys(each.source for one in mine for each in one.evidence)
-    found += list(wrapped("looked", ", ".join(sources) or "nothing yet", width, Tone.CODE))
-    found.append(caption("seen"))
-    worst_first = sorted(mine, key=lambda each: -each.status.weight)
-    found += [row(f"finding:{each.key}", " ", word(each.status), f" {each.title}") for each in worst_first]
-    found.append(caption("means"))
-    found += _meaning(board, mine, width)
-    found += [
-        caption("notes"),
-        *(each for n, note in enumerate(notes) for each in wrapped(f"note:{n}", f"# {note}", width)),
-    ]
-    return found
-
-
-def _meaning(board: Board, mine: Sequence[Finding], width: int) -> Iterator[Row]:
-    causes = {each.finding.key: each for each in board.diagnosis.causes}
-    roots = [causes[each.key] for each in mine if each.key in causes]
-    for cause in roots:
-        text = f"{cause.finding.title}: a cause" + (
-            f" of {len(cause.explains)} other findings" if cause.explains else ""
-        )
-        yield from wrapped(f"means:{cause.finding.key}", text, width, Tone.STRONG)
-    for each in mine:
-        for key in board.diagnosis.caused_by.get(each.key, ()):
-            yield from wrapped(f"means:{each.key}:{key}", f"{each.title}: because of {key}", width)
-    if not any(each.status.failing for each in mine):
-        unknown = sum(each.status is Status.UNKNOWN for each in mine)
-        yield row("means", f" Nothing wrong here{f', but {unknown} answers are missing' if unknown else ''}.")
-
-
-def next_step(board: Board, step: Step) -> Step | None:
-    """The step that the evidence points to: where the first cause lies, or else the next in order."""
-    after = [each for each in Step if each.number > step.number]
-    first = board.diagnosis.causes[0].finding.step if board.diagnosis.causes else None
-    if first is not None and first is not step:
-        return first
-    return after[0] if after else None
-
-
-def pointer(board: Board, step: Step) -> str:
-    """Where `n` leads from a step and why, in words."""
-    proposed = next_step(board, step)
-    causes = board.diagnosis.causes
-    here = "the first cause is here" if causes and causes[0].finding.step is step else ""
-    if proposed is None:
-        return here or "the last step"
-    if causes and not here:
-        return f"n: the evidence points to step {proposed.number}, {proposed}"
-    return f"{here or 'no cause'}   n: on to step {proposed.number}, {proposed}"
+def verdict(key: str, now: Finding | None) -> str:
+    """What judging a finding anew came to, in one sentence."""
+    if now is None:
+        return f"{safe(key)}: not found any more"
+    if now.status is Status.UNKNOWN:
+        return f"{safe(key)}: could not be told"
+    return f"{safe(key)}: {'still ' if now.status.failing else ''}{STATUS_WORDS[now.status]}: {now.title}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from maildiag.facts.mail_log import MOST_BYTES
+from maildiag.probes import ReadFile
+from maildiag.testing import TableHost, file
 from maildiag.tui.app import MaildiagApp
+from maildiag.tui.logcopy import LogCopy, copied
 from maildiag.tui.logfile import LogFile
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.logs import LogsScreen
@@ -34,10 +39,10 @@ def log(tmp_path: Path) -> Path:
 
 
 def indexed(path: Path) -> LogFile:
-    file = LogFile(path)
-    for _ in file.read_on():
+    found = LogFile(path)
+    for _ in found.read_on():
         pass
-    return file
+    return found
 
 
 async def until(pilot: Pilot[Any], app: MaildiagApp, length: int) -> RowList:
@@ -56,24 +61,24 @@ def opened(app: MaildiagApp, path: Path) -> None:
 
 
 def test_a_log_is_a_sequence_of_its_lines(log: Path) -> None:
-    file = indexed(log)
-    assert len(file) == 121
-    assert file.line(0) == CLEANUP.rstrip("\n")
-    assert file.line(100) == DEFERRED.rstrip("\n")
-    assert list(file.search("STATUS=DEFERRED")) == [100]
-    file.close()
+    opened_log = indexed(log)
+    assert len(opened_log) == 121
+    assert opened_log.line(0) == CLEANUP.rstrip("\n")
+    assert opened_log.line(100) == DEFERRED.rstrip("\n")
+    assert list(opened_log.search("STATUS=DEFERRED")) == [100]
+    opened_log.close()
 
 
 def test_what_is_appended_is_read_on_and_a_rotation_is_noticed(log: Path) -> None:
-    file = indexed(log)
+    opened_log = indexed(log)
     with log.open("a") as more:
         more.write(DEFERRED)
-    assert list(file.read_on())[-1] == 122
-    assert not file.rotated()
+    assert list(opened_log.read_on())[-1] == 122
+    assert not opened_log.rotated()
     log.rename(log.with_suffix(".1"))
     log.write_text(SENT)
-    assert file.rotated()
-    file.close()
+    assert opened_log.rotated()
+    opened_log.close()
 
 
 def test_the_screen_filters_jumps_to_the_problem_and_traces_it(app: MaildiagApp, log: Path) -> None:
@@ -102,8 +107,34 @@ def test_a_log_that_cannot_be_read_says_so(app: MaildiagApp, tmp_path: Path) -> 
     async def scenario(pilot: Pilot[Any]) -> None:
         opened(app, tmp_path / "nothing.log")
         await pilot.press("L")
-        await pilot.pause()
+        await until(pilot, app, 1)
         assert isinstance(app.screen, LogsScreen)
         assert "No such file" in app.screen.text()
 
     play(app, scenario)
+
+
+def test_the_log_of_a_recording_is_taken_from_the_recording_and_never_from_this_machine(log: Path) -> None:
+    host = TableHost({ReadFile("/var/log/mail.log", most=MOST_BYTES, tail=True): file(CLEANUP + SENT)})
+    copy = copied(host, False, "/var/log/mail.log")
+    assert copy is not None
+    assert copy.path.read_text() == CLEANUP + SENT
+    copy.close()
+    with pytest.raises(OSError, match="not in the table"):
+        copied(host, False, str(log))
+    assert copied(host, True, str(log)) is None
+
+
+def test_what_a_command_prints_is_followed_like_a_file() -> None:
+    copy = LogCopy()
+    copy.follow(["sh", "-c", "echo one; echo two; exec sleep 60"])
+    shown = LogFile(copy.path)
+    for _ in range(500):
+        list(shown.read_on())
+        if len(shown) == 2:
+            break
+        time.sleep(0.01)
+    assert [shown.line(0), shown.line(1)] == ["one", "two"]
+    shown.close()
+    copy.close()
+    assert not copy.path.exists()

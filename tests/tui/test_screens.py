@@ -88,7 +88,7 @@ def test_the_walk_goes_through_the_steps_and_keeps_notes(app: MaildiagApp) -> No
         screen = app.screen
         assert isinstance(screen, WalkScreen)
         assert screen.step.number == 1
-        assert "the first cause is here" in screen_text(app)
+        assert "evidence and fix" in screen_text(app)
         await pilot.press("4")
         await pilot.pause()
         assert screen.step.number == 4
@@ -118,16 +118,6 @@ def test_the_incident_record_holds_the_report_and_the_notes(
     assert "step 2: called" in text
     assert "<b>" not in text
     assert record.stat().st_mode & 0o077 == 0
-
-
-def test_the_runbook_page_of_the_first_cause_is_read_on_the_screen(app: MaildiagApp) -> None:
-    async def scenario(pilot: Pilot[Any]) -> None:
-        await pilot.press("B")
-        await pilot.pause()
-        assert isinstance(app.screen, Reader)
-        assert "This check asks: Does Postfix run? It brings no runbook page." in app.screen.text()
-
-    play(app, scenario)
 
 
 def test_help_lists_the_keys_of_the_screen(app: MaildiagApp) -> None:

@@ -87,6 +87,8 @@ class Place(Screen[None]):
 
     def update_board(self) -> None:
         """Show the board as it is now: called after every event, at most ten times a second."""
+        if not self.query("#title"):
+            return
         session = self.maildiag.session
         locked = not session.allow_fix
         self.query_one("#title", Static).update(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widgets import Input
 
+from maildiag.config import SYSTEM
 from maildiag.model import Finding
-from maildiag.tui import views
+from maildiag.report import Report
+from maildiag.tui import acknowledging, copying, views
 from maildiag.tui.rowlist import RowList
-from maildiag.tui.rows import row
+from maildiag.tui.rows import Tone, caption, lines, row
 from maildiag.tui.screens.base import Place
+from maildiag.tui.screens.copy import CopyMenu
+from maildiag.tui.screens.reader import Reader
+from maildiag.tui.traced import queue_ids
 
 
 class FindingScreen(Place):
@@ -23,6 +30,8 @@ class FindingScreen(Place):
         Binding("p", "preview", "Preview", id="fix.preview"),
         Binding("a", "apply", "Apply", id="fix.apply"),
         Binding("v", "verify", "Verify", id="finding.verify"),
+        Binding("i", "acknowledge", "Ack", id="finding.acknowledge"),
+        Binding("t", "trace", "Trace", id="finding.trace", show=False),
         Binding("right_square_bracket", "next(1)", "Next", id="finding.next", show=False),
         Binding("left_square_bracket", "next(-1)", "Previous", id="finding.previous", show=False),
     ]
@@ -30,10 +39,17 @@ class FindingScreen(Place):
     def __init__(self, key: str) -> None:
         super().__init__()
         self.key = key
+        self._judged: Report | None = None
 
     def body(self) -> ComposeResult:
-        """One list of rows."""
+        """One list of rows, and the line for the reason of an acknowledgement."""
         yield RowList(id="lines")
+        yield Input(id="reason", placeholder="why is this accepted? enter copies the lines for config.toml, esc leaves")
+
+    def on_mount(self) -> None:
+        self.query_one("#reason", Input).display = False
+        super().on_mount()
+        self.focus_on("#lines")
 
     @property
     def finding(self) -> Finding | None:
@@ -72,15 +88,60 @@ class FindingScreen(Place):
             self.update_board()
 
     def action_verify(self) -> None:
-        """Run this step again: the finding is judged anew."""
-        if self.finding:
+        """Run this step again: the finding is judged anew, and the end is said."""
+        if self.finding and not self.board.running:
+            self._judged = self.board.report
             self.maildiag.start_run(self.finding.step)
 
+    def update_board(self) -> None:
+        """Show the finding, and say the verdict where one was asked for."""
+        super().update_board()
+        before, report = self._judged, self.board.report
+        if before is not None and report is not None and report is not before:
+            self._judged = None
+            self.maildiag.say(views.verdict(self.key, self.finding))
+
+    def action_trace(self) -> None:
+        """Everything the log says of the first message that the evidence names."""
+        name = next(iter(queue_ids(self.finding)), "") if self.finding else ""
+        if name:
+            self.maildiag.open_trace(name)
+        else:
+            self.maildiag.say("the evidence names no queue id")
+
     def action_copy(self) -> None:
-        """Copy the commands of the first fix, or the whole text where there is none."""
-        finding = self.finding
-        commands = [line for fix in (finding.fixes if finding else ()) for line in fix.shell()]
-        self.maildiag.copy("\n".join(commands[:20]) or self.text())
+        """Choose what to copy."""
+        if self.finding:
+            self.app.push_screen(CopyMenu(copying.choices(self.finding, self.text())))
+
+    def action_acknowledge(self) -> None:
+        """Ask why the finding is accepted."""
+        if self.finding:
+            self.query_one("#reason", Input).display = True
+            self.focus_on("#reason")
+
+    @on(Input.Submitted, "#reason")
+    def acknowledge(self, event: Input.Submitted) -> None:
+        """Copy the lines for config.toml, and show them."""
+        self._leave_reason()
+        finding, reason = self.finding, event.value.strip()
+        if finding and reason:
+            text = acknowledging.snippet(finding, reason, datetime.now(UTC).date())
+            self.maildiag.copy(text)
+            head = caption(f"copied; put this into {SYSTEM}")
+            self.app.push_screen(Reader("Acknowledge", [head, *lines("toml", text, Tone.CODE)]))
+
+    def _leave_reason(self) -> None:
+        self.query_one("#reason", Input).value = ""
+        self.query_one("#reason", Input).display = False
+        self.focus_on("#lines")
+
+    def action_back(self) -> None:
+        """Leave the reason, then the screen."""
+        if self.query_one("#reason", Input).display:
+            self._leave_reason()
+        else:
+            super().action_back()
 
     def action_preview(self) -> None:
         """Show what the first fix would change."""

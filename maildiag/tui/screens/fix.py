@@ -49,7 +49,9 @@ class FixScreen(Place):
 
     def name_of_place(self) -> str:
         """The fix's id."""
-        return f"Fix > {self.fix.id}"
+        many = len(self.finding.fixes)
+        number = f" {self._number + 1} of {many} (] shows another)" if many > 1 else ""
+        return f"Fix{number} > {self.fix.id}"
 
     def body(self) -> ComposeResult:
         """The plan and what happens as one text, the question beneath."""

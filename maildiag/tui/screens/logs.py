@@ -14,6 +14,7 @@ from textual.worker import get_current_worker
 
 from maildiag.logs.lines import parse_line
 from maildiag.logs.trace import QUEUE_ID
+from maildiag.tui.logcopy import LogCopy, copied
 from maildiag.tui.logfile import LogFile, Selected
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Part, Row, Tone, lines, row
@@ -37,6 +38,7 @@ class LogsScreen(Place):
         self.source = source
         self.following = True
         self._file: LogFile | None = None
+        self._copy: LogCopy | None = None
 
     def name_of_place(self) -> str:
         """Which log."""
@@ -56,19 +58,33 @@ class LogsScreen(Place):
     def on_unmount(self) -> None:
         if self._file is not None:
             self._file.close()
+        if self._copy is not None:
+            self._copy.close()
 
+    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
     def _open(self) -> None:
+        """Open the log, from a copy in memory where it is no file of this machine."""
+        session = self.maildiag.session
         try:
-            self._file = LogFile(Path(self.source))
+            copy = self._copy = self._copy or copied(session.host, session.local, self.source)
+            file = LogFile(copy.path if copy else Path(self.source))
         except OSError as error:
-            note = f"{self.source or 'There is no log file'} cannot be shown: {error.strerror or error}"
-            self.query_one("#lines", RowList).show(list(lines("none", note)))
-            return
+            self.app.call_from_thread(self._cannot, error.strerror or str(error))
+        else:
+            self.app.call_from_thread(self._opened, file)
+
+    def _cannot(self, why: str) -> None:
+        note = f"{self.source or 'There is no log file'} cannot be shown: {why}"
+        self.query_one("#lines", RowList).show(list(lines("none", note)))
+
+    def _opened(self, file: LogFile) -> None:
+        self._file = file
         self._read()
 
     def _look_again(self) -> None:
-        if self._file is not None and self._file.rotated():
+        if self._file is not None and self._copy is None and self._file.rotated():
             self._file.close()
+            self._file = None
             self._open()
         elif self._file is not None and self.following:
             self._read()

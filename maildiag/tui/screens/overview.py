@@ -11,9 +11,9 @@ from textual.containers import Container, Vertical
 from textual.widgets import Static
 
 from maildiag.model import Step
-from maildiag.tui import views
+from maildiag.tui import peek, views
 from maildiag.tui.rowlist import RowList
-from maildiag.tui.rows import caption
+from maildiag.tui.rows import Row, caption
 from maildiag.tui.screens.base import Place, content
 
 
@@ -42,6 +42,8 @@ class Overview(Place):
             with Vertical(id="right"):
                 yield Static(content(caption("causes")), id="causes-caption", markup=False)
                 yield RowList(id="causes")
+                yield RowList(id="peek", marked=False)
+        yield Static(id="told", markup=False)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -54,7 +56,31 @@ class Overview(Place):
         said = views.headline(self.board, width)
         self.query_one("#headline", Static).update("\n".join(each.text for each in said))
         self.query_one("#steps", RowList).show(views.steps(self.board, width))
-        self.query_one("#causes", RowList).show(views.causes(self.board, self._unfolded))
+        self.query_one("#causes", RowList).show(views.causes(self.board, self._unfolded, self._right()))
+        self.tell_row()
+
+    def _right(self) -> int:
+        """Columns for the causes."""
+        return self.width - 55 if self.has_class("-wide") else self.width
+
+    @property
+    def _roomy(self) -> bool:
+        """True where the selected finding fits beside the list."""
+        return self.has_class("-wide") and self.has_class("-tall")
+
+    @on(RowList.Moved)
+    def tell_row(self) -> None:
+        """Say what the row under the cursor stands for."""
+        steps, causes = self.query_one("#steps", RowList), self.query_one("#causes", RowList)
+        current: Row | None = steps.current if steps.has_focus else causes.current
+        key = current.key if current else ""
+        if self._roomy:
+            session = self.maildiag.session
+            rows = peek.pane(self.board, key, self._right(), not session.allow_fix, session.recorded)
+            self.query_one("#peek", RowList).show(rows)
+        else:
+            lines = peek.told(self.board, key, self.width)
+            self.query_one("#told", Static).update("\n".join(each.text for each in lines))
 
     @on(RowList.Chosen, "#causes")
     def open_finding(self, event: RowList.Chosen) -> None:

@@ -8,6 +8,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from maildiag.tui.logcopy import copied
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Row, Tone, lines, row
 from maildiag.tui.screens.base import Place
@@ -39,7 +40,15 @@ class TraceScreen(Place):
 
     @work(thread=True, exclusive=True, group="trace", exit_on_error=False)
     def _look(self) -> None:
-        rows = traced(self._key, self._source)
+        session = self.maildiag.session
+        try:
+            copy = None if session.local else copied(session.host, False, self._source)
+        except OSError as error:
+            rows = list(lines("error", f"the log cannot be read: {error}", Tone.WARN))
+        else:
+            rows = traced(self._key, str(copy.path) if copy else self._source)
+            if copy:
+                copy.close()
         self.app.call_from_thread(self._show, rows)
 
     def _show(self, rows: list[Row]) -> None:

@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
 from maildiag.model import Step
-from maildiag.tui import views
+from maildiag.text import safe
+from maildiag.tui import walkview
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Part, Tone, row
 from maildiag.tui.screens.base import Place, content
@@ -24,18 +25,20 @@ class WalkScreen(Place):
         Binding("left_square_bracket", "step(-1)", "Previous", id="walk.previous"),
         Binding("n", "follow_evidence", "Where it points", id="walk.follow"),
         Binding("number_sign", "note", "Note", id="walk.note"),
+        Binding("s", "skip", "Skip", id="walk.skip"),
         Binding("y", "copy", "Copy", id="walk.copy"),
     ]
 
     def __init__(self, step: Step = Step.SERVICES) -> None:
         super().__init__()
         self.step = step
+        self._skipping = False
 
     def body(self) -> ComposeResult:
         """The step as rows, what is next, and a line for notes."""
         yield RowList(id="lines")
         yield Static(id="next", markup=False)
-        yield Input(id="note", placeholder="a note for the incident record; enter keeps it, esc leaves")
+        yield Input(id="note")
 
     def on_mount(self) -> None:
         self.query_one("#note", Input).display = False
@@ -48,9 +51,9 @@ class WalkScreen(Place):
 
     def refresh_rows(self) -> None:
         """The step as it is now."""
-        self.query_one("#lines", RowList).show(views.walk(self.board, self.step, self.width, self._notes()))
-        words = views.pointer(self.board, self.step)
-        self.query_one("#next", Static).update(content(row("next", Part(f" {words}   ]: next in order", Tone.STRONG))))
+        self.query_one("#lines", RowList).show(walkview.walk(self.board, self.step, self.width, self._notes()))
+        words = walkview.proposal(self.board, self.step)
+        self.query_one("#next", Static).update(content(row("next", Part(f" {words}", Tone.STRONG))))
 
     @on(RowList.Chosen, "#lines")
     def open_finding(self, event: RowList.Chosen) -> None:
@@ -67,7 +70,7 @@ class WalkScreen(Place):
 
     def action_follow_evidence(self) -> None:
         """The step that the evidence points to."""
-        proposed = views.next_step(self.board, self.step)
+        proposed = walkview.next_step(self.board, self.step)
         if proposed:
             self.go(proposed)
 
@@ -76,18 +79,30 @@ class WalkScreen(Place):
         self.step = step
         self.update_board()
 
+    def action_skip(self) -> None:
+        """Go on without this step; the reason becomes a part of the incident record."""
+        self._ask("why is this step skipped? enter skips it, esc does not", skipping=True)
+
     def action_note(self) -> None:
         """Type a note."""
+        self._ask("a note for the incident record; enter keeps it, esc leaves", skipping=False)
+
+    def _ask(self, words: str, *, skipping: bool) -> None:
+        self._skipping = skipping
         note = self.query_one("#note", Input)
+        note.placeholder = words
         note.display = True
         note.focus()
 
     @on(Input.Submitted, "#note")
     def keep_note(self, event: Input.Submitted) -> None:
         """Keep the note with its step."""
-        if event.value.strip():
-            self.maildiag.add_note(self.step, event.value.strip())
+        typed = safe(event.value.strip())
+        if typed:
+            self.maildiag.add_note(self.step, f"skipped: {typed}" if self._skipping else typed)
         self._leave_note()
+        if typed and self._skipping:
+            self.action_step(1)
 
     def _leave_note(self) -> None:
         note = self.query_one("#note", Input)
