@@ -113,15 +113,13 @@ def _build(table: Table, verb: str) -> Fix:
     return Fix(
         id=f"{TABLES}/{verb}-{_slug(table)}",
         title=f"Build {built or table.name} from its source",
-        commands=(table.builder, _RELOAD) if verb == "build" else (table.builder,),
+        commands=(table.builder, _RELOAD),
         automatic=isinstance(table.source, FileInfo),
         risk=Risk.LOW,
         undo=(),
         verify=(f"{TABLES}@{table.name}",),
         changes=tuple(table.use.built),
-        why="A daemon that could not open it does not try again by itself."
-        if verb == "build"
-        else "Running daemons notice the new file by themselves.",
+        why="A daemon that could not open it does not try again by itself.",
     )
 
 
