@@ -51,3 +51,11 @@ def first_line(text: str) -> str:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """`1 message`, `2 messages`, `1,284 messages`; `nouns` where an s is not enough."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def lasting(seconds: int) -> str:
+    """A length of time in its largest fitting unit: `45 seconds`, `90 minutes`, `3 days`."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return plural(seconds // length, unit)
+    return plural(max(0, seconds), "second")

@@ -24,7 +24,14 @@ from maildiag.model import Gap, GapReason, Status, Verdict
 from maildiag.probes import Connect, Connection, Exchange, FileInfo, FileKind, Transcript
 from maildiag.settings import Settings, Thresholds
 from maildiag.testing import NOW, file, info, judge
-from maildiag_checks import authentication, dovecot_config, dovecot_limits, login_failures, mailboxes
+from maildiag_checks import (
+    authentication,
+    authentication_sockets,
+    dovecot_config,
+    dovecot_limits,
+    login_failures,
+    mailboxes,
+)
 
 DATA = Path(__file__).parents[1] / "data" / "dovecot"
 FILE = "/etc/dovecot/local.conf"
@@ -120,7 +127,7 @@ def socket(mode: int, owner: str = "postfix", group: str = "postfix") -> FileInf
 
 
 def said(found: MailSockets, daemon: DovecotDaemon = RUNNING, text: str = LISTENER) -> Verdict:
-    return only(judge(authentication.sasl_socket, found, Dovecot(True, "2.3.19.1"), config(text), daemon))
+    return only(judge(authentication_sockets.sasl_socket, found, Dovecot(True, "2.3.19.1"), config(text), daemon))
 
 
 def test_a_socket_that_postfix_may_use_is_fine() -> None:
@@ -188,14 +195,14 @@ LMTP = "protocols = imap lmtp\nprotocol lmtp {\n}\n"
 
 def test_lmtp_that_takes_the_user_is_fine() -> None:
     found = judge(
-        authentication.lmtp_socket, sockets(lmtp("250 2.1.5 OK", "250")), Dovecot(True), config(LMTP), RUNNING
+        authentication_sockets.lmtp_socket, sockets(lmtp("250 2.1.5 OK", "250")), Dovecot(True), config(LMTP), RUNNING
     )
     assert only(found).status is Status.OK
 
 
 def test_lmtp_that_wants_another_form_of_the_name_gets_it() -> None:
     refused = lmtp("550 5.1.1 <alice@example.test> User doesn't exist: alice@example.test", "550")
-    verdict = only(judge(authentication.lmtp_socket, sockets(refused), Dovecot(True), config(LMTP), RUNNING))
+    verdict = only(judge(authentication_sockets.lmtp_socket, sockets(refused), Dovecot(True), config(LMTP), RUNNING))
     assert verdict.status is Status.CRITICAL
     assert "auth_username_format = %Ln" in " ".join(verdict.fixes[0].commands[0] + verdict.fixes[0].commands[1])
 

@@ -15,7 +15,10 @@ from maildiag.queue.entries import Entry, Recipient
 from maildiag.queue.grouping import group
 from maildiag.settings import Settings
 from maildiag.testing import info, judge
-from maildiag_checks.queue import age, backlog, deferred, directories, hold, lost, maildrop, sender
+from maildiag_checks.queue import age, backlog, hold, sender
+from maildiag_checks.queue_deferred import deferred
+from maildiag_checks.queue_lost import lost
+from maildiag_checks.queue_spool import directories, maildrop
 from tests.unit.recorded import log, master, services
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)

@@ -1,0 +1,169 @@
+"""Step 2: why do messages wait?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from maildiag.facts.mail_log import MailLog
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.queue import Queue
+from maildiag.logs.summary import ReasonGroup
+from maildiag.model import (
+    Confidence,
+    Evidence,
+    Fix,
+    HostRole,
+    Role,
+    Status,
+    Step,
+    Verdict,
+    ok,
+)
+from maildiag.queue.grouping import Group
+from maildiag.registry import check
+from maildiag.text import lasting, plural
+from maildiag_checks import _owners
+from maildiag_checks._queue_reasons import ROOTS, log_evidence, said
+
+FLUSH = Fix(
+    id="queue.deferred/flush",
+    title="Try all deferred messages now",
+    commands=(("postqueue", "-f"),),
+    automatic=True,
+    verify=("queue.deferred",),
+    why="Postfix waits between attempts, up to an hour by default (maximal_backoff_time)",
+)
+
+# Reasons of this host itself: mail for any destination would meet them.
+_OWN = frozenset(
+    {
+        "lookup.temporary", "alias-db.unavailable", "filter.unavailable", "disk.full", "transport.unavailable",
+        "local.data-error", "local.permission", "connect.socket-missing", "connect.socket-denied", "tls.local-problem",
+        "loop.self", "auth.rejected", "auth.required", "auth.no-mechanism", "auth.temporary",
+    }
+)  # fmt: skip
+# Reasons that pass by themselves, or belong to one recipient.
+_PASSING = frozenset({"greylisted", "rate-limited", "mailbox.quota", "mailbox.temporary", "mailbox.unknown-user"})
+
+
+@check(
+    "queue.deferred",
+    step=Step.QUEUE,
+    asks="Why do messages wait?",
+    explained_by=ROOTS,
+)
+def deferred(queue: Queue, role: HostRole | None, log: MailLog | None, postfix: Postfix | None) -> Iterator[Verdict]:
+    """One answer for each reason that messages wait for; trouble that is over waits only for the next attempt.
+
+    Source: qmgr(8), postqueue(1).
+    """
+    waiting = _by_meaning(queue)
+    if not waiting:
+        shown = (Evidence(queue.command, "no deferred message"),)
+        yield ok("No message waits for another attempt", evidence=shown)
+    relayed = postfix is not None and bool(postfix.get("relayhost"))
+    for meaning, groups in waiting.items():
+        yield _deferred(meaning, groups, queue, role.role if role else None, log, relayed)
+
+
+def _by_meaning(queue: Queue) -> dict[str, list[Group]]:
+    found: dict[str, list[Group]] = {}
+    for each in queue.grouped.groups:
+        if set(each.queues) & {"deferred"} or (
+            each.reason.meaning != "none" and set(each.queues) & {"active", "incoming"}
+        ):
+            found.setdefault(each.reason.meaning, []).append(each)
+    return found
+
+
+def _deferred(
+    meaning: str, groups: list[Group], queue: Queue, role: Role | None, log: MailLog | None, relayed: bool
+) -> Verdict:
+    count = sum(each.messages for each in groups)
+    oldest = min(each.oldest for each in groups)
+    told = said(log, "deferred", meaning)
+    over = _over(told, log, relayed)
+    status = _weight(meaning, groups, queue, log, relayed)
+    destinations = sorted({name for each in groups for name in each.destinations})
+    title = f"{plural(count, 'message')} {'waits' if count == 1 else 'wait'}: {_sentence(groups[0])}"
+    if over:
+        status, title = Status.NOTICE, f"{title}; this looks over, they only wait for the next attempt"
+    return Verdict(
+        status=status,
+        title=title,
+        detail=f"to {', '.join(destinations[:5])}{' …' if len(destinations) > 5 else ''}; the oldest is {lasting(queue.now - oldest)} old",
+        subject=meaning,
+        evidence=(*_waiting_evidence(queue, groups), *log_evidence(log, told)),
+        fixes=(FLUSH,) if over else (),
+        explained_by=(*_owners.of_reason(meaning, role), *_generic(meaning)),
+        data={
+            "messages": count,
+            "oldest_s": queue.now - oldest,
+            "destinations": list(destinations[:50]),
+            "class": meaning,
+        },
+        confidence=Confidence.CERTAIN if meaning not in ("none", "other") else Confidence.LIKELY,
+    )
+
+
+def _sentence(group: Group) -> str:
+    if group.reason.meaning == "none":
+        return "Postfix tells no reason; a delivery process may not start"
+    if group.reason.meaning == "other":
+        return group.text[:160]
+    words = group.reason.sentence.rstrip(".")
+    where = group.reason.host or group.reason.address
+    return f"{words[:1].lower()}{words[1:]}{f' ({where})' if where else ''}"
+
+
+def _generic(meaning: str) -> tuple[str, ...]:
+    """What explains a wait whatever its reason is: nothing for what the other side has decided."""
+    if meaning in ("none", "other"):
+        return ROOTS
+    return ("services.postfix",) if meaning in _PASSING else ("services.postfix", "logs.problems")
+
+
+def _over(said: tuple[ReasonGroup, ...], log: MailLog | None, relayed: bool) -> bool:
+    """True where the last such refusal lies before the last start or reload, or (with one way for all mail) before the
+    last success.
+    """
+    if not said or log is None:
+        return False
+    if all(each.over for each in said):
+        return True
+    last = max((each.last for each in said if each.last), default=None)
+    success = log.summary.last_success
+    return relayed and last is not None and success is not None and success > last
+
+
+def _weight(meaning: str, groups: list[Group], queue: Queue, log: MailLog | None, relayed: bool) -> Status:
+    """Critical: mail of all destinations waits. Notice: what every mail server has in its queue at any time."""
+    age = queue.now - min(each.oldest for each in groups)
+    destinations = {name for each in groups for name in each.destinations}
+    count = sum(each.messages for each in groups)
+    delivered = log is not None and log.summary.last_success is not None
+    if meaning == "greylisted":
+        return Status.NOTICE if age < 3600 else Status.WARNING
+    if meaning in _PASSING:
+        return Status.NOTICE if count < 10 else Status.WARNING
+    if meaning in _OWN or (relayed and not meaning.startswith("mailbox.")) or _to_own_socket(groups):
+        return Status.CRITICAL
+    if meaning in ("none", "other"):
+        return Status.WARNING
+    few = len(destinations) <= 2 or count < 5
+    return Status.NOTICE if few and delivered else Status.WARNING
+
+
+def _to_own_socket(groups: list[Group]) -> bool:
+    return any("[private/" in each.text or "[/" in each.text or "[127.0.0.1]" in each.text for each in groups)
+
+
+def _waiting_evidence(queue: Queue, groups: list[Group]) -> tuple[Evidence, ...]:
+    shown = []
+    for each in groups[:3]:
+        to = ", ".join(f"{name} ({count})" for name, count in list(each.destinations.items())[:5])
+        words = each.text or "(no reason)"
+        shown.append(
+            Evidence(queue.command, f"{', '.join(each.ids[:3])}: {plural(each.messages, 'message')} to {to}: {words}")
+        )
+    return tuple(shown)

@@ -1,0 +1,83 @@
+"""Step 2: which messages were lost?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC
+
+from maildiag.facts.mail_log import MailLog
+from maildiag.logs.summary import LogSummary, ReasonGroup
+from maildiag.model import (
+    Evidence,
+    HostRole,
+    JsonValue,
+    Status,
+    Step,
+    Verdict,
+    ok,
+)
+from maildiag.registry import check
+from maildiag.text import plural
+from maildiag_checks import _owners
+from maildiag_checks._queue_reasons import ROOTS, log_evidence, said
+
+# Losses that tell of a wrong setting on this side, and not of a wrong address or an unwelcome message.
+_OWN_LOSS = frozenset(
+    {
+        "relay.denied", "auth.required", "auth.rejected", "loop.self", "helo.rejected", "client.no-ptr", "sender.not-owned",
+        "sender.domain", "dnsbl.blocked", "policy.unauthenticated", "local.permission", "transport.unavailable",
+        "tls.required", "tls.not-offered", "tls.unverified", "access.denied", "size.exceeded", "local.command",
+    }
+)  # fmt: skip
+
+
+@check("queue.lost", step=Step.QUEUE, asks="Was mail lost?", explained_by=ROOTS)
+def lost(log: MailLog, role: HostRole | None) -> Iterator[Verdict]:
+    """A bounced or expired message goes back to its sender and does not reach its recipient; wrong addresses are everyday.
+
+    Source: bounce(8).
+    """
+    summary = log.summary
+    gone = summary.statuses.get("bounced", 0) + summary.statuses.get("expired", 0)
+    if not gone:
+        yield ok(
+            "No message was returned in the window of the log",
+            evidence=(Evidence(log.source, "no status=bounced, no status=expired"),),
+        )
+        return
+    meanings = dict.fromkeys(
+        (each.status, each.reason.meaning) for each in summary.reasons if each.status in ("bounced", "expired")
+    )
+    for status, meaning in meanings:
+        yield _lost(status, meaning, said(log, status, meaning), summary, log, role)
+
+
+def _lost(
+    status: str, meaning: str, found: tuple[ReasonGroup, ...], summary: LogSummary, log: MailLog, role: HostRole | None
+) -> Verdict:
+    count = sum(each.count for each in found)
+    last = max((each.last for each in found if each.last), default=None)
+    sent = summary.statuses.get("sent", 0)
+    over = all(each.over for each in found) or (
+        last is not None and summary.last_success is not None and summary.last_success > last
+    )
+    own = meaning in _OWN_LOSS or status == "expired"
+    many = count >= 10 and count > sent
+    if (own or many) and not over:
+        weight = Status.CRITICAL if own and (count >= 3 or not sent) else Status.WARNING
+    elif own and count >= 3:
+        weight = Status.WARNING if not all(each.over for each in found) else Status.NOTICE
+    else:
+        weight = Status.NOTICE
+    verb = "expired unsent" if status == "expired" else "returned"
+    ids: list[JsonValue] = [*[one for each in found for one in each.queue_ids][:20]]
+    sentence = "" if status == "expired" else f": {found[0].reason.sentence.rstrip('.')}"
+    return Verdict(
+        status=weight,
+        title=f"{plural(count, 'message')} {'was' if count == 1 else 'were'} {verb}{sentence}",
+        detail=f"last at {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if last else "",
+        subject=meaning if status == "bounced" else "expired",
+        evidence=log_evidence(log, found),
+        explained_by=(*_owners.of_reason(meaning, role.role if role else None), "logs.problems"),
+        data={"messages": count, "class": meaning, "status": status, "ids": ids},
+    )
