@@ -139,14 +139,14 @@ def verdict_for(
     check: str, problem: Problem, main: MainCf, master: MasterCf, process: PostfixProcess | None
 ) -> Verdict:
     """A problem as a verdict: its lines as evidence, its repairs as fixes, the file in the subject."""
-    name = problem.path.rpartition("/")[2]
+    name = problem.place.path.rpartition("/")[2]
     subject = problem.subject if problem.subject == name else f"{name}:{problem.subject}"
-    data: dict[str, JsonValue] = {"kind": problem.kind, "file": problem.path, "line": problem.line}
+    data: dict[str, JsonValue] = {"kind": problem.kind, "file": problem.place.path, "line": problem.place.line}
     fixes = tuple(
         fix_for(check, subject, repair, main, master, process, number, broken=problem.status is Status.CRITICAL)
         for number, repair in enumerate(problem.repairs)
     )
-    shown = (Evidence(problem.where, problem.text),) if problem.text else ()
+    shown = (Evidence(str(problem.place), problem.place.text),) if problem.place.text else ()
     return Verdict(
         status=problem.status,
         title=problem.title,

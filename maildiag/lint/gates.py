@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from maildiag.lint import restrictions
 from maildiag.lint.context import Context, words
@@ -71,10 +72,7 @@ def _main_gate(context: Context) -> Problem:
         status=Status.CRITICAL,
         title="Neither smtpd_relay_restrictions nor smtpd_recipient_restrictions keeps strangers from relaying: smtpd does not start",
         detail=f"{_SAID}. Port 25 accepts connections and shows no banner.",
-        path=context.main.path,
-        line=entry.line if entry else 0,
-        last=entry.logical.last if entry else 0,
-        text=entry.logical.shown() if entry else f"{name} = {context.value(name)}",
+        place=context.main.place(entry, otherwise=f"{name} = {context.value(name)}"),
         repairs=(
             Repair(
                 f"set {name} to the usual {_SAFE}",
@@ -94,10 +92,7 @@ def _service_gate(context: Context, service: Service, option: str) -> Problem:
         status=Status.CRITICAL,
         title=f"master.cf line {line}: {service.key} sets {option} to {service.override(option) or '(empty)'}, and its smtpd does not start",
         detail=f"{_SAID}.",
-        path=context.master.path,
-        line=line,
-        last=service.logical.last,
-        text=service.logical.shown(),
+        place=replace(service.logical.at(context.master.path), line=line),
         repairs=(
             Repair(
                 "take the option out: main.cf's list counts then",
@@ -121,10 +116,7 @@ def _disabled(context: Context) -> Iterator[Problem]:
             status=Status.CRITICAL,
             title=f"main.cf line {entry.line}: master_service_disable = {entry.value} switches {', '.join(hit)} off",
             detail="master(8) does not listen for them: connections are refused.",
-            path=context.main.path,
-            line=entry.line,
-            last=entry.logical.last,
-            text=entry.logical.shown(),
+            place=context.main.place(entry),
             repairs=(Repair("take master_service_disable out", (DropParameter(entry.name),), certain=False),),
         )
 
@@ -148,10 +140,7 @@ def _interfaces(context: Context) -> Iterator[Problem]:
                 status=Status.CRITICAL,
                 title=f"main.cf line {entry.line}: inet_interfaces names {word}, {problem}; Postfix does not start",
                 detail=f"Postfix says: fatal: {_interface_says(word)}. This host has {', '.join(sorted(context.addresses)) or 'no address'}.",
-                path=context.main.path,
-                line=entry.line,
-                last=entry.logical.last,
-                text=entry.logical.shown(),
+                place=context.main.place(entry),
                 repairs=_interface_repairs(context, value, word),
             )
 
@@ -205,10 +194,7 @@ def _sizes(context: Context) -> Iterator[Problem]:
             status=Status.CRITICAL,
             title=f"main.cf line {entry.line}: {name} ({limit}) is smaller than message_size_limit ({message or 'unlimited'}), {daemon} does not start",
             detail=f"{daemon}(8) stops: fatal: main.cf configuration error: {name} is smaller than message_size_limit. Mail waits in the queue.",
-            path=context.main.path,
-            line=entry.line,
-            last=entry.logical.last,
-            text=entry.logical.shown(),
+            place=context.main.place(entry),
             repairs=(Repair(f"set {name} to {best}", (SetParameter(name, best),), certain=True),),
         )
 

@@ -17,6 +17,19 @@ class Physical:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Lines of a file (`line` to `last`, from 1; 0 for what is missing from it), and what they say, numbered."""
+
+    path: str
+    line: int = 0
+    last: int = 0
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}" if self.line else self.path
+
+
+@dataclass(frozen=True, slots=True)
 class Logical:
     """A logical line: the physical lines that make it up, comments and blank lines between them left out."""
 
@@ -41,6 +54,10 @@ class Logical:
     def stray(self) -> bool:
         """True where the line starts with white space and continues nothing: Postfix ignores it with a warning."""
         return self.lines[0].text[:1] in _BLANKS
+
+    def at(self, path: str) -> Place:
+        """Where it stands in the file `path`."""
+        return Place(path, self.first, self.last, self.shown())
 
     def shown(self, most: int = 6) -> str:
         """The physical lines with their numbers, for evidence."""

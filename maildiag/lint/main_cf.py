@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from maildiag.lint.lines import Logical, logical_lines
+from maildiag.lint.lines import Logical, Place, logical_lines
 
 _NAME = re.compile(r"\s*([^\s=]*)\s*(=?)(.*)", re.DOTALL)
 
@@ -49,6 +49,10 @@ class MainCf:
         """`/etc/postfix/main.cf:12` for a parameter that the file sets, the file alone for another."""
         found = self.entry(name)
         return f"{self.path}:{found.line}" if found else self.path
+
+    def place(self, entry: Entry | None, otherwise: str = "") -> Place:
+        """Where an entry stands; for one that the file does not have, the file alone with `otherwise` as its text."""
+        return entry.logical.at(self.path) if entry else Place(self.path, text=otherwise)
 
     @property
     def names(self) -> frozenset[str]:

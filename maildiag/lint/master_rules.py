@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from maildiag.lint import restrictions
 from maildiag.lint.context import Context, words
-from maildiag.lint.lines import Physical
+from maildiag.lint.lines import Logical, Physical, Place
 from maildiag.lint.master_cf import TYPES, BadEntry, Service
 from maildiag.lint.problem import (
     CommentLine,
@@ -80,10 +81,7 @@ def _bad_entry(context: Context, bad: BadEntry) -> Problem:
         status=Status.CRITICAL,
         title=f'master.cf line {line.number}: "{text}" {why}; Postfix does not start',
         detail="master(8) reads the whole file before it starts anything, and stops at this line.",
-        path=context.master.path,
-        line=line.number,
-        last=bad.logical.last,
-        text=bad.logical.shown(),
+        place=bad.logical.at(context.master.path),
         repairs=repairs,
     )
 
@@ -94,10 +92,7 @@ def _text_problem(context: Context, kind: str, status: Status, line: Physical, w
         subject="master.cf",
         status=status,
         title=f'master.cf line {line.number}: "{line.text.strip()}" {what}',
-        path=context.master.path,
-        line=line.number,
-        last=line.number,
-        text=f"{line.number}: {line.text}",
+        place=Logical((line,)).at(context.master.path),
     )
 
 
@@ -119,10 +114,7 @@ def _problem(
         status=status,
         title=f"master.cf line {line or service.line}: {title}",
         detail=detail,
-        path=context.master.path,
-        line=line or service.line,
-        last=service.logical.last,
-        text=service.logical.shown(),
+        place=replace(service.logical.at(context.master.path), line=line or service.line),
         repairs=repairs,
         confidence=confidence,
     )
@@ -378,18 +370,19 @@ def _absent(context: Context, needed: Needed) -> Problem:
     else:
         entry = (SetService(needed.name, needed.type, needed.entry),)
         repair = Repair(f"add {needed.name}/{needed.type} as Postfix ships it", entry, certain=needed.type != "inet")
-    line = commented.lines[0].number if commented else 0
+    place = (
+        Logical(commented.lines[:1]).at(context.master.path)
+        if commented
+        else Place(context.master.path, text=f"no line {needed.name} {needed.type} …")
+    )
     return Problem(
         kind="missing-service",
         subject=f"{needed.name}/{needed.type}",
         status=needed.status,
         title=f"master.cf has no service {needed.name}/{needed.type}"
-        + (f": line {line} is commented out" if commented else ""),
+        + (f": line {place.line} is commented out" if commented else ""),
         detail=f"{needed.name} {needed.purpose}.",
-        path=context.master.path,
-        line=line,
-        last=line,
-        text=f"{line}: {commented.lines[0].text}" if commented else f"no line {needed.name} {needed.type} …",
+        place=place,
         repairs=(repair,),
     )
 

@@ -78,10 +78,7 @@ def _form(context: Context, entry: Entry, value: str) -> Iterator[Problem]:
         title=f"main.cf line {entry.line}: {entry.name} = {value or '(empty)'} is no {form.value}"
         + ("" if unused else ", and Postfix's programs stop over it"),
         detail=f"{entry.name} takes {_takes(form)}. Each program that reads it stops with: {said}" + unused,
-        path=context.main.path,
-        line=entry.line,
-        last=entry.logical.last,
-        text=entry.logical.shown(),
+        place=context.main.place(entry),
         repairs=(repair,),
     )
 
@@ -129,10 +126,7 @@ def _words(context: Context, entry: Entry, value: str) -> Iterator[Problem]:
         title=f"main.cf line {entry.line}: {entry.name} takes no {' or '.join(repr(word) for word in wrong)}",
         detail=f"{entry.name} takes {', '.join(allowed)}. "
         + ("Postfix's SMTP client cannot deliver with it." if client else "The programs that read it stop."),
-        path=context.main.path,
-        line=entry.line,
-        last=entry.logical.last,
-        text=entry.logical.shown(),
+        place=context.main.place(entry),
         repairs=tuple(_restarting(each, entry.name) for each in repairs),
     )
 
@@ -149,10 +143,7 @@ def _empty(context: Context, entry: Entry) -> Problem:
         status=Status.CRITICAL,
         title=f"main.cf line {entry.line}: {entry.name} is empty, and Postfix does not start without it",
         detail=f"Postfix says: fatal: bad string length 0 < 1: {entry.name} =",
-        path=context.main.path,
-        line=entry.line,
-        last=entry.logical.last,
-        text=entry.logical.shown(),
+        place=context.main.place(entry),
         repairs=(
             Repair(
                 f"take the empty {entry.name} out, so that its default counts ({context.defaults.get(entry.name, '')})",
@@ -184,10 +175,7 @@ def _networks(context: Context, entry: Entry) -> Iterator[Problem]:
             if fatal
             else "."
         ),
-        path=context.main.path,
-        line=entry.line,
-        last=entry.logical.last,
-        text=entry.logical.shown(),
+        place=context.main.place(entry),
         repairs=(
             (Repair(f"set {entry.name} to {better}", (SetParameter(entry.name, better),), certain=_same_reach(bad)),)
             if clear
@@ -211,10 +199,7 @@ def _hostname(context: Context, entry: Entry, value: str) -> Iterator[Problem]:
             status=Status.CRITICAL,
             title=f"main.cf line {entry.line}: {entry.name} = {value} is no host name, and Postfix does not start",
             detail=f"Postfix says: fatal: parameter {entry.name}: bad parameter value: {value}",
-            path=context.main.path,
-            line=entry.line,
-            last=entry.logical.last,
-            text=entry.logical.shown(),
+            place=context.main.place(entry),
             repairs=(
                 Repair(
                     f"take {entry.name} out, so that its default counts ({context.defaults.get(entry.name, '')})",
@@ -253,10 +238,7 @@ def _unknown_name(context: Context, name: str, said: str) -> Problem:
         status=Status.WARNING if near else Status.NOTICE,
         title=title + (f"; {near[0]} was meant?" if near else ""),
         detail=f"{said}. " + (f"{near[0]} keeps its default, {_default(context, near[0])}." if repairs else ""),
-        path=context.main.path,
-        line=entry.line if entry else 0,
-        last=entry.logical.last if entry else 0,
-        text=entry.logical.shown() if entry else said,
+        place=context.main.place(entry, otherwise=said),
         repairs=repairs,
         confidence=Confidence.LIKELY,
     )
@@ -291,10 +273,7 @@ def _undefined(context: Context) -> Iterator[Problem]:
             title=f"{_at(context, entry)}${name} is defined nowhere and expands to nothing"
             + (f"; ${near[0]} was meant?" if near else ""),
             detail=line,
-            path=context.main.path,
-            line=entry.line if entry else 0,
-            last=entry.logical.last if entry else 0,
-            text=entry.logical.shown() if entry else line,
+            place=context.main.place(entry, otherwise=line),
             repairs=repairs,
             confidence=Confidence.LIKELY,
         )
@@ -318,10 +297,7 @@ def _open_brace(context: Context, entry: Entry) -> Problem:
         status=Status.CRITICAL,
         title=f"main.cf line {entry.line}: a brace of {entry.name} is never closed, and Postfix refuses the whole file",
         detail="Postfix says: fatal: macro processing error.",
-        path=context.main.path,
-        line=entry.line,
-        last=entry.logical.last,
-        text=entry.logical.shown(),
+        place=context.main.place(entry),
         repairs=(Repair(f"set {entry.name} to {better}", (SetParameter(entry.name, better),), certain=True),)
         if closed
         else (),

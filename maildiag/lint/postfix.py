@@ -20,14 +20,14 @@ def lint_main(context: Context) -> tuple[Problem, ...]:
         *syntax_problems(context),
         *parameter_problems(context),
         *reference_problems(context),
-        *(each for each in gate_problems(context) if each.path == context.main.path),
+        *(each for each in gate_problems(context) if each.place.path == context.main.path),
     ]
     return _one_each(_without_aftermath(found))
 
 
 def lint_master(context: Context, server: bool) -> tuple[Problem, ...]:
     """All problems of master.cf; `server`: the host is to take mail from the network."""
-    gates = [each for each in gate_problems(context) if each.path == context.master.path]
+    gates = [each for each in gate_problems(context) if each.place.path == context.master.path]
     return _one_each([*gates, *master_problems(context, server)])
 
 
@@ -44,13 +44,15 @@ def _without_aftermath(found: list[Problem]) -> list[Problem]:
         line
         for each in found
         if each.kind in ("swallowed-line", "malformed")
-        for line in range(each.line, each.last + 1)
+        for line in range(each.place.line, each.place.last + 1)
     }
-    swallowers = {each.text.split("=")[0].partition(":")[2].strip() for each in found if each.kind == "swallowed-line"}
+    swallowers = {
+        each.place.text.split("=")[0].partition(":")[2].strip() for each in found if each.kind == "swallowed-line"
+    }
     kept = []
     for each in found:
         aftermath = each.kind in ("wrong-form", "wrong-word", "bad-network", "unknown-restriction", "no-such-interface")
-        if aftermath and (each.subject in swallowers or each.line in torn):
+        if aftermath and (each.subject in swallowers or each.place.line in torn):
             continue
         kept.append(each)
     return kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from maildiag.lint.lines import Place
 from maildiag.model import Confidence, Status
 
 
@@ -137,23 +138,14 @@ class Repair:
 class Problem:
     """A fault in a configuration file.
 
-    `kind` is a stable word for tests and data; `subject` names the parameter or service; `line` and `last` are the file's
-    lines (from 1; 0 where the fault is in no line, such as an entry that is missing); `text` holds those lines.
+    `kind` is a stable word for tests and data; `subject` names the parameter or service; `place` is where it stands.
     """
 
     kind: str
     subject: str
     status: Status
     title: str
+    place: Place
     detail: str = ""
-    path: str = ""
-    line: int = 0
-    last: int = 0
-    text: str = ""
     repairs: tuple[Repair, ...] = ()
     confidence: Confidence = Confidence.CERTAIN
-
-    @property
-    def where(self) -> str:
-        """`/etc/postfix/main.cf:12`, or the file alone."""
-        return f"{self.path}:{self.line}" if self.line else self.path

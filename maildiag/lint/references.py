@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from maildiag.lint import restrictions, tables
 from maildiag.lint.context import Context, words
 from maildiag.lint.main_cf import Entry
-from maildiag.lint.problem import DropParameter, Problem, Repair, SetOverride, SetParameter
+from maildiag.lint.problem import DropParameter, Problem, Repair, SetParameter
 from maildiag.lint.values import has_comment
 from maildiag.model import Confidence, Status
 
@@ -242,13 +242,7 @@ def _problem(
         status=status,
         title=title,
         detail=detail,
-        path=context.main.path,
-        line=entry.line,
-        last=entry.logical.last,
-        text=entry.logical.shown(),
+        place=context.main.place(entry),
         repairs=repairs,
         confidence=confidence,
     )
-
-
-__all__ = ["SetOverride", "class_names", "classes", "reference_problems"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from maildiag.lint.context import Context, words
 from maildiag.lint.lines import Logical, Physical
@@ -12,9 +13,7 @@ from maildiag.lint.main_cf import Entry, Malformed
 from maildiag.lint.problem import (
     CommentLine,
     Edit,
-    InsertLine,
     Problem,
-    RemoveLine,
     Repair,
     ReplaceLine,
     SetParameter,
@@ -52,7 +51,7 @@ def is_restriction_list(name: str) -> bool:
 
 def _malformed(context: Context, found: Malformed) -> Problem:
     """Postfix refuses the whole file over one such line, so every program of Postfix fails."""
-    path, line = context.main.path, found.logical.lines[0]
+    line = found.logical.lines[0]
     repairs = tuple(_mend(context, found))
     return Problem(
         kind="malformed",
@@ -61,10 +60,7 @@ def _malformed(context: Context, found: Malformed) -> Problem:
         title=f'main.cf line {line.number}: "{line.text.strip()}" has no "=", Postfix refuses the whole file',
         detail=f"{found.why}: no Postfix program starts until the line is mended."
         + (f" {repairs[0].why}" if repairs else ""),
-        path=path,
-        line=line.number,
-        last=found.logical.last,
-        text=found.logical.shown(),
+        place=found.logical.at(context.main.path),
         repairs=repairs,
     )
 
@@ -137,10 +133,7 @@ def _stray(context: Context, stray: Logical) -> Problem:
         subject=match[1] if match else "main.cf",
         status=Status.WARNING,
         title=f'main.cf line {line.number} begins with a blank and continues nothing, Postfix ignores "{line.text.strip()}"',
-        path=context.main.path,
-        line=line.number,
-        last=stray.last,
-        text=stray.shown(),
+        place=stray.at(context.main.path),
         repairs=repairs,
     )
 
@@ -159,10 +152,7 @@ def _swallowed(context: Context, entry: Entry) -> Iterator[Problem]:
             title=f"main.cf line {line.number} begins with a blank: {match[1]} is swallowed into the value of {entry.name}",
             detail=f'A line that begins with white space continues the line before it. {entry.name} now reads "{entry.value}"'
             f" and {match[1]} is not set here at all.",
-            path=path,
-            line=line.number,
-            last=line.number,
-            text=entry.logical.shown(),
+            place=replace(context.main.place(entry), line=line.number, last=line.number),
             repairs=(
                 Repair(
                     f"take the indentation of line {line.number} away",
@@ -197,10 +187,7 @@ def _comment(context: Context, entry: Entry) -> Iterator[Problem]:
         status=status,
         title=f"main.cf line {guilty.number}: the comment behind {entry.name} is a part of its value",
         detail=f'Postfix knows no comments behind a value; {entry.name} now is "{entry.value}". {effect}',
-        path=context.main.path,
-        line=guilty.number,
-        last=entry.logical.last,
-        text=entry.logical.shown(),
+        place=replace(context.main.place(entry), line=guilty.number),
         repairs=(
             Repair(
                 f"set {entry.name} to {meant!r} without the comment"
@@ -302,10 +289,7 @@ def _duplicate(context: Context, name: str, entries: list[Entry]) -> Problem:
         detail="All say the same."
         if same
         else "The earlier values have no effect, and each Postfix program warns of them.",
-        path=context.main.path,
-        line=last.line,
-        last=last.logical.last,
-        text="\n".join(each.logical.shown() for each in entries),
+        place=replace(context.main.place(last), text="\n".join(each.logical.shown() for each in entries)),
         repairs=(
             Repair(
                 f"comment the earlier {'entry' if len(entries) == 2 else 'entries'} of {name} out; what counts stays the same",
@@ -315,6 +299,3 @@ def _duplicate(context: Context, name: str, entries: list[Entry]) -> Problem:
         ),
         confidence=Confidence.CERTAIN if same else Confidence.LIKELY,
     )
-
-
-__all__ = ["InsertLine", "RemoveLine", "is_restriction_list", "syntax_problems"]

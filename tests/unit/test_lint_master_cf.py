@@ -77,7 +77,7 @@ def test_a_server_without_a_service_on_port_25_is_critical_and_a_client_is_not()
 def test_what_keeps_a_service_from_starting_is_critical(new: str, kind: str) -> None:
     found = only((SMTPD, new))
     assert (found.kind, found.status) == (kind, Status.CRITICAL)
-    assert found.line
+    assert found.place.line
 
 
 def test_blanks_around_the_equals_sign_of_an_option_are_taken_away() -> None:
