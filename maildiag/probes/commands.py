@@ -1,0 +1,55 @@
+"""Programs to run, and what they printed."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from maildiag.probes.probe import Probe
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a program printed and its exit status (negative: the signal that ended it). A non-zero exit is an answer."""
+
+    status: int
+    stdout: str
+    stderr: str
+    truncated: bool = False
+
+    @property
+    def text(self) -> str:
+        """Standard output and standard error, in this order."""
+        return self.stdout + self.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Probe[CommandResult]):
+    """Run a program of `maildiag.programs.PROGRAMS`, never through a shell.
+
+    `tty` puts standard error on a pseudo-terminal: postfix(1) tells its errors to nothing else. `user` runs it as that
+    account where maildiag is root, and otherwise as the caller. `stdin` is given to it (default: nothing). Output past
+    `most` bytes a stream is cut and `truncated` set. With `discard_stdout` what it prints on standard output is never
+    read, because it may hold secrets; exit status and standard error are the answer.
+    """
+
+    argv: tuple[str, ...]
+    timeout: float = 5.0
+    tty: bool = False
+    user: str = ""
+    stdin: str = ""
+    most: int = 8 * 1024 * 1024
+    discard_stdout: bool = False
+
+    @property
+    def source(self) -> str:
+        return shlex.join(self.argv)
+
+    @property
+    def limit_s(self) -> float:
+        return self.timeout
+
+
+def command(*argv: str, timeout: float = 5.0, tty: bool = False, user: str = "", stdin: str = "") -> Command:
+    """`Command` with the arguments written out: `command("postconf", "-n")`."""
+    return Command(tuple(argv), timeout, tty, user, stdin)
