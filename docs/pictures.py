@@ -42,7 +42,7 @@ _ESCAPE = re.compile(r"\x1b\[([0-9;]*)m")
 def main() -> int:
     """Write the pictures."""
     host = BundleHost(incidents()[INCIDENT].parent)
-    report = replace(engine.report(host, registry.builtin(), Settings()), started=host.header.recorded, duration_s=0.9)
+    report = replace(engine.report(host, registry.builtin(), Settings()), duration_s=0.9)
     told = text(report, Look(width=80, colour=True)).splitlines()
     shown = told[:_LINES] + (["…"] if len(told) > _LINES else [])
     (ROOT / "docs" / "report.svg").write_text(svg(["$ maildiag run", *shown]), encoding="utf-8")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypedDict
+from dataclasses import asdict
+from typing import Any, TypedDict, cast
 
 from maildiag.model import Cause, Finding, Fix
 from maildiag.report import SCHEMA, Report, StepResult, Timing, evidence_json
@@ -17,7 +18,10 @@ class ToolDocument(TypedDict):
 
 
 class HostDocument(TypedDict):
-    """The host that was diagnosed; an empty string is "not there" or "could not be told"."""
+    """The host that was diagnosed; an empty string is "not there" or "could not be told".
+
+    `seen` is RFC 3339, UTC: when it was looked at by its own clock; for a bundle, when it was recorded.
+    """
 
     name: str
     role: str
@@ -29,6 +33,7 @@ class HostDocument(TypedDict):
     log_source: str
     privileged: bool
     source: str
+    seen: str
 
 
 class EvidenceDocument(TypedDict):
@@ -165,19 +170,7 @@ def document(report: Report) -> ReportDocument:
 
 
 def _host(report: Report) -> HostDocument:
-    host = report.host
-    return {
-        "name": host.name,
-        "role": host.role,
-        "role_reason": host.role_reason,
-        "os": host.os,
-        "postfix": host.postfix,
-        "dovecot": host.dovecot,
-        "firewall": host.firewall,
-        "log_source": host.log_source,
-        "privileged": host.privileged,
-        "source": host.source,
-    }
+    return cast(HostDocument, asdict(report.host) | {"seen": report.seen.isoformat()})
 
 
 def _ids(keys: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -123,18 +123,9 @@ def _clean(value: JsonValue) -> JsonValue:
 
 def clean_info(info: HostInfo) -> HostInfo:
     """The head of the report, safe to show."""
-    return HostInfo(
-        name=safe(info.name),
-        role=safe(info.role),
-        role_reason=safe(info.role_reason),
-        os=safe(info.os),
-        postfix=safe(info.postfix),
-        dovecot=safe(info.dovecot),
-        firewall=safe(info.firewall),
-        log_source=safe(info.log_source),
-        privileged=info.privileged,
-        source=safe(info.source),
-    )
+    words = {name: getattr(info, name) for name in (each.name for each in fields(info))}
+    told: dict[str, Any] = {name: safe(value) for name, value in words.items() if isinstance(value, str)}
+    return replace(info, **told)
 
 
 def no_info(host: Host) -> HostInfo:

@@ -238,7 +238,10 @@ class HostRole:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostInfo:
-    """What the report says of the host itself; an empty string is "not there" or "could not be told"."""
+    """What the report says of the host itself; an empty string is "not there" or "could not be told".
+
+    `seen` is what the host's own clock said when it was looked at: for a bundle, when it was recorded.
+    """
 
     name: str
     role: str
@@ -250,6 +253,7 @@ class HostInfo:
     log_source: str
     privileged: bool
     source: str
+    seen: datetime | None = None
 
 
 class _More(TypedDict, total=False):

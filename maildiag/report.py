@@ -49,6 +49,11 @@ class Report:
     version: str = __version__
 
     @property
+    def seen(self) -> datetime:
+        """When the host was looked at, by its own clock; for a bundle, when it was recorded."""
+        return self.host.seen or self.started
+
+    @property
     def status(self) -> Status:
         """The worst status of all findings that are not acknowledged."""
         return worst(each.status for each in self.findings if not each.acknowledged)

@@ -112,4 +112,5 @@ def host_info(
         log_source=log.source if log else "",
         privileged=identity.privileged if identity else False,
         source=ask.source,
+        seen=identity.now if identity else None,
     )

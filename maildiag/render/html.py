@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from maildiag.model import Cause, Evidence, Finding, Fix, Status
-from maildiag.render.sections import acknowledged, group_line, notices, symptoms, unknown_groups
+from maildiag.render.sections import acknowledged, group_line, host_rows, moment, notices, symptoms, unknown_groups
 from maildiag.report import Report, StepResult
 
 _STYLE = """
@@ -19,7 +19,8 @@ pre.cure { border-left: 4px solid #2a7; }
 table { border-collapse: collapse; } td, th { text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top; }
 .status { font-weight: bold; } .critical { color: #c22; } .warning { color: #a60; } .ok { color: #2a7; }
 .quiet { opacity: .75; font-size: .9rem; } p, li, td { overflow-wrap: anywhere; }
-@media print { body { max-width: none; margin: 0; font-size: 11pt; } section { break-inside: avoid; } }
+@media print { body { max-width: none; margin: 0; font-size: 11pt; } h2, h3, .quiet { break-after: avoid; }
+  h2 + p, pre, li, tr { break-inside: avoid; } }
 """.strip()
 
 
@@ -50,26 +51,12 @@ def _status(status: Status) -> str:
 
 
 def _head(report: Report) -> Iterator[str]:
-    host = report.host
     yield f"<h1>{_status(report.status)} {escape(report.diagnosis.headline)}</h1>"
     if not report.complete:
         yield "<p>The run was ended before every question was answered.</p>"
-    rows = {
-        "Host": host.name,
-        "Role": f"{host.role} ({host.role_reason})",
-        "System": host.os,
-        "Postfix": host.postfix,
-        "Dovecot": host.dovecot,
-        "Firewall": host.firewall,
-        "Log": host.log_source,
-        "Read as root": "yes" if host.privileged else "no",
-        "Seen": report.started.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        "Source": f"{host.source}, maildiag {report.version}",
-    }
     yield "<table>"
-    for name, value in rows.items():
-        if value:
-            yield f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+    for name, value in host_rows(report):
+        yield f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
     yield "</table>"
 
 
@@ -96,7 +83,7 @@ def _cause(cause: Cause, report: Report) -> Iterator[str]:
 
 
 def _evidence(each: Evidence) -> str:
-    at = f", {each.at.strftime('%Y-%m-%d %H:%M:%S UTC')}" if each.at else ""
+    at = f", {moment(each.at)}" if each.at else ""
     return f'<div class="quiet">{escape(each.source)}{at}</div>\n<pre>{escape(each.text)}</pre>'
 
 

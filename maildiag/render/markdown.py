@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from maildiag.model import Cause, Evidence, Finding, Fix
 from maildiag.render.deeds import Deed
-from maildiag.render.sections import acknowledged, group_line, notices, symptoms, unknown_groups
+from maildiag.render.sections import acknowledged, group_line, host_rows, moment, notices, symptoms, unknown_groups
 from maildiag.report import Report, StepResult
 
 # What CommonMark, tables, and the links and mentions of GitHub and GitLab read as markup anywhere, and at the start of a line.
@@ -37,27 +37,13 @@ def fenced(lines: Iterable[str], language: str = "text") -> str:
 
 
 def _head(report: Report) -> Iterator[str]:
-    host = report.host
-    yield f"# Mail incident on {escape(host.name or 'an unnamed host')}: {report.status}"
+    yield f"# Mail incident on {escape(report.host.name or 'an unnamed host')}: {report.status}"
     yield ""
     yield f"**{escape(report.diagnosis.headline)}**"
     yield ""
     if not report.complete:
         yield "The run was ended before every question was answered.\n"
-    rows = {
-        "Seen": report.started.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        "Host": host.name,
-        "Role": f"{host.role} ({host.role_reason})",
-        "System": host.os,
-        "Postfix": host.postfix,
-        "Dovecot": host.dovecot,
-        "Firewall": host.firewall,
-        "Log": host.log_source,
-        "Read as root": "yes" if host.privileged else "no",
-        "Source": host.source,
-        "maildiag": report.version,
-    }
-    yield from _table(("", ""), [(name, value) for name, value in rows.items() if value])
+    yield from _table(("", ""), host_rows(report))
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -94,7 +80,7 @@ def _cause(cause: Cause, report: Report) -> Iterator[str]:
 
 def _evidence(evidence: Iterable[Evidence]) -> Iterator[str]:
     for each in evidence:
-        at = f", {each.at.strftime('%Y-%m-%d %H:%M:%S UTC')}" if each.at else ""
+        at = f", {moment(each.at)}" if each.at else ""
         yield f"Seen in {escape(each.source)}{at}:"
         yield ""
         yield fenced(each.text.split("\n"))
@@ -123,7 +109,8 @@ def _fix(fix: Fix) -> Iterator[str]:
 
 def _bullets(findings: Iterable[Finding]) -> Iterator[str]:
     for each in findings:
-        yield f"- {each.status}: {escape(each.title)} ({escape(each.key)})"
+        said = f"; {escape(each.acknowledged)}" if each.acknowledged else ""
+        yield f"- {each.status}: {escape(each.title)} ({escape(each.key)}){said}"
     yield ""
 
 
@@ -153,8 +140,7 @@ def _record(report: Report, done: Sequence[Deed]) -> Iterator[str]:
     yield "## What was done"
     yield ""
     for each in done:
-        when = each.at.strftime("%Y-%m-%d %H:%M:%S UTC")
-        yield f"- {when}: {escape(each.title)}, for {escape(each.finding)}: {escape(each.end)} (`maildiag undo {each.id}`)"
+        yield f"- {moment(each.at)}: {escape(each.title)}, for {escape(each.finding)}: {escape(each.end)} (`maildiag undo {each.id}`)"
     if done:
         yield ""
     if report.diagnosis.causes:
@@ -164,6 +150,6 @@ def _record(report: Report, done: Sequence[Deed]) -> Iterator[str]:
             yield f"- [ ] cause {number}: {escape(cause.finding.title)}; done by, at:"
         yield "- [ ] proven: `maildiag run` ends with exit status 0, at:"
     elif done:
-        yield f"Proven: at {report.started.strftime('%Y-%m-%d %H:%M:%S UTC')} nothing fails that was judged."
+        yield f"Proven: at {moment(report.seen)} nothing fails that was judged."
     else:
         yield "Nothing had to be done."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from maildiag.model import Cause, Finding, GapReason, Status
 from maildiag.report import Report
-from maildiag.text import plural
+from maildiag.text import plural, safe
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,30 @@ class UnknownGroup:
 
     reason: str
     findings: tuple[Finding, ...]
+
+
+def moment(at: datetime) -> str:
+    """A time of day as reports tell it: UTC, to the second."""
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def host_rows(report: Report) -> list[tuple[str, str]]:
+    """When what was seen, on which host and by which maildiag; what could not be told is left out."""
+    host = report.host
+    rows = (
+        ("Seen", moment(report.seen)),
+        ("Host", host.name),
+        ("Role", f"{host.role} ({host.role_reason})"),
+        ("System", host.os),
+        ("Postfix", host.postfix),
+        ("Dovecot", host.dovecot),
+        ("Firewall", host.firewall),
+        ("Log", host.log_source),
+        ("Read as root", "yes" if host.privileged else "no"),
+        ("Source", host.source),
+        ("maildiag", report.version),
+    )
+    return [(name, value) for name, value in rows if value]
 
 
 def symptoms(cause: Cause, report: Report) -> list[Finding]:
@@ -56,8 +81,6 @@ def _reason(finding: Finding) -> str:
         return _ROOT
     if gap.reason is GapReason.NOT_RECORDED:
         return _NOT_RECORDED
-    from maildiag.text import safe
-
     return safe(str(gap))
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from maildiag.model import Cause, Confidence, Finding, Fix, Risk, Status
 from maildiag.render import Look
-from maildiag.render.sections import acknowledged, group_line, notices, symptoms, unknown_groups
+from maildiag.render.sections import acknowledged, group_line, moment, notices, symptoms, unknown_groups
 from maildiag.report import Report, StepResult
 from maildiag.text import plural
 
@@ -104,7 +104,7 @@ def _head(page: _Page, report: Report) -> None:
         page.put(known)
     who = "" if host.privileged else ", not as root"
     source = "" if host.source == "local" else f", {host.source}"
-    when = report.started.strftime("%Y-%m-%d %H:%M:%S UTC")
+    when = moment(report.seen)
     page.put((f"maildiag {report.version}, {when}, {report.duration_s:.1f} s{who}{source}", "dim"))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -134,12 +136,44 @@ def test_the_incident_record_tells_cause_cure_and_proof() -> None:
 def test_junit_counts_agree_with_its_cases() -> None:
     for each in REPORTS.values():
         suites = ElementTree.fromstring(shown(Format.JUNIT, each))
-        for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-            assert int(suites.attrib[name]) == len(suites.findall(f".//{kind}"))
+        for suite in suites:
+            for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+                assert int(suite.attrib[name]) == len(suite.findall(f".//{kind}"))
         assert int(suites.attrib["tests"]) == len(suites.findall(".//testcase")) == len(each.findings)
     failure = ElementTree.fromstring(shown(Format.JUNIT, outage())).find(".//failure")
     assert failure is not None
     assert failure.attrib["message"] == "Postfix is stopped"
+
+
+# What the schema of Jenkins's xUnit plugin (junit-10.xsd, MIT) lets each element have; GitLab and pytest agree with it.
+_JUNIT = {
+    "testsuites": {"name", "time", "tests", "failures", "errors"},
+    "testsuite": {"name", "tests", "failures", "errors", "group", "time", "skipped", "timestamp", "hostname", "id", "package",
+                  "file", "log", "url"},
+    "testcase": {"name", "time", "classname", "group"},
+    "failure": {"type", "message"}, "error": {"type", "message"}, "skipped": {"type", "message"},
+}  # fmt: skip
+
+
+def test_junit_has_only_what_the_strictest_reader_knows() -> None:
+    for each in REPORTS.values():
+        for element in ElementTree.fromstring(shown(Format.JUNIT, each)).iter():
+            assert set(element.attrib) <= _JUNIT[element.tag]
+            assert re.fullmatch(r"\d*(\.\d*)?", element.get("time", ""))
+
+
+def test_what_is_acknowledged_is_told_with_its_reason_and_date_by_markdown_and_html() -> None:
+    of = report([finding("dns.ptr", Status.WARNING, acknowledged="the provider is asked (until 2026-12-31)")])
+    for form in (Format.MARKDOWN, Format.HTML, Format.TEXT):
+        assert "the provider is asked (until 2026-12-31)" in " ".join(shown(form, of).split())
+
+
+def test_a_recorded_host_was_seen_when_it_was_recorded() -> None:
+    of = outage()
+    of = replace(of, host=replace(of.host, seen=datetime(2020, 2, 29, 1, 2, 3, tzinfo=UTC)))
+    for form in (Format.MARKDOWN, Format.HTML, Format.TEXT):
+        assert "2020-02-29 01:02:03 UTC" in shown(form, of)
+    assert json.loads(shown(Format.JSON, of))["host"]["seen"] == "2020-02-29T01:02:03+00:00"
 
 
 def test_nagios_is_one_line_with_performance_data() -> None:
