@@ -36,18 +36,23 @@ class Running:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._groups: set[int] = set()
+        self._ended = False
 
     def add(self, group: int) -> None:
+        """A program has started; one that starts while the run ends is killed at once."""
         with self._lock:
             self._groups.add(group)
+            if self._ended:
+                _kill_group(group)
 
     def discard(self, group: int) -> None:
         with self._lock:
             self._groups.discard(group)
 
     def kill(self) -> None:
-        """SIGKILL to every process group under way."""
+        """SIGKILL to every process group under way, and to those that follow."""
         with self._lock:
+            self._ended = True
             for group in self._groups:
                 _kill_group(group)
 

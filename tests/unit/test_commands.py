@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
 
+from maildiag.hosts.commands import Running
 from maildiag.hosts.local import LocalHost
 from maildiag.model import Gap, GapReason, Reading
 from maildiag.probes import Command, CommandResult, command
@@ -70,6 +73,14 @@ def test_closing_the_host_kills_what_runs(tmp_path: Path) -> None:
     assert gone_soon(int((tmp_path / "me").read_text()))
     after = host.ask(command("hostname"))
     assert isinstance(after, Gap)
+
+
+def test_a_program_that_starts_while_the_host_closes_is_killed_as_well() -> None:
+    running = Running()
+    running.kill()
+    process = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    running.add(process.pid)
+    assert process.wait(20) == -signal.SIGKILL
 
 
 def test_the_environment_is_fixed_and_there_is_no_input(tmp_path: Path) -> None:
