@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from maildiag.dialogue_text import evidence
-from maildiag.facts.dovecot import Dovecot
+from maildiag.dovecot import edits as editing
+from maildiag.dovecot.edits import Edit
+from maildiag.dovecot.tree import Setting
+from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.smtp import OwnDialogues, Talk
 from maildiag.facts.sockets import Port
-from maildiag.model import Evidence, Gap, Step, Verdict, critical, ok, skipped, unknown
+from maildiag.model import Evidence, Fix, Gap, Step, Verdict, critical, notice, ok, skipped, unknown
 from maildiag.probes import Protocol, Tls, Transcript
 from maildiag.registry import SERVER, check
 from maildiag.text import first_line
@@ -36,9 +39,9 @@ _GREETINGS = {Protocol.IMAP: "* OK", Protocol.POP3: "+OK"}
     roles=SERVER,
     explained_by=_EDGES,
 )
-def imap(own: OwnDialogues, dovecot: Dovecot) -> Iterator[Verdict]:
+def imap(own: OwnDialogues, dovecot: Dovecot, config: DovecotConfig | None) -> Iterator[Verdict]:
     """Greeting, capabilities and encryption on each IMAP port. Source: RFC 3501 sections 6.1 and 7.1, RFC 8314."""
-    yield from _ports(own, Protocol.IMAP, dovecot)
+    yield from _ports(own, Protocol.IMAP, dovecot, config)
 
 
 @check(
@@ -48,12 +51,12 @@ def imap(own: OwnDialogues, dovecot: Dovecot) -> Iterator[Verdict]:
     roles=SERVER,
     explained_by=_EDGES,
 )
-def pop3(own: OwnDialogues, dovecot: Dovecot) -> Iterator[Verdict]:
+def pop3(own: OwnDialogues, dovecot: Dovecot, config: DovecotConfig | None) -> Iterator[Verdict]:
     """Greeting, capabilities and encryption on each POP3 port. Source: RFC 1939, RFC 2449, RFC 2595."""
-    yield from _ports(own, Protocol.POP3, dovecot)
+    yield from _ports(own, Protocol.POP3, dovecot, config)
 
 
-def _ports(own: OwnDialogues, protocol: Protocol, dovecot: Dovecot) -> Iterator[Verdict]:
+def _ports(own: OwnDialogues, protocol: Protocol, dovecot: Dovecot, config: DovecotConfig | None) -> Iterator[Verdict]:
     ports: dict[Port, list[Talk]] = {}
     for talk in own.of(protocol):
         ports.setdefault(talk.port, []).append(talk)
@@ -61,14 +64,14 @@ def _ports(own: OwnDialogues, protocol: Protocol, dovecot: Dovecot) -> Iterator[
         why = "Dovecot is not installed" if not dovecot.installed else f"{protocol.value} is not served"
         yield skipped(f"No {protocol.value.upper()} port is configured", detail=why)
     for talks in ports.values():
-        verdicts = [_judge(each) for each in talks]
+        verdicts = [_judge(each, config) for each in talks]
         worst = max(verdicts, key=lambda each: each.status.weight)
         if worst.status.failing and all(each.title == worst.title for each in verdicts):
             worst = replace(worst, evidence=tuple(one for each in verdicts for one in each.evidence))
         yield worst
 
 
-def _judge(talk: Talk) -> Verdict:
+def _judge(talk: Talk, config: DovecotConfig | None) -> Verdict:
     transcript, subject = talk.transcript, str(talk.port.number)
     if isinstance(transcript, Gap):
         return unknown(f"Port {subject} could not be tried", detail=str(transcript), subject=subject)
@@ -76,6 +79,7 @@ def _judge(talk: Talk) -> Verdict:
     return (
         connection(talk, transcript, shown)
         or _handshake(talk, transcript, shown)
+        or _behind_proxy(talk, transcript, shown, config)
         or _greeting(talk, transcript, shown)
         or _capability(talk, transcript, shown)
         or ok(f"Port {subject} answers: {_banner(transcript)}", subject=subject, evidence=shown)
@@ -90,8 +94,61 @@ def _handshake(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) 
         detail=transcript.error,
         subject=str(talk.port.number),
         evidence=shown,
-        explained_by=("connectivity.certificate", "services.dovecot-config", "logs.problems"),
+        explained_by=("connectivity.certificate", "services.dovecot-config", *died(talk), "logs.problems"),
     )
+
+
+def died(talk: Talk) -> tuple[str, ...]:
+    """The finding about the login process of this port that dies as soon as a client comes."""
+    protocol = talk.port.protocol
+    return (f"logs.crashes@{protocol.value}-login",) if protocol in _GREETINGS else ()
+
+
+def _behind_proxy(
+    talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...], config: DovecotConfig | None
+) -> Verdict | None:
+    """`haproxy = yes`: whoever comes without the PROXY header, or is not in haproxy_trusted_networks, gets no greeting."""
+    setting = _proxied(talk, config)
+    if config is None or setting is None or transcript.exchange("banner") is not None:
+        return None
+    number = str(talk.port.number)
+    trusted = config.value("haproxy_trusted_networks")
+    evidence = (*shown, Evidence(setting.place.file, f"{setting.place.line}: {setting.raw}"))
+    if trusted:
+        return notice(
+            f"Port {number} waits for HAProxy (trusted: {trusted}) and greets nobody else",
+            subject=number,
+            evidence=evidence,
+        )
+    edit = Edit(setting.place)
+    return critical(
+        f"{setting.place}: port {number} greets nobody: haproxy = yes, and haproxy_trusted_networks is empty",
+        detail="Dovecot waits for a PROXY header that only HAProxy sends, and trusts no address to send it.",
+        subject=number,
+        evidence=(*evidence, Evidence("doveconf -a", "haproxy_trusted_networks =")),
+        fixes=(
+            Fix(
+                id=f"connectivity.{talk.port.protocol}/no-proxy",
+                title="Let clients connect without HAProxy",
+                commands=(*editing.commands((edit,)), ("systemctl", "restart", "dovecot")),
+                automatic=True,
+                changes=(setting.place.file,),
+                verify=(f"connectivity.{talk.port.protocol}",),
+                guards=(("doveconf", "-n"),),
+                why="Where HAProxy is in front, name its addresses in haproxy_trusted_networks instead.",
+            ),
+        ),
+        explained_by=(),
+    )
+
+
+def _proxied(talk: Talk, config: DovecotConfig | None) -> Setting | None:
+    found = [
+        each
+        for each in (config.source.settings if config else ())
+        if each.name == "haproxy" and each.value == "yes" and each.within and each.within[-1].name == talk.port.name
+    ]
+    return found[-1] if found else None
 
 
 def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -> Verdict | None:
@@ -109,6 +166,7 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
                 "services.dovecot",
                 "services.dovecot-config",
                 "services.disk",
+                *died(talk),
                 "logs.problems",
             ),
         )
@@ -120,7 +178,9 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
         f"Port {subject} turns clients away: {first_line(banner.reply)}",
         subject=subject,
         evidence=shown,
-        explained_by=("connectivity.certificate", "logs.problems") if tls else (*_EDGES[5:], "logs.problems"),
+        explained_by=("connectivity.certificate", "logs.problems")
+        if tls
+        else (*_EDGES[5:], *died(talk), "logs.problems"),
     )
 
 
@@ -132,7 +192,7 @@ def _capability(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...])
             detail=transcript.error,
             subject=str(talk.port.number),
             evidence=shown,
-            explained_by=("services.dovecot-limits", "services.dovecot", "logs.problems"),
+            explained_by=("services.dovecot-limits", "services.dovecot", *died(talk), "logs.problems"),
         )
     return None
 

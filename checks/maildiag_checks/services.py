@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.processes import ProcessTable
 from maildiag.facts.services import Daemon, Services, Unit, short
 from maildiag.model import (
     Evidence,
@@ -25,6 +26,7 @@ from maildiag.model import (
     warning,
 )
 from maildiag.registry import BOTH, SERVER, check
+from maildiag_checks import _dovecot_start
 from maildiag_checks._current import lines
 from maildiag_checks._story import Story, story
 
@@ -100,15 +102,31 @@ def postfix_running(services: Services, postfix: Postfix | None, log: MailLog | 
     roles=SERVER,
     explained_by=_DOVECOT_ROOTS,
 )
-def dovecot_running(services: Services, dovecot: Dovecot | None, log: MailLog | None) -> Iterator[Verdict]:
+def dovecot_running(
+    services: Services,
+    dovecot: Dovecot | None,
+    log: MailLog | None,
+    config: DovecotConfig | None,
+    processes: ProcessTable | None,
+) -> Iterator[Verdict]:
     """Without Dovecot nobody reads mail, and where Postfix asks it for passwords, nobody sends any. Source: dovecot(1)."""
     if dovecot is not None and not dovecot.installed:
         yield skipped("Dovecot is not installed", subject="dovecot")
         return
-    yield from _running(services, services.dovecot, log, _DOVECOT_ROOTS)
+    stale = _dovecot_start.stale_pid_file(services, processes, log)
+    if stale is not None:
+        yield stale
+        return
+    yield from _running(services, services.dovecot, log, _DOVECOT_ROOTS, config)
 
 
-def _running(services: Services, daemon: Daemon, log: MailLog | None, roots: tuple[str, ...]) -> Iterator[Verdict]:
+def _running(
+    services: Services,
+    daemon: Daemon,
+    log: MailLog | None,
+    roots: tuple[str, ...],
+    config: DovecotConfig | None = None,
+) -> Iterator[Verdict]:
     title = TITLES[daemon.name]
     match daemon.running:
         case None:
@@ -120,7 +138,7 @@ def _running(services: Services, daemon: Daemon, log: MailLog | None, roots: tup
         case True:
             yield _up(daemon, title)
         case False:
-            yield _down(services, daemon, log, roots)
+            yield _down(services, daemon, log, roots, config)
 
 
 def _up(daemon: Daemon, title: str) -> Verdict:
@@ -166,7 +184,13 @@ def _state(unit: Unit) -> str:
     return f"{words} UnitFileState={unit.file_state}"
 
 
-def _down(services: Services, daemon: Daemon, log: MailLog | None, roots: tuple[str, ...]) -> Verdict:
+def _down(
+    services: Services,
+    daemon: Daemon,
+    log: MailLog | None,
+    roots: tuple[str, ...],
+    config: DovecotConfig | None,
+) -> Verdict:
     unit, title = daemon.unit, TITLES[daemon.name]
     told = story(log.summary if log else None, daemon.name, unit.inactive_since if unit else None)
     masked = _masked(daemon)
@@ -190,12 +214,18 @@ def _down(services: Services, daemon: Daemon, log: MailLog | None, roots: tuple[
             explained_by=(),
             data={"state": "stopped"},
         )
+    blamed = _dovecot_start.blamed(config, told)
+    where = f"{blamed[0].place}: " if blamed else ""
     return critical(
-        f"{title} is not running: {_why(unit, told)}",
+        f"{title} is not running: {where}{_why(unit, told)}",
         detail=_hint(unit, told, title),
         subject=daemon.name,
-        evidence=(*(lines(told.complaints, log) if log else ()), *_shown(daemon)),
-        fixes=(_start(services, daemon),),
+        evidence=(
+            *(lines(told.complaints, log) if log else ()),
+            *(Evidence(each.place.file, f"{each.place.line}: {each.raw}") for each in blamed),
+            *_shown(daemon),
+        ),
+        fixes=(_dovecot_start.correct(blamed[0]),) if blamed else (_start(services, daemon),),
         explained_by=told.owners(roots),
         data={"state": unit.result if unit else "down"},
     )
@@ -228,7 +258,7 @@ def _why(unit: Unit | None, told: Story) -> str:
         case "oom-kill":
             return "it was killed because memory ran out"
         case "exit-code" if unit.exit_code:
-            return f"it ended with exit status {unit.exit_status}"
+            return f"it ended with exit status {unit.exit_status}" + _meaning(unit)
         case "exit-code" if any(each.meaning == "start.not-running" for each in told.complaints):
             return "its processes vanished (killed), and the stop command found nothing to stop"
         case "exit-code":
@@ -241,6 +271,29 @@ def _why(unit: Unit | None, told: Story) -> str:
             return "its process is gone"
         case other:
             return f"systemd says {other}"
+
+
+def _meaning(unit: Unit) -> str:
+    """What the number says. Sources: Dovecot's failures.h (FATAL_*), systemd.exec(5)."""
+    meanings = dict(_SYSTEMD_EXITS)
+    if unit.name.startswith("dovecot"):
+        meanings.update(_DOVECOT_EXITS)
+    return f" ({meanings[unit.exit_status]})" if unit.exit_status in meanings else ""
+
+
+_DOVECOT_EXITS = {
+    80: "it cannot open its log: log_path",
+    81: "it cannot write its log: log_path",
+    83: "it has too little memory",
+    89: "it refuses its configuration, or cannot listen",
+}
+_SYSTEMD_EXITS = {
+    200: "systemd cannot enter its WorkingDirectory",
+    203: "systemd cannot execute the program of ExecStart",
+    216: "the Group of the unit does not exist",
+    217: "the User of the unit does not exist",
+    226: "systemd cannot set up the file systems that the unit names: ReadOnlyPaths, InaccessiblePaths and their like",
+}
 
 
 def _hint(unit: Unit | None, told: Story, title: str) -> str:

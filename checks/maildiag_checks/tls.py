@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from maildiag.dialogue_text import evidence
-from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.dovecot import Dovecot, DovecotConfig
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk
 from maildiag.facts.sockets import Owner
@@ -15,6 +17,7 @@ from maildiag.model import (
     Evidence,
     Fix,
     Gap,
+    Status,
     Step,
     Verdict,
     critical,
@@ -24,11 +27,14 @@ from maildiag.model import (
     unknown,
     warning,
 )
-from maildiag.probes import Connect, FileInfo, Identity, Protocol, Tls, Transcript
+from maildiag.probes import CommandResult, Connect, FileInfo, FileText, Identity, Protocol, Tls, Transcript
 from maildiag.registry import SERVER, check
 from maildiag.settings import Settings
 from maildiag.text import first_line, plural
+from maildiag_checks import _dovecot_tls
+from maildiag_checks.mail_access import died
 
+_PASSPHRASE = re.compile(r"bad decrypt|maybe wrong password|bad password read|pkcs12 cipherfinal error", re.I)
 _FIRST = ("services.clock", "services.main-cf", "services.dovecot-config")
 
 
@@ -40,19 +46,40 @@ _FIRST = ("services.clock", "services.main-cf", "services.dovecot-config")
     explained_by=_FIRST,
 )
 def certificate(
-    found: Certificates, identity: Identity, settings: Settings, postfix: Postfix | None
+    found: Certificates,
+    identity: Identity,
+    settings: Settings,
+    postfix: Postfix | None,
+    config: DovecotConfig | None,
+    log: MailLog | None,
 ) -> Iterator[Verdict]:
-    """Files first, then what the ports present. Source: RFC 5280 section 4.1, RFC 6125, postconf(5) smtpd_tls_cert_file."""
+    """Files first, then what the ports present, then what Dovecot complains of.
+
+    Sources: RFC 5280 section 4.1, RFC 6125, postconf(5) smtpd_tls_cert_file, Dovecot's documentation of ssl settings.
+    """
     without = _without(found, postfix)
     if without is not None:
         yield without
-    if not found.files and not found.served and without is None:
+    told = _dovecot_tls.refused(log, config)
+    if not found.files and not found.served and without is None and told is None:
         yield skipped("No certificate is configured")
         return
     names = [postfix.get(name) for name in ("myhostname", "mydomain")] if postfix else []
     soon = timedelta(days=settings.thresholds.certificate_days)
+    explained = False
     for file in found.files:
-        yield _file(file, identity.now, soon, names) or _as_served(file, found.served, identity.now)
+        verdict = _file(file, identity.now, soon, names) or _as_served(file, found.served, identity.now)
+        explained = explained or (verdict.status is Status.CRITICAL and _is_dovecots(file, found))
+        yield verdict
+    if told is not None and not explained:
+        yield told
+
+
+def _is_dovecots(file: CertificateFile, found: Certificates) -> bool:
+    """True for a file that Dovecot is configured with, by itself or together with Postfix."""
+    return any(
+        each.configured.owner is Owner.DOVECOT and each.configured.path == file.configured.path for each in found.files
+    )
 
 
 def _without(found: Certificates, postfix: Postfix | None) -> Verdict | None:
@@ -117,7 +144,30 @@ def _readable(file: CertificateFile) -> Verdict | None:
             evidence=(_line(file), Evidence(f"openssl x509 -in {path}", first_line(file.read.stderr))),
             explained_by=(),
         )
+    if isinstance(file.text, FileText) and "-----BEGIN" not in file.text.text:
+        return _not_pem(file, effect)
     return None
+
+
+def _not_pem(file: CertificateFile, effect: str) -> Verdict:
+    """openssl-x509(1) reads DER as well; the daemons read PEM alone."""
+    path = file.configured.path
+    return critical(
+        f"{path}, configured in {_who(file)}, is a certificate in another form than PEM (DER?)",
+        detail=effect,
+        subject=path,
+        evidence=(_line(file), Evidence(path, "no line -----BEGIN CERTIFICATE-----, and openssl x509 reads it")),
+        fixes=(
+            Fix(
+                id="connectivity.certificate/to-pem",
+                title="Write the certificate as PEM",
+                ask=f"openssl x509 -in {path} -out {path}.pem\nmv {path}.pem {path}\nsystemctl reload postfix dovecot",
+                verify=("connectivity.certificate",),
+                why="Where an intermediate certificate came with it, it must be appended: a DER file holds one certificate.",
+            ),
+        ),
+        explained_by=(),
+    )
 
 
 def _key(file: CertificateFile) -> Verdict | None:
@@ -137,7 +187,7 @@ def _key(file: CertificateFile) -> Verdict | None:
     if file.public_key.status != 0:
         if denied:
             return None
-        return critical(
+        return _encrypted(file) or critical(
             f"The key {key} of {who}'s certificate cannot be read",
             subject=file.configured.path,
             evidence=(_line(file), Evidence(f"openssl pkey -in {key} -pubout", first_line(file.public_key.stderr))),
@@ -156,6 +206,29 @@ def _key(file: CertificateFile) -> Verdict | None:
             explained_by=(),
         )
     return _exposed(file.key_info, file.configured.path)
+
+
+def _encrypted(file: CertificateFile) -> Verdict | None:
+    """postconf(5) smtpd_tls_key_file: it must not be encrypted; Dovecot takes a passphrase from ssl_key_password alone."""
+    key, who = file.configured.key, _who(file)
+    if not isinstance(file.public_key, CommandResult) or not _PASSPHRASE.search(file.public_key.stderr):
+        return None
+    return critical(
+        f"The key {key} is encrypted with a passphrase, and {who} has none to open it",
+        detail="A program that asks at each start is no daemon: the key of a mail server lies in the file without one.",
+        subject=file.configured.path,
+        evidence=(_line(file), Evidence(f"openssl pkey -in {key} -pubout", first_line(file.public_key.stderr))),
+        fixes=(
+            Fix(
+                id="connectivity.certificate/without-passphrase",
+                title="Take the passphrase off the key; root alone, and the key's group, may read the file",
+                ask=f"umask 077; openssl pkey -in {key} -out {key}.new\ncat {key}.new > {key}; rm {key}.new\n"
+                "systemctl reload postfix dovecot",
+                verify=("connectivity.certificate",),
+            ),
+        ),
+        explained_by=(),
+    )
 
 
 def _exposed(info: FileInfo, subject: str) -> Verdict | None:
@@ -318,6 +391,15 @@ def _as_served(file: CertificateFile, served: tuple[Served, ...], now: datetime)
     )
 
 
+_HANDSHAKE = (
+    "connectivity.certificate",
+    "services.main-cf",
+    "services.dovecot-config",
+    "services.dovecot-limits",
+    "services.clock",
+)
+
+
 # -- STARTTLS ----------------------------------------------------------------------------------------------------------
 
 
@@ -326,7 +408,7 @@ def _as_served(file: CertificateFile, served: tuple[Served, ...], now: datetime)
     step=Step.CONNECTIVITY,
     asks="Do the ports that promise encryption keep the promise?",
     roles=SERVER,
-    explained_by=("connectivity.certificate", "services.main-cf", "services.dovecot-config", "services.clock"),
+    explained_by=_HANDSHAKE,
 )
 def starttls(own: OwnDialogues, postfix: Postfix | None, dovecot: Dovecot | None) -> Iterator[Verdict]:
     """STARTTLS offered where configured, and the handshake. Source: RFC 3207, RFC 2595, postconf(5) smtpd_tls_security_level."""
@@ -354,7 +436,10 @@ def _starttls(talk: Talk, transcript: Transcript, postfix: Postfix | None) -> Ve
         return ok(f"Port {subject} encrypts ({told})", subject=subject, evidence=(Evidence(talk.probe.source, told),))
     if transcript.failed == "tls":
         return critical(
-            f"The TLS handshake on port {subject} fails: {transcript.error}", subject=subject, evidence=shown
+            f"The TLS handshake on port {subject} fails: {transcript.error}",
+            subject=subject,
+            evidence=shown,
+            explained_by=(*_HANDSHAKE, *died(talk)),
         )
     answer = transcript.exchange("starttls")
     if answer is not None:

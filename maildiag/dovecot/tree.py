@@ -62,6 +62,7 @@ class Tree:
     junk: tuple[Junk, ...] = ()
     unbalanced: tuple[Unbalanced, ...] = ()
     includes: tuple[Include, ...] = ()
+    split: tuple[tuple[Junk, Junk], ...] = ()
 
     def find(self, name: str, *path: tuple[str, str]) -> Setting | None:
         """The assignment that holds for `name` in the section that `path` leads to, as (kind, name) pairs."""
@@ -122,6 +123,7 @@ class Builder:
         self.junk: list[Junk] = []
         self.unbalanced: list[Unbalanced] = []
         self.includes: list[Include] = []
+        self.split: list[tuple[Junk, Junk]] = []
         self._open: list[tuple[Section, int]] = []
         self._suspects: dict[str, Section] = {}
 
@@ -133,6 +135,7 @@ class Builder:
             tuple(self.junk),
             tuple(self.unbalanced),
             tuple(self.includes),
+            tuple(self.split),
         )
 
     @property
@@ -152,8 +155,19 @@ class Builder:
                 self._close(each)
             case Include():
                 self.includes.append(each)
+            case Junk(raw=raw) if raw.strip() == "{" and self.junk:
+                self._brace_below(each)
             case Junk():
                 self.junk.append(each)
+
+    def _brace_below(self, brace: Junk) -> None:
+        """A section whose `{` stands on the next line: Dovecot refuses that, and all that is in it is meant as if it were."""
+        head = self.junk.pop()
+        kind, _, name = head.raw.strip().partition(" ")
+        section = Section(kind, name.strip(), head.place, self._within)
+        self.split.append((head, brace))
+        self.sections.append(section)
+        self._open.append((section, len(head.raw) - len(head.raw.lstrip())))
 
     def _close(self, brace: Close) -> None:
         if not self._open or self._open[-1][0].place.file != brace.place.file:

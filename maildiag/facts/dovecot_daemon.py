@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag.asking import Ask
+from maildiag.facts.processes import asks_only
 from maildiag.probes import Process, Processes
 from maildiag.registry import gatherer
 
@@ -37,4 +38,5 @@ def find_master(processes: tuple[Process, ...]) -> DovecotDaemon:
 
 
 def _is_master(process: Process) -> bool:
-    return process.command[0].rsplit("/", 1)[-1] == "dovecot" and not process.state.startswith("zombie")
+    named = process.command[0].rsplit("/", 1)[-1] == "dovecot"
+    return named and not process.state.startswith("zombie") and not asks_only(process)

@@ -15,13 +15,14 @@ from maildiag.registry import gatherer
 
 _LISTENERS = ("unix_listener", "fifo_listener")
 _PLUGINS = ("/usr/lib/dovecot/modules", "/usr/lib64/dovecot/modules", "/usr/lib/dovecot")
+_LOGS = ("log_path", "info_log_path", "debug_log_path")
 _ANY = ("*", "::", "0.0.0.0", "[::]", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A setting in the files and the one thing it refers to that is not there: `kind` account, group, address,
-    directory or plugin; `near` the names that do exist.
+    directory, plugin or family (of addresses); `near` the names that do exist.
     """
 
     kind: str
@@ -79,6 +80,15 @@ def _addresses(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
             for name in setting.value.replace(",", " ").split():
                 if name not in _ANY and _number(name) and name.strip("[]") not in ours:
                     yield Reference("address", name, setting, ours)
+    last = config.source.find("listen")
+    if last and _only_6(last.value) and any("." in each and not each.startswith("127.") for each in ours):
+        yield Reference("family", "IPv4", last, ours)
+
+
+def _only_6(listen: str) -> bool:
+    """True where Dovecot listens on IPv6 alone: it binds `::` with IPV6_V6ONLY, so that does not mean every address."""
+    words = listen.replace(",", " ").split()
+    return bool(words) and all(":" in each for each in words)
 
 
 def _number(name: str) -> bool:
@@ -86,7 +96,7 @@ def _number(name: str) -> bool:
 
 
 def _directories(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
-    """The directory of a socket with an absolute path: Dovecot makes the socket, not the directory."""
+    """The directory of a socket or a log with an absolute path: Dovecot makes the file, not the directory."""
     for section in config.source.sections:
         if section.kind in _LISTENERS and section.name.startswith("/"):
             directory = section.name.rsplit("/", 1)[0] or "/"
@@ -94,6 +104,12 @@ def _directories(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
             if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT:
                 shown = Setting(section.kind, section.name, section.place, section.within)
                 yield Reference("directory", directory, shown)
+    for setting in config.source.settings:
+        if setting.name in _LOGS and setting.value.startswith("/") and not setting.value.startswith("/dev/"):
+            directory = setting.value.rsplit("/", 1)[0] or "/"
+            answer = ask.maybe(Stat(directory))
+            if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT:
+                yield Reference("directory", directory, setting)
 
 
 def _plugins(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class PasswordFile:
 @dataclass(frozen=True, slots=True)
 class PamService:
     """A PAM service: its file or, where that is absent, PAM's fallback `other`; the modules that it names and that are
-    not there, and its own lines that refuse everybody.
+    not there, its own lines that refuse everybody, and the files that it includes and that do not exist, each with the
+    nearest name that does.
     """
 
     database: Database
@@ -49,6 +51,7 @@ class PamService:
     fallback: FileText | Gap | None = None
     missing: tuple[str, ...] = ()
     refusing: tuple[str, ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,23 @@ def _pam_service(ask: Ask, config: DovecotConfig, database: Database) -> PamServ
     text = ask.maybe(ReadFile(f"{_PAM}/{name}"))
     absent = isinstance(text, Gap) and text.reason is GapReason.ABSENT
     fallback = ask.maybe(ReadFile(f"{_PAM}/other")) if absent else None
-    return PamService(database, name, text, fallback, tuple(_missing_modules(ask, text)), refusing(text))
+    missing, includes = tuple(_missing_modules(ask, text)), tuple(_absent_includes(ask, text))
+    return PamService(database, name, text, fallback, missing, refusing(text), includes)
+
+
+def _absent_includes(ask: Ask, text: FileText | Gap) -> Iterator[tuple[str, str]]:
+    """The files that the service's own file includes and that do not exist: PAM then refuses every login."""
+    for include in _PAM_INCLUDE.finditer("" if isinstance(text, Gap) else text.text):
+        name = include["name"]
+        answer = ask.maybe(ReadFile(name if name.startswith("/") else f"{_PAM}/{name}"))
+        if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT:
+            yield name, _nearest(ask, name)
+
+
+def _nearest(ask: Ask, name: str) -> str:
+    listing = ask.maybe(ListDirectory(_PAM))
+    there = [each.path.rsplit("/", 1)[-1] for each in listing.entries] if isinstance(listing, Directory) else []
+    return next(iter(difflib.get_close_matches(name, there, 1, 0.75)), "")
 
 
 def refusing(text: FileText | Gap | None) -> tuple[str, ...]:

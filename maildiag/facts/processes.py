@@ -28,10 +28,15 @@ class ProcessTable:
         return tuple(each for each in self.named("master") if any("postfix" in word for word in each.command[:1]))
 
     def dovecot_masters(self) -> tuple[Process, ...]:
-        """The processes that are Dovecot's master: `dovecot` itself, not its children."""
-        found = self.named("dovecot")
+        """The processes that are Dovecot's master: `dovecot` itself, not its children, and not a question to the program."""
+        found = tuple(each for each in self.named("dovecot") if not asks_only(each))
         pids = {each.pid for each in found}
         return tuple(each for each in found if each.parent not in pids)
+
+
+def asks_only(process: Process) -> bool:
+    """True for `dovecot --version` and its like, which maildiag itself runs at the same moment: no daemon. Source: dovecot(1)."""
+    return any(word.startswith("--") for word in process.command[1:])
 
 
 @gatherer

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from maildiag.dovecot import renamed
 from maildiag.dovecot.edits import Edit
+from maildiag.dovecot.mentioned import mentioned
 from maildiag.dovecot.refusal import Refusal
 from maildiag.dovecot.syntax import Place
 from maildiag.dovecot.tree import Section, Setting, Unbalanced
@@ -20,6 +21,15 @@ STORAGE = "dovecot_storage_version"
 _SCOPES = ("protocol", "local", "remote", "local_name", "namespace", "plugin", "service")
 _NAMED = ("passdb", "userdb")
 _UNCLOSED = "has no }"
+_DUPLICATE = re.compile(r"duplicate listener: (?:.*:)?(?P<port>\d+)\b")
+_PORT = re.compile(r"(?P<address>[*\w.-]+|\[[\da-fA-F:]+\]):(?P<port>\d+)$")
+# fmt: off
+_KINDS = (
+    "service", "protocol", "passdb", "userdb", "namespace", "mailbox", "plugin", "local", "remote", "local_name",
+    "unix_listener", "fifo_listener", "inet_listener", "dict", "dict_server", "fields", "ssl_server", "ssl_client",
+    "quota", "sieve_script", "event_exporter", "metric", "acl",
+)
+# fmt: on
 _PROTOCOL = re.compile(r"Unknown protocol: (?P<name>\S+)")
 
 
@@ -39,7 +49,8 @@ def mistakes(config: DovecotConfig) -> tuple[Mistake, ...]:
 
     Only to be asked where Dovecot refuses its configuration: what it accepts is never a mistake.
     """
-    found = [*_structure(config), *(_generation_2_4(config) if config.modern else _generation_2_3(config))]
+    found = [*_invisible(config), *_structure(config), *_ports_in_listen(config), *_misspelt_sections(config)]
+    found += [*(_generation_2_4(config) if config.modern else _generation_2_3(config))]
     found += _misspelt(config)
     named = _named_by_dovecot(config, found)
     if named:
@@ -69,15 +80,18 @@ def _named_by_dovecot(config: DovecotConfig, found: Iterable[Mistake]) -> Mistak
     return Mistake(refusal.place, refusal.text, _advice(refusal.text))
 
 
-def _without_line(config: DovecotConfig, refusal: Refusal) -> Mistake:
+def _without_line(config: DovecotConfig, refusal: Refusal) -> Mistake | None:
     """Where Dovecot names a setting and no line, the line is the last one that sets it."""
     assert refusal.place is not None
     name = refusal.text.split(":")[0]
     word = _PROTOCOL.search(refusal.text)
     setting = config.source.find(word["name"], (name, "")) if word else None
-    setting = setting or config.source.find(name)
+    setting = setting or config.source.find(name) or _listener(config, refusal.text)
+    setting = setting or next(iter(mentioned(refusal.text, config.source)), None)
     if setting is None:
         return Mistake(refusal.place, refusal.text, _advice(refusal.text))
+    if _PORT.search(setting.value.split()[-1] if setting.value else ""):
+        return None
     edits: tuple[Edit, ...] = ()
     if word and setting.within:
         edits = (Edit(setting.place),)
@@ -85,6 +99,15 @@ def _without_line(config: DovecotConfig, refusal: Refusal) -> Mistake:
         left = " ".join(each for each in setting.value.replace(",", " ").split() if each != word["name"])
         edits = (Edit(setting.place, (f"{name} = {left}",)),)
     return Mistake(setting.place, refusal.text, _advice(refusal.text), edits, bool(edits))
+
+
+def _listener(config: DovecotConfig, text: str) -> Setting | None:
+    """`duplicate listener: ADDRESS:PORT`: the last listener that asks for this port, else the addresses themselves."""
+    match = _DUPLICATE.search(text)
+    if match is None:
+        return None
+    ports = [each for each in config.source.settings if each.name == "port" and each.value == match["port"]]
+    return ports[-1] if ports else config.source.find("listen")
 
 
 def _follows_from(mistake: Mistake, place: Place) -> bool:
@@ -99,7 +122,10 @@ def _advice(text: str) -> str:
         (r"Can't open file|open\(\S+\) failed", "put the file there, or name the one that is there"),
         (r"No matches", "use !include_try for files that may be absent, or correct the path"),
         (r"duplicate listener", "two services listen on the same socket: take one out"),
-        (r"doesn't exist", "name an account that exists"),
+        (
+            r"doesn't exist",
+            "name an account that exists; the package makes its own (dovecot, dovenull) when it is reinstalled",
+        ),
     )
     return next((advice for pattern, advice in hints if re.search(pattern, text)), "")
 
@@ -107,6 +133,10 @@ def _advice(text: str) -> str:
 def _structure(config: DovecotConfig) -> Iterator[Mistake]:
     for brace in config.source.unbalanced:
         yield _unbalanced(config, brace)
+    for head, below in config.source.split:
+        line = f"{head.raw.rstrip()} {{"
+        edits = (Edit(head.place, (line,)), Edit(below.place))
+        yield Mistake(head.place, "the { must stand on the same line", f"write: {line.strip()}", edits, True)
     for junk in config.source.junk:
         first = re.match(r"(\s*)([\w/]+)\s+(\S.*)$", junk.raw)
         if first and (first[2] in config.known or not config.known):
@@ -297,6 +327,66 @@ def _generation_2_3(config: DovecotConfig) -> Iterator[Mistake]:
                 (Edit(setting.place),) if versions else (),
                 versions,
             )
+
+
+def _invisible(config: DovecotConfig) -> Iterator[Mistake]:
+    """What came along when a line was copied from a web page, and what editors of other systems put before the first line.
+
+    Dovecot takes it for a part of the name.
+    """
+    for file, lines in config.lines.items():
+        for number, line in enumerate(lines, 1):
+            names = [name for letter, name in _UNSEEN.items() if letter in _name_part(line)]
+            if names:
+                clean = line.translate({ord(each): " " if "space" in name else "" for each, name in _UNSEEN.items()})
+                place = Place(file, number)
+                what = f"an invisible {' and '.join(names)} is part of the name"
+                yield Mistake(place, what, f"write: {clean.strip()}", (Edit(place, (clean,)),), True)
+
+
+_UNSEEN = {
+    "\ufeff": "byte order mark",
+    "\u00a0": "no-break space",
+    "\u202f": "narrow no-break space",
+    "\u2003": "em space",
+    "\u3000": "ideographic space",
+    "\u200b": "zero-width character",
+    "\u200e": "direction mark",
+}
+
+
+def _name_part(line: str) -> str:
+    return "" if line.lstrip().startswith("#") else line.partition("=")[0]
+
+
+def _ports_in_listen(config: DovecotConfig) -> Iterator[Mistake]:
+    """`listen = *:143`: listen takes addresses alone, the port belongs to an inet_listener."""
+    for setting in config.source.settings:
+        if setting.name != "listen" or setting.within:
+            continue
+        words = setting.value.replace(",", " ").split()
+        plain = [match["address"].strip("[]") if (match := _PORT.match(word)) else word for word in words]
+        if plain != words:
+            line = f"listen = {', '.join(dict.fromkeys(plain))}"
+            what = f"listen = {setting.value} has a port in it; listen takes addresses alone"
+            yield Mistake(setting.place, what, f"write {line}", (Edit(setting.place, (line,)),), True)
+
+
+def _misspelt_sections(config: DovecotConfig) -> Iterator[Mistake]:
+    """A section whose kind Dovecot does not know and that is one slip away from one that it knows."""
+    unknown = config.refusal.unknown if config.refusal else ""
+    for section in config.source.sections:
+        near = difflib.get_close_matches(section.kind, _KINDS, 1, 0.75)
+        if section.kind in _KINDS or section.kind in config.known or not near or not unknown:
+            continue
+        line = config.source_line(section.place)
+        yield Mistake(
+            section.place,
+            f"there is no section {section.kind}",
+            f"{near[0]} is the nearest that there is",
+            (Edit(section.place, (line.replace(section.kind, near[0], 1),)),) if line else (),
+            bool(line),
+        )
 
 
 def _misspelt(config: DovecotConfig) -> Iterator[Mistake]:

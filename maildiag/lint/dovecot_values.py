@@ -108,13 +108,28 @@ _EFFECTS = {
     "account": "Dovecot does not start",
     "group": "Dovecot does not start",
     "address": "no address of this host: Dovecot does not start",
-    "directory": "Dovecot cannot make the socket and does not start",
+    "directory": "Dovecot cannot make the file and does not start",
     "plugin": "not installed: no mailbox can be opened",
 }
 
 
+def _one_family(setting: Setting) -> Remark:
+    return Remark(
+        kind="family",
+        status=Status.CRITICAL,
+        title=f"{setting.place}: listen = {setting.value}: Dovecot listens on IPv6 alone, and clients that come over IPv4 are refused",
+        why="`::` is every address of IPv6 and none of IPv4; `*` is every one of IPv4.",
+        subject="listen",
+        places=(setting.place,),
+        cure="Listen on both: listen = *, ::",
+        edits=(Edit(setting.place, ("listen = *, ::",)),),
+    )
+
+
 def _dangling(each: Reference) -> Remark:
     setting = each.setting
+    if each.kind == "family":
+        return _one_family(setting)
     near = difflib.get_close_matches(each.name, each.near, 1, 0.7) if each.kind != "address" else []
     line = setting.raw.replace(each.name, near[0], 1) if near else ""
     edits = (Edit(setting.place, (line,)),) if line else ()
@@ -148,7 +163,9 @@ def _cure(each: Reference, near: list[str]) -> str:
         case "plugin":
             return f"Install the package that has the plug-in {each.name}, or take it out of mail_plugins"
         case "directory":
-            return f"Make {each.name}, or correct the path; Postfix makes its own when it starts"
+            return f"Make {each.name}, or correct the path" + (
+                "; Postfix makes its own when it starts" if each.setting.name.endswith("_listener") else ""
+            )
     return f"Make the {each.kind} {each.name}, or name one that exists"
 
 

@@ -50,7 +50,7 @@ def on_disk(release: str = "debian12") -> CertificateFile:
 
 def told(found: CertificateFile, now: datetime, *served: Served) -> Verdict:
     identity = Identity("mail", "Linux", now, now, True)
-    (verdict,) = judge(tls.certificate, Certificates((found,), served), identity, Settings(), POSTFIX)
+    (verdict,) = judge(tls.certificate, Certificates((found,), served), identity, Settings(), POSTFIX, None, None)
     return verdict
 
 
@@ -163,7 +163,7 @@ def test_encryption_without_a_certificate_is_a_deadlock() -> None:
     postfix = replace(POSTFIX, settings={**POSTFIX.settings, "smtpd_tls_security_level": "encrypt"})
     now = datetime(2026, 12, 1, tzinfo=UTC)
     identity = Identity("mail", "Linux", now, now, True)
-    (verdict,) = judge(tls.certificate, Certificates((), ()), identity, Settings(), postfix)
+    (verdict,) = judge(tls.certificate, Certificates((), ()), identity, Settings(), postfix, None, None)
     assert verdict.status is Status.CRITICAL
 
 

@@ -170,6 +170,6 @@ def test_dovecot_that_turns_clients_away_for_tls_is_blamed_on_the_certificate() 
     banner = Exchange("banner", "", "* BYE [UNAVAILABLE] TLS initialization failed.", "", 0.01)
     found = Port(Owner.DOVECOT, "imaps", 993, (), "protocols = imap", Protocol.IMAP, Tls.IMPLICIT)
     one = Talk(found, "127.0.0.1", Dialogue(Protocol.IMAP, "127.0.0.1", 993), said(banner), True)
-    (told,) = judge(mail_access.imap, OwnDialogues((one,)), Dovecot(True, "2.4"))
+    (told,) = judge(mail_access.imap, OwnDialogues((one,)), Dovecot(True, "2.4"), None)
     assert told.status is Status.CRITICAL
     assert (told.explained_by or ())[0] == "connectivity.certificate"

@@ -236,3 +236,69 @@ def test_an_account_that_does_not_exist_is_corrected_to_the_nearest() -> None:
     (remark,) = remarks(found, DovecotParts((reference,)))
     assert remark.edits[0].lines == ("  user = postfix",)
     assert remark.places == (Place(FILE, 2),)
+
+
+def test_a_section_one_slip_away_from_a_known_one_is_corrected() -> None:
+    text = "servce imap-login {\n  inet_listener imap {\n  }\n}\n"
+    (mistake,) = found_2_3(text, fatal(1, "Unknown setting: servce { servce"))
+    assert mistake.what == "there is no section servce"
+    assert mistake.certain
+    assert mistake.edits[0].lines == ("service imap-login {",)
+
+
+def test_a_brace_on_the_next_line_is_pulled_up_and_nothing_else_is_blamed() -> None:
+    text = "service pop3-login\n{\n  inet_listener pop3 {\n  }\n}\n"
+    (mistake,) = found_2_3(text, fatal(1, "Expecting '{'"))
+    assert mistake.what == "the { must stand on the same line"
+    assert mistake.edits == (edits.Edit(Place(FILE, 1), ("service pop3-login {",)), edits.Edit(Place(FILE, 2)))
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "line"),
+    [
+        ("\ufeffauth_verbose = yes\n", "byte order mark", "auth_verbose = yes"),
+        ("auth_verbose\u00a0= yes\n", "no-break space", "auth_verbose = yes"),
+    ],
+)
+def test_an_invisible_character_is_named_and_taken_out(text: str, named: str, line: str) -> None:
+    (mistake,) = found_2_3(text, fatal(1, f"Unknown setting: {text.partition('=')[0]}"))
+    assert named in mistake.what
+    assert mistake.certain
+    assert mistake.edits[0].lines == (line,)
+
+
+def test_a_port_in_listen_is_the_mistake_behind_a_duplicate_listener() -> None:
+    said = (
+        "doveconf: Error: duplicate listener: 143:\n"
+        f"doveconf: Fatal: Error in configuration file {FILE}: duplicate listener: 143:\n"
+    )
+    (mistake,) = found_2_3("listen = *:143, [::]:143\n", said)
+    assert mistake.place == Place(FILE, 1)
+    assert mistake.edits[0].lines == ("listen = *, ::",)
+
+
+def test_an_account_that_a_setting_without_a_line_number_names_is_led_back_to_its_line() -> None:
+    said = (
+        "doveconf: Error: default_login_user doesn't exist: dovenul\n"
+        f"doveconf: Fatal: Error in configuration file {FILE}: default_login_user doesn't exist: dovenul\n"
+    )
+    (mistake,) = found_2_3("ssl = yes\ndefault_login_user = dovenul\n", said)
+    assert mistake.place == Place(FILE, 2)
+
+
+def test_a_refusal_without_a_line_is_told_without_a_number() -> None:
+    said = (
+        "doveconf: Error: default_login_user doesn't exist: dovenull\n"
+        f"doveconf: Fatal: Error in configuration file {FILE}: default_login_user doesn't exist: dovenull\n"
+    )
+    (mistake,) = found_2_3("ssl = yes\n", said)
+    assert str(mistake.place) == FILE
+    assert "reinstalled" in mistake.advice
+
+
+def test_listening_on_ipv6_alone_is_told_where_the_host_has_ipv4() -> None:
+    found = config("listen = ::\n", "2.3.19.1")
+    (remark,) = remarks(found, DovecotParts((Reference("family", "IPv4", found.source.settings[0], ("10.0.1.10",)),)))
+    assert "IPv6 alone" in remark.title
+    assert remark.edits[0].lines == ("listen = *, ::",)
+    assert not remark.certain

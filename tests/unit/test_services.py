@@ -27,7 +27,7 @@ def of_postfix(name: str, found: Services | None = None) -> Verdict:
 
 
 def of_dovecot(name: str, found: Services | None = None) -> Verdict:
-    (verdict,) = judge(dovecot_running, found or services(name), DOVECOT, log_of(name))
+    (verdict,) = judge(dovecot_running, found or services(name), DOVECOT, log_of(name), None, None)
     return verdict
 
 
