@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from maildiag.dovecot import edits as editing
+from maildiag.dovecot.edits import Edit
 from maildiag.dovecot.mentioned import mentioned
 from maildiag.dovecot.tree import Setting
 from maildiag.facts.dovecot import DovecotConfig
@@ -15,6 +17,19 @@ from maildiag_checks._current import lines
 from maildiag_checks._story import Story, story
 
 CHECK = "services.dovecot"
+_BUILT_IN = (
+    "imap-login",
+    "pop3-login",
+    "imap",
+    "pop3",
+    "lmtp",
+    "auth",
+    "auth-worker",
+    "anvil",
+    "log",
+    "config",
+    "stats",
+)
 _STALE = re.compile(r"already running with PID (?P<pid>\d+) \(read from (?P<file>/\S+)\)")
 
 
@@ -27,7 +42,19 @@ def blamed(config: DovecotConfig | None, told: Story) -> tuple[Setting, ...]:
 
 
 def correct(setting: Setting) -> Fix:
-    """What was meant cannot be told from here."""
+    """A line in one of Dovecot's own services that can be done without is taken out; all else needs a person."""
+    inside = setting.within[-1] if setting.within else None
+    if setting.name == "executable" and inside is not None and inside.kind == "service" and inside.name in _BUILT_IN:
+        edits = (Edit(setting.place),)
+        return Fix(
+            id=f"{CHECK}/default",
+            title=f"Take the line out, so that the service {inside.name} runs Dovecot's own program, and start Dovecot",
+            commands=(*editing.commands(edits), ("systemctl", "restart", "dovecot")),
+            automatic=True,
+            changes=(setting.place.file,),
+            verify=(CHECK,),
+            guards=(("doveconf", "-n"),),
+        )
     return Fix(
         id=f"{CHECK}/correct",
         title=f"Correct {setting.name} in {setting.place.file}, then start Dovecot",

@@ -93,7 +93,12 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dovecot.tls-init": ("connectivity.certificate", "services.dovecot-config"),
         "dovecot.port-taken": ("services.port-taken",),
         "dovecot.socket-directory": ("services.dovecot-config", "authentication.sasl-socket", "services.postfix"),
-        "dovecot.start-failed": ("services.dovecot-config", "services.port-taken", "connectivity.certificate"),
+        "dovecot.start-failed": (
+            "services.dovecot-config",
+            "services.port-taken",
+            "connectivity.certificate",
+            "services.dovecot",
+        ),
         "dovecot.process-limit": ("services.dovecot-limits",),
         "dovecot.client-limit": ("services.dovecot-limits",),
         "dovecot.fd-limit": ("services.dovecot-limits",),

@@ -24,9 +24,8 @@ from maildiag.model import (
 )
 from maildiag.probes import FileInfo
 from maildiag.registry import SERVER, check
+from maildiag_checks._pam import PASSDB, absent_include, lines_with, nologin, numbered, worker_without_shadow
 from maildiag_checks._sockets import DEAD, RELOAD
-
-PASSDB = "authentication.passdb"
 
 
 @check(
@@ -53,6 +52,10 @@ def passdb(databases: Passdbs, config: DovecotConfig, distribution: Distribution
         for verdict in _pam(service, distribution):
             said = True
             yield verdict
+    worker = worker_without_shadow(config)
+    if worker is not None:
+        said = True
+        yield worker
     if not said:
         drivers = ", ".join(each.driver for each in config.databases("passdb"))
         yield ok(f"The password databases have what they need ({drivers})")
@@ -140,15 +143,19 @@ def _pam(service: PamService, distribution: Distribution | None) -> Iterator[Ver
             evidence=(Evidence(f"stat {path}", "No such file or directory"),),
             fixes=_restore_pam(service, path, distribution),
         )
+    elif service.absent:
+        yield absent_include(service, path)
     elif service.missing:
         names = ", ".join(service.missing)
         yield critical(
             f"{path} names PAM modules that are not installed: {names}",
             detail='PAM refuses every login: "Module is unknown".',
             subject=path,
-            evidence=(Evidence(path, _lines_with(service, service.missing)),),
+            evidence=(Evidence(path, lines_with(service, service.missing)),),
             fixes=_without_lines(service, path, service.missing),
         )
+    elif service.closed is not None:
+        yield nologin(service.closed, path)
     elif service.refusing:
         yield critical(
             f"{path} refuses everybody: {service.refusing[0]}",
@@ -159,19 +166,8 @@ def _pam(service: PamService, distribution: Distribution | None) -> Iterator[Ver
         )
 
 
-def _lines_with(service: PamService, parts: tuple[str, ...]) -> str:
-    return "\n".join(text for _, text in _numbered(service, parts))
-
-
-def _numbered(service: PamService, parts: tuple[str, ...]) -> list[tuple[int, str]]:
-    if isinstance(service.text, Gap):
-        return []
-    lines = enumerate(service.text.text.splitlines(), 1)
-    return [(number, line) for number, line in lines if line[:1] != "#" and any(each in line for each in parts)]
-
-
 def _without_lines(service: PamService, path: str, parts: tuple[str, ...]) -> tuple[Fix, ...]:
-    numbers = [number for number, _ in _numbered(service, parts)]
+    numbers = [number for number, _ in numbered(service, parts)]
     if not numbers:
         return ()
     return (

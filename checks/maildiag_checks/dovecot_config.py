@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -21,6 +22,8 @@ STRICT = "doveconf -x -n"
 GUARDS = (("doveconf", "-n"),)
 RELOAD = ("doveadm", "reload")
 RESTART = ("systemctl", "restart", "dovecot")
+# What a reload does not change: the auth process lives on, and so do listening sockets.
+_RESTARTED = ("auth_mechanisms", "listen", "imaps", "pop3s", "submissions")
 _SLACK = timedelta(seconds=5)
 
 
@@ -67,7 +70,9 @@ def _refused(config: DovecotConfig, daemon: DovecotDaemon | None) -> Verdict:
 
 
 def _explained(config: DovecotConfig) -> tuple[str, ...]:
-    return ()
+    """2.4 reads the certificate with the configuration: where the file is the fault, the file is the cause."""
+    match = re.search(r"(/\S+) contains NUL", config.refusal.text) if config.refusal else None
+    return (f"connectivity.certificate@{match[1]}",) if match else ()
 
 
 def _refused_detail(found: tuple[Mistake, ...], running: bool) -> str:
@@ -128,7 +133,7 @@ def _by_hand(found: tuple[Mistake, ...]) -> Fix:
 def _accepted(config: DovecotConfig, daemon: DovecotDaemon | None, parts: DovecotParts | None) -> Iterator[Verdict]:
     found = remarks(config, parts)
     for each in found:
-        dead = (daemon is not None and not daemon.running) or each.subject == "auth_mechanisms"
+        dead = (daemon is not None and not daemon.running) or each.subject in _RESTARTED
         yield _remark(config, each, RESTART if dead else RELOAD)
     yield from _unloaded(config, daemon)
     if config.refusal and config.refusal.denied:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from maildiag.dovecot.mentioned import mentioned
+from maildiag.dovecot.tree import Setting
+from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogSources
 from maildiag.facts.mail_log import JOURNAL, MailLog
@@ -211,7 +214,9 @@ def _span(first: datetime | None, last: datetime | None) -> str:
     asks="Do processes crash, get killed or die at start?",
     explained_by=("services.memory", *_ROOTS),
 )
-def crashes(log: MailLog, time: LocalTime, services: Services | None) -> Iterator[Verdict]:
+def crashes(
+    log: MailLog, time: LocalTime, services: Services | None, config: DovecotConfig | None
+) -> Iterator[Verdict]:
     """`bad command startup -- throttling` stands beside the line that tells why; a signal 9 is often memory. Source: master(8)."""
     found: dict[str, list[Group]] = {}
     for each in log.summary.groups:
@@ -219,12 +224,19 @@ def crashes(log: MailLog, time: LocalTime, services: Services | None) -> Iterato
             named = each.fields.get("service") or each.fields.get("program") or each.daemon
             found.setdefault(named.rpartition("/")[2], []).append(each)
     for name, groups in found.items():
-        yield _crash(name, groups, log, time.now, services)
+        yield _crash(name, groups, log, time.now, services, config)
     if not found:
         yield ok("No process crashed", evidence=(Evidence(log.source, f"{plural(log.summary.lines, 'line')} read"),))
 
 
-def _crash(name: str, groups: list[Group], log: MailLog, now: datetime, services: Services | None) -> Verdict:
+def _crash(
+    name: str,
+    groups: list[Group],
+    log: MailLog,
+    now: datetime,
+    services: Services | None,
+    config: DovecotConfig | None,
+) -> Verdict:
     count = sum(each.count for each in groups)
     current = is_current(groups, log, now, services)
     owners = dict.fromkeys(one for each in groups for one in _owners.of_meaning(each.meaning) if one != "logs.crashes")
@@ -234,16 +246,29 @@ def _crash(name: str, groups: list[Group], log: MailLog, now: datetime, services
     make = (critical if throttled else warning) if current else notice
     last = max((each.last for each in groups if each.last), default=None)
     first = min((each.first for each in groups if each.first), default=None)
+    about = _about(words, name, config)
+    where = f"{about[0].place}: " if about else ""
     return make(
-        f"{name} {'dies as soon as it starts' if throttled else 'ended abnormally'}{why}"
+        f"{where}{name} {'dies as soon as it starts' if throttled else 'ended abnormally'}{why}"
         + ("" if current else "; this looks over"),
         detail=_span(first, last),
         subject=name,
-        evidence=lines([*words, *groups], log),
+        evidence=(
+            *lines([*words, *groups], log),
+            *(Evidence(each.place.file, f"{each.place.line}: {each.raw}") for each in about[:2]),
+        ),
         explained_by=(*owners, "logs.problems"),
         data={"count": count, "current": current},
         confidence=Confidence.LIKELY,
     )
+
+
+def _about(words: list[Group], name: str, config: DovecotConfig | None) -> tuple[Setting, ...]:
+    """The lines of Dovecot's configuration that the last words of one of its processes are about."""
+    if config is None or not words or words[0].family != "dovecot":
+        return ()
+    found = mentioned(f"service({name}): {words[0].samples[-1].partition(': ')[2]}", config.source)
+    return tuple(each for each in found if each.place.file)
 
 
 def _last_words(name: str, log: MailLog) -> list[Group]:

@@ -112,7 +112,9 @@ def connection(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) 
         return None
     number = talk.port.number
     edges: tuple[str, ...] = (
-        _NO_CONNECTION if talk.port.protocol is Protocol.SMTP else (*_NO_CONNECTION[:4], "services.dovecot")
+        _NO_CONNECTION
+        if talk.port.protocol is Protocol.SMTP
+        else (*_NO_CONNECTION[:4], "services.dovecot", "services.dovecot-config@listen")
     )
     if not talk.listening:
         edges = (f"connectivity.listeners@{number}", *edges)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from maildiag.dovecot.tree import Setting, Tree
 
 _WORD = re.compile(r"[\w./@%+-]*[\w/]")
-_SERVICE = re.compile(r"\bservice\((?P<name>[\w-]+)")
+_SERVICE = re.compile(r"\bservice[( ](?P<name>[\w-]+)")
+_SEE = re.compile(r"\bservice (?P<service>[\w-]+) \{ (?P<name>\w+) \} setting")
 _COMMON = frozenset(
     ["yes", "no", "imap", "pop3", "lmtp", "plain", "login", "auth", "mail", "root", "postfix", "dovecot"]
 )
@@ -24,7 +25,9 @@ def mentioned(message: str, tree: Tree) -> tuple[Setting, ...]:
     words = set(_WORD.findall(message))
     service = _SERVICE.search(message)
     inside = [each for each in tree.settings if service and _in_service(each, service["name"])]
+    see = _SEE.search(message)
     found = [
+        *(each for each in inside if see and each.name == see["name"]),
         *(each for each in inside if _by_value(each, words)),
         *_last(each for each in tree.settings if "_" in each.name and not each.name.isupper() and each.name in words),
         *(each for each in tree.settings if _by_value(each, words)),
@@ -42,8 +45,10 @@ def _last(found: Iterator[Setting]) -> list[Setting]:
 
 
 def _by_value(setting: Setting, words: set[str]) -> bool:
-    value = setting.value.lstrip("<").strip()
-    first = value.split(" ")[0]
-    if len(first) < _SHORTEST or first in _COMMON or first.isdigit() or first[0] in "$%":
+    return any(_names(each, words) for each in setting.value.lstrip("<").strip().split())
+
+
+def _names(value: str, words: set[str]) -> bool:
+    if len(value) < _SHORTEST or value.lower() in _COMMON or value.isdigit() or value[0] in "$%":
         return False
-    return first in words or any(each.endswith(f"/{first}") for each in words)
+    return value in words or value.upper() in words or any(each.endswith(f"/{value}") for each in words)

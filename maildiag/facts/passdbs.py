@@ -42,7 +42,7 @@ class PasswordFile:
 class PamService:
     """A PAM service: its file or, where that is absent, PAM's fallback `other`; the modules that it names and that are
     not there, its own lines that refuse everybody, and the files that it includes and that do not exist, each with the
-    nearest name that does.
+    nearest name that does. `closed` is /etc/nologin where that exists and the service asks for it.
     """
 
     database: Database
@@ -52,6 +52,7 @@ class PamService:
     missing: tuple[str, ...] = ()
     refusing: tuple[str, ...] = ()
     absent: tuple[tuple[str, str], ...] = ()
+    closed: FileInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,27 @@ def _pam_service(ask: Ask, config: DovecotConfig, database: Database) -> PamServ
     absent = isinstance(text, Gap) and text.reason is GapReason.ABSENT
     fallback = ask.maybe(ReadFile(f"{_PAM}/other")) if absent else None
     missing, includes = tuple(_missing_modules(ask, text)), tuple(_absent_includes(ask, text))
-    return PamService(database, name, text, fallback, missing, refusing(text), includes)
+    return PamService(database, name, text, fallback, missing, refusing(text), includes, _nologin(ask, text))
+
+
+def _nologin(ask: Ask, text: FileText | Gap) -> FileInfo | None:
+    """pam_nologin(8): while /etc/nologin or /run/nologin exists, nobody but root gets in."""
+    if isinstance(text, Gap) or not any("pam_nologin" in each for each in _lines(ask, text)):
+        return None
+    answers = [ask.maybe(Stat(path)) for path in ("/run/nologin", "/etc/nologin")]
+    return next((each for each in answers if isinstance(each, FileInfo)), None)
+
+
+def _lines(ask: Ask, text: FileText, depth: int = 0) -> Iterator[str]:
+    """The lines of a PAM file and of what it includes, without comments."""
+    for line in text.text.splitlines():
+        body = line.strip()
+        include = _PAM_INCLUDE.match(body)
+        inner = ask.maybe(ReadFile(f"{_PAM}/{include['name']}")) if include and depth < 4 else None
+        if isinstance(inner, FileText):
+            yield from _lines(ask, inner, depth + 1)
+        elif body and not body.startswith("#"):
+            yield body
 
 
 def _absent_includes(ask: Ask, text: FileText | Gap) -> Iterator[tuple[str, str]]:

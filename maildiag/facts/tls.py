@@ -142,8 +142,8 @@ def _dovecot_certificates(ask: Ask, dovecot: Dovecot) -> list[Configured]:
     new = re.search(r"^ssl_server \{\n(.*?)^\}", dovecot.text, re.M | re.S)
     if new:
         values = dict(re.findall(r"^  (cert_file|key_file) = (\S+)$", new[1], re.M))
-        path = values.get("cert_file", "")
-        return [Configured(Owner.DOVECOT, "ssl_server_cert_file", path, values.get("key_file", ""))] if path else []
+        path, key = (values.get(name, "").lstrip("<") for name in ("cert_file", "key_file"))
+        return [Configured(Owner.DOVECOT, "ssl_server_cert_file", path, key)] if path else []
     old = re.search(r"^ssl_cert = <\s*(\S+)$", dovecot.text, re.M)
     if old is None:
         return []

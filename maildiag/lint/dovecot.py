@@ -77,7 +77,30 @@ def _named_by_dovecot(config: DovecotConfig, found: Iterable[Mistake]) -> Mistak
         return Mistake(
             refusal.place, refusal.text, f"{unknown} does not belong into this section: look for a missing }} above it"
         )
-    return Mistake(refusal.place, refusal.text, _advice(refusal.text))
+    return _value(config, refusal) or Mistake(refusal.place, refusal.text, _advice(refusal.text))
+
+
+# Settings that take one of a few words.
+_WORDS = {"ssl": ("yes", "no", "required")}
+_WITHOUT = ("ssl_dh", "ssl_server_dh_file")
+_BOOLEANS = {"true": "yes", "on": "yes", "1": "yes", "false": "no", "off": "no", "0": "no"}
+
+
+def _value(config: DovecotConfig, refusal: Refusal) -> Mistake | None:
+    """A word that is none of those that the setting takes, and plainly means one of them."""
+    setting = next((each for each in config.source.settings if each.place == refusal.place), None)
+    if setting is not None and setting.name in _WITHOUT and "No such file" in refusal.text:
+        advice = "take the line out: without it Dovecot has parameters of its own"
+        return Mistake(setting.place, refusal.text, advice, (Edit(setting.place),), True)
+    if setting is None or "nvalid" not in refusal.text:
+        return None
+    near = difflib.get_close_matches(setting.value, _WORDS.get(setting.name, ()), 1, 0.75)
+    meant = near[0] if near else _BOOLEANS.get(setting.value.lower(), "") if "boolean" in refusal.text else ""
+    if not meant:
+        return None
+    line = f"{setting.raw.partition('=')[0]}= {meant}"
+    what = f"{setting.name} cannot be {setting.value}"
+    return Mistake(setting.place, what, f"write {meant}", (Edit(setting.place, (line,)),), True)
 
 
 def _without_line(config: DovecotConfig, refusal: Refusal) -> Mistake | None:
@@ -200,6 +223,11 @@ def _generation_2_4(config: DovecotConfig) -> Iterator[Mistake]:
         successor = renamed.successor(setting.name, kind)
         if successor:
             yield _renamed(setting, successor, kind)
+    for setting in config.source.settings:
+        if setting.full_name.endswith("_file") and setting.value.startswith("<"):
+            line = setting.raw.replace(setting.value, setting.value.lstrip("< "), 1)
+            what = f"{setting.name} = {setting.value}: 2.4 takes the name of the file, without <"
+            yield Mistake(setting.place, what, f"write: {line.strip()}", (Edit(setting.place, (line,)),), True)
     for section in config.source.sections:
         if section.kind in _NAMED and not section.name:
             yield _unnamed(config, section)

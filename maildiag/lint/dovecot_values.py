@@ -39,7 +39,9 @@ def remarks(config: DovecotConfig, parts: DovecotParts | None) -> tuple[Remark, 
     """All of them; `parts` says which references lead nowhere."""
     return (
         *(_leftovers(config) if config.modern else ()),
+        *(_dollars(config) if config.modern else ()),
         *_drivers(config),
+        *_without_tls(config),
         *(_dangling(each) for each in (parts.dangling if parts else ())),
     )
 
@@ -86,6 +88,29 @@ def _drivers(config: DovecotConfig) -> Iterator[Remark]:
         driver = setting.value if setting.name == "mail_driver" else driver
         if driver and driver.isalpha() and driver not in _STORAGES:
             yield _misspelt(setting, driver, _STORAGES, "mailbox format", "no mailbox can be opened")
+
+
+_IMPLICIT = {"imaps": "993", "pop3s": "995", "submissions": "465"}
+
+
+def _without_tls(config: DovecotConfig) -> Iterator[Remark]:
+    """`ssl = no` in the listener of a port whose clients begin with a handshake (RFC 8314 section 3)."""
+    for setting in config.source.settings:
+        inside = setting.within[-1] if setting.within else None
+        if setting.name != "ssl" or setting.value != "no" or inside is None or inside.kind != "inet_listener":
+            continue
+        if inside.name in _IMPLICIT and config.value("ssl", "yes") != "no":
+            yield Remark(
+                kind="listener-tls",
+                status=Status.CRITICAL,
+                title=f"{setting.place}: the listener {inside.name} has ssl = no: clients begin with a TLS handshake there, and it fails",
+                why=f"Port {_IMPLICIT[inside.name]} is TLS from the first byte; without the line it is.",
+                subject=inside.name,
+                places=(setting.place,),
+                cure="Take the line out",
+                edits=(Edit(setting.place),),
+                certain=True,
+            )
 
 
 def _misspelt(setting: Setting, word: str, known: Collection[str], what: str, effect: str) -> Remark:
@@ -181,6 +206,46 @@ def _leftovers(config: DovecotConfig) -> Iterator[Remark]:
     ]
     if found:
         yield _leftover(config, sorted(found, key=lambda each: not _is_shared(each)))
+
+
+_DOLLAR = re.compile(r"\$(?P<name>[a-z]\w*)")
+
+
+def _dollars(config: DovecotConfig) -> Iterator[Remark]:
+    """2.3's `$name` stands for nothing in 2.4, where it is `$SET:name`: the word itself becomes the value.
+
+    Verified on 2.4.1: "User doesn't exist: $default_internal_user (See service postlogin { user } setting)".
+    """
+    for setting in config.source.settings:
+        match = _DOLLAR.search(setting.value)
+        if match is None or match["name"] not in _INHERITED:
+            continue
+        boxed = setting.name == "mail_plugins"
+        rest = [each for each in setting.value.split() if each[0] != "$"]
+        line = _DOLLAR.sub(r"$SET:\g<name>", setting.raw)
+        indent = setting.raw[: len(setting.raw) - len(setting.raw.lstrip())]
+        lines = (
+            (f"{indent}mail_plugins {{", *(f"{indent}  {each} = yes" for each in rest), f"{indent}}}")
+            if boxed
+            else (line,)
+        )
+        yield Remark(
+            kind="dollar",
+            status=Status.CRITICAL,
+            title=f"{setting.place}: {setting.name} = {setting.value}: Dovecot {config.version} takes {match[0]} for plain text",
+            why=f"In 2.4 the value of another setting is $SET:{match['name']}.",
+            subject=setting.name,
+            places=(setting.place,),
+            cure=f"Write {' '.join(each.strip() for each in lines)}",
+            edits=(Edit(setting.place, lines),),
+            certain=True,
+        )
+
+
+_INHERITED = (
+    "default_internal_user", "default_internal_group", "default_login_user", "mail_plugins", "default_process_limit",
+    "default_client_limit", "auth_mechanisms", "default_vsz_limit", "mail_location", "protocols", "ssl",
+)  # fmt: skip
 
 
 def _matters(setting: Setting) -> bool:

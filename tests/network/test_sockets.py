@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from maildiag.facts.dovecot import Dovecot
+from maildiag.dovecot.syntax import parse
+from maildiag.dovecot.tree import build
+from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk, addresses
 from maildiag.facts.sockets import Owner, Port, Sockets, dovecot_ports, dovecot_protocols, parse_master, postfix_ports
-from maildiag.model import HostRole, Role, Status
+from maildiag.model import HostRole, Role, Status, Verdict
 from maildiag.probes import Connect, Dialogue, Exchange, Interface, Listener, Protocol, Tls, Transcript
 from maildiag.testing import judge, printed
 from maildiag_checks import connectivity, mail_access, smtp
@@ -173,3 +175,23 @@ def test_dovecot_that_turns_clients_away_for_tls_is_blamed_on_the_certificate() 
     (told,) = judge(mail_access.imap, OwnDialogues((one,)), Dovecot(True, "2.4"), None)
     assert told.status is Status.CRITICAL
     assert (told.explained_by or ())[0] == "connectivity.certificate"
+
+
+def proxied(trusted: str) -> Verdict:
+    text = "service imap-login {\n  inet_listener imap {\n    haproxy = yes\n  }\n}\n" + trusted
+    source = build(parse(text, "/etc/dovecot/local.conf"))
+    found = Port(Owner.DOVECOT, "imap", 143, (), "protocols = imap", Protocol.IMAP, Tls.STARTTLS)
+    one = Talk(found, "127.0.0.1", Dialogue(Protocol.IMAP, "127.0.0.1", 143), said(), True)
+    config = DovecotConfig("2.3.19.1", source, source)
+    (verdict,) = judge(mail_access.imap, OwnDialogues((one,)), Dovecot(True, "2.3.19.1"), config)
+    return verdict
+
+
+def test_a_port_that_waits_for_haproxy_and_trusts_nobody_is_named_with_its_line() -> None:
+    verdict = proxied("")
+    assert verdict.title.startswith("/etc/dovecot/local.conf:3: port 143 greets nobody")
+    assert verdict.fixes[0].automatic
+
+
+def test_a_port_behind_haproxy_is_no_fault() -> None:
+    assert proxied("haproxy_trusted_networks = 10.0.1.9\n").status is Status.NOTICE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,15 +18,28 @@ from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.mail_users import MailUser, MailUsers, first_error, parse_users
 from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes, Quota, Quotas, Trouble
-from maildiag.facts.passdbs import refusing
+from maildiag.facts.passdbs import Passdbs, passdbs, refusing
 from maildiag.facts.sasl import Endpoint, MailSockets, Purpose
 from maildiag.logs.summary import summarise
 from maildiag.model import Gap, GapReason, Status, Verdict
-from maildiag.probes import Connect, Connection, Exchange, FileInfo, FileKind, Transcript
+from maildiag.probes import (
+    Connect,
+    Connection,
+    Directory,
+    Exchange,
+    FileInfo,
+    FileKind,
+    ListDirectory,
+    Probe,
+    ReadFile,
+    Stat,
+    Transcript,
+)
 from maildiag.settings import Settings, Thresholds
-from maildiag.testing import NOW, file, info, judge
+from maildiag.testing import NOW, file, gather, info, judge
 from maildiag_checks import (
     authentication,
+    authentication_passdb,
     authentication_sockets,
     dovecot_config,
     dovecot_limits,
@@ -409,3 +423,52 @@ def test_a_service_at_its_limit_is_named(release: str) -> None:
 
 def test_the_default_limits_are_fine() -> None:
     assert only(judge(dovecot_limits.limits, config("default_vsz_limit = 256 M\n"), None)).status is Status.OK
+
+
+def pam_says(answers: dict[Probe[Any], Any], text: str = PAM) -> list[Verdict]:
+    found = gather(passdbs, answers, config=config(text))
+    assert isinstance(found, Passdbs)
+    return judge(authentication_passdb.passdb, found, config(text), None)
+
+
+def directory(*names: str) -> Directory:
+    return Directory(tuple(info(f"/etc/pam.d/{name}") for name in names), False)
+
+
+def test_a_pam_file_that_includes_another_one_slip_away_is_corrected() -> None:
+    (verdict,) = pam_says(
+        {
+            ReadFile("/etc/pam.d/dovecot"): file("@include common-atuh\n@include common-account\n"),
+            ReadFile("/etc/pam.d/common-atuh"): Gap(GapReason.ABSENT, "no such file"),
+            ReadFile("/etc/pam.d/common-account"): file("account required pam_unix.so\n"),
+            ListDirectory("/etc/pam.d"): directory("common-auth", "common-account", "other"),
+        }
+    )
+    assert "common-atuh, which does not exist" in verdict.title
+    assert verdict.fixes[0].automatic
+
+
+def test_a_nologin_file_counts_only_where_pam_is_told_to_look_for_it() -> None:
+    answers: dict[Probe[Any], Any] = {
+        ReadFile("/etc/pam.d/dovecot"): file("@include common-account\n"),
+        ReadFile("/etc/pam.d/common-account"): file("account required pam_nologin.so\n"),
+        Stat("/etc/nologin"): info("/etc/nologin"),
+    }
+    (verdict,) = pam_says(answers)
+    assert verdict.title.startswith("/etc/nologin exists")
+    answers[ReadFile("/etc/pam.d/common-account")] = file("account required pam_unix.so\n")
+    assert pam_says(answers)[0].status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("inside", "status"),
+    [
+        ("user = $default_internal_user", Status.CRITICAL),
+        ("user = root", Status.OK),
+        ("user = dovecot\n  extra_groups = shadow", Status.OK),
+    ],
+)
+def test_an_auth_worker_that_cannot_read_shadow_is_named(inside: str, status: Status) -> None:
+    answers: dict[Probe[Any], Any] = {ReadFile("/etc/pam.d/dovecot"): file("auth required pam_unix.so\n")}
+    verdict, *_ = pam_says(answers, PAM + f"service auth-worker {{\n  {inside}\n}}\n")
+    assert verdict.status is status

@@ -302,3 +302,53 @@ def test_listening_on_ipv6_alone_is_told_where_the_host_has_ipv4() -> None:
     assert "IPv6 alone" in remark.title
     assert remark.edits[0].lines == ("listen = *, ::",)
     assert not remark.certain
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "meant"),
+    [
+        ("ssl = require", "Invalid value: require", "ssl = required"),
+        ("auth_verbose = true", "Invalid boolean value: true (use yes or no)", "auth_verbose = yes"),
+    ],
+)
+def test_a_word_that_plainly_means_a_valid_one_is_corrected(line: str, said: str, meant: str) -> None:
+    (mistake,) = found_2_3(f"{line}\n", fatal(1, said))
+    assert mistake.certain
+    assert mistake.edits[0].lines == (meant,)
+
+
+def test_the_angle_bracket_of_2_3_is_taken_from_a_file_of_2_4() -> None:
+    text = HEAD + "ssl_server_cert_file = </etc/ssl/certs/mail.pem\n"
+    said = fatal(3, "ssl_server_cert_file: open(/etc/dovecot/conf.d/-----BEGIN CERTIFICATE-----")
+    (mistake,) = found_2_4(text, said)
+    assert mistake.edits[0].lines == ("ssl_server_cert_file = /etc/ssl/certs/mail.pem",)
+
+
+def test_a_listener_of_tls_clients_without_tls_is_named() -> None:
+    text = "service imap-login {\n  inet_listener imaps {\n    port = 993\n    ssl = no\n  }\n}\n"
+    (remark,) = remarks(config(text, "2.3.19.1"), None)
+    assert remark.places == (Place(FILE, 4),)
+    assert remark.certain
+
+
+def test_parameters_for_diffie_hellman_that_are_gone_are_done_without() -> None:
+    said = fatal(1, "ssl_dh: Can't open file /etc/dovecot/dh.pem: No such file or directory")
+    (mistake,) = found_2_3("ssl_dh = </etc/dovecot/dh.pem\n", said)
+    assert mistake.edits == (edits.Edit(Place(FILE, 1)),)
+    assert mistake.certain
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        ("default_login_user = $default_internal_user", ("default_login_user = $SET:default_internal_user",)),
+        ("mail_plugins = $mail_plugins quota", ("mail_plugins {", "  quota = yes", "}")),
+    ],
+)
+def test_a_dollar_of_2_3_is_written_as_2_4_has_it(line: str, lines: tuple[str, ...]) -> None:
+    (remark,) = remarks_2_4(f"{line}\n")
+    assert remark.edits[0].lines == lines
+
+
+def test_a_dollar_of_2_4_is_fine() -> None:
+    assert remarks_2_4("default_login_user = $SET:default_internal_user\n") == ()

@@ -9,7 +9,7 @@ from maildiag.dovecot.syntax import parse
 from maildiag.dovecot.tree import build
 
 FILES = """\
-auth_mechanisms = plain login
+auth_mechanisms = plain login gssapi
 log_path = /var/log/dovecot/dovecot.log
 ssl_cert = </etc/ssl/certs/mail.example.test.pem
 ssl_min_protocol = TLSv1.4
@@ -32,6 +32,8 @@ def named(message: str) -> list[int]:
         ("service(imap-login) access(/usr/lib/dovecot/imap-logn) failed: No such file or directory", 6),
         ("Failed to initialize SSL server context: Unknown ssl_min_protocol setting 'TLSv1.4'", 4),
         ("Can't load SSL certificate (ssl_cert setting): There is no valid PEM certificate.", 3),
+        ("service(imap) User doesn't exist: $default_internal_user (See service imap { chroot } setting)", 9),
+        ("auth: Fatal: Unknown authentication mechanism 'GSSAPI'", 1),
         ("Can't open log file /var/log/dovecot/dovecot.log: No such file or directory", 2),
     ],
 )
