@@ -189,12 +189,26 @@ def option_words(action: argparse.Action) -> str:
 
 
 def values(action: argparse.Action) -> list[str]:
-    """The words that an option takes, where they are few."""
+    """The words that an option or argument takes, where they are known."""
     from maildiag.render import Format
+    from maildiag.resources import incidents
 
-    named = {"STEP": Step, "ROLE": Role, "FORMAT": Format, "STATUS": ("notice", "warning", "critical")}
+    checks = registry.builtin().checks
+    named = {
+        "STEP": Step,
+        "ROLE": Role,
+        "FORMAT": Format,
+        "STATUS": ("notice", "warning", "critical"),
+        **dict.fromkeys(("ID", "FINDING", "GLOB"), checks),
+        "INCIDENT": incidents(),
+    }
     found = named.get(str(action.metavar), action.choices or ())
     return [str(each) for each in found]
+
+
+def arguments(of: argparse.ArgumentParser) -> list[argparse.Action]:
+    """The arguments of a parser that are no options and that a shell can complete."""
+    return [each for each in of._actions if not each.option_strings and (values(each) or each.metavar == "FILE")]
 
 
 def bash_completion() -> str:
@@ -222,8 +236,10 @@ def bash_completion() -> str:
                 lines.append(f'        {pattern}) COMPREPLY=($(compgen -f -- "$current")) ;;')
     lines += ["    esac", "    [ ${#COMPREPLY[@]} -eq 0 ] || return 0", '    case "$command" in']
     for name, _, of in commands():
-        known = " ".join(option for each in options(of) for option in each.option_strings)
-        lines.append(f"        {name}) COMPREPLY=($(compgen -W '{known}' -- \"$current\")) ;;")
+        known = [option for each in options(of) for option in each.option_strings]
+        known += [word for each in arguments(of) for word in values(each)]
+        files = " -f" if any(each.metavar == "FILE" for each in arguments(of)) else ""
+        lines.append(f"        {name}) COMPREPLY=($(compgen{files} -W '{' '.join(known)}' -- \"$current\")) ;;")
     return "\n".join([*lines, "    esac", "}", "complete -F _maildiag maildiag"]) + "\n"
 
 
@@ -239,7 +255,9 @@ def zsh_completion() -> str:
             for option in each.option_strings:
                 text = words(each).replace("[", "(").replace("]", ")").replace(":", " -")
                 lines.append(f"      {quoted(f'{option}[{text}]{zsh_value(each)}')} \\")
-        lines += ["      '*:file:_files'", "    ;;"]
+        found = [word for each in arguments(of) for word in values(each)]
+        rest = f"({' '.join(found)})" if found else "_files" if arguments(of) else ""
+        lines += [f"      '*:{name}:{rest}'", "    ;;"]
     return "\n".join([*lines, "esac"]) + "\n"
 
 
@@ -275,6 +293,9 @@ def fish_completion() -> str:
                     f" -x -a {fish(' '.join(found))}" if found else " -r" + (" -F" if each.metavar == "FILE" else "")
                 )
             lines.append(f"{line} -d {fish(words(each))}")
+        for each in arguments(of):
+            which = f"-a {fish(' '.join(values(each)))}" if values(each) else "-F"
+            lines.append(f"complete -c maildiag -n '__fish_seen_subcommand_from {name}' {which}")
     return "\n".join(lines) + "\n"
 
 

@@ -163,13 +163,6 @@ def test_the_man_page_is_set_without_a_warning() -> None:
     assert done.stderr == ""
 
 
-def test_the_bash_completion_completes() -> None:
-    script = ROOT / "packaging" / "completions" / "maildiag.bash"
-    code = f"source {script}; COMP_WORDS=(maildiag run --format pro); COMP_CWORD=3; _maildiag; echo ${{COMPREPLY[@]}}"
-    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "prometheus\n"
-
-
 def test_the_units_are_sound() -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")

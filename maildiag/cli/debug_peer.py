@@ -17,8 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS_OR_DOMAIN",
         help="whose connections Postfix logs in detail (debug_peer_list)",
     )
-    parser.add_argument("--for", dest="duration", type=_duration, default=timedelta(minutes=10), metavar="TIME")
-    parser.add_argument("--level", type=int, choices=range(1, 5), default=2, help="how detailed (default 2)")
+    parser.add_argument(
+        "--for",
+        dest="duration",
+        type=_duration,
+        default=timedelta(minutes=10),
+        metavar="TIME",
+        help="for how long (default: 10m)",
+    )
+    parser.add_argument("--level", type=int, choices=range(1, 5), default=2, help="how detailed (default: 2)")
     parser.add_argument("--dovecot", action="store_true", help="Dovecot's authentication, mail and TLS too")
     parser.add_argument("--dry-run", action="store_true", help="show the commands, change nothing")
 

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="read this configuration file as well")
     parser.add_argument(
-        "--wait", type=float, default=60.0, metavar="S", help="seconds to wait for the message (default 60)"
+        "--wait", type=float, default=60.0, metavar="S", help="seconds to wait for the message (default: 60)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 

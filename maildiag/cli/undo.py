@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `undo`."""
-    parser.add_argument("transaction", nargs="?", help="the transaction to undo (default: list them)")
+    parser.add_argument(
+        "transaction", nargs="?", metavar="TRANSACTION", help="the transaction to undo (default: list them)"
+    )
     parser.add_argument("--force", action="store_true", help="also where the files were changed again since")
     parser.add_argument("--forget", action="store_true", help="remove the saved copies; it cannot be undone afterwards")
     parser.add_argument("--after", type=options.seconds, metavar="S", help="wait S seconds first")

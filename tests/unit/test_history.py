@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +17,7 @@ import pytest
 from maildiag import history
 from maildiag.cli.run import _remember as keep
 from maildiag.model import Status
-from tests.support import NOW, finding, outage, recorded, report
+from tests.support import NOW, ROOT, finding, outage, recorded, report
 from tests.support import maildiag as program
 
 
@@ -54,6 +58,60 @@ def test_a_broken_file_stops_no_diagnosis(tmp_path: Path, content: bytes) -> Non
 def test_a_place_that_cannot_be_written_is_told_and_stops_nothing() -> None:
     assert "history" in history.remember(outage(), Path("/proc/nowhere/history.sqlite"))
     assert history.remember(outage(), Path("/dev/full")) != ""
+
+
+def test_a_file_that_may_not_grow_is_told_and_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "history.sqlite"
+    assert history.remember(outage(), path) == ""
+    told = of_another(
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size,) * 2)",
+        path,
+        "while not (problem := history.remember(outage(), path)):\n    pass\nprint(problem)",
+    )
+    assert told.startswith(f"{path}: ")
+    assert history.runs(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+def test_a_disk_that_is_really_full_is_told_and_keeps_what_it_has(tmp_path: Path) -> None:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], check=False).returncode:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        path = tmp_path / "deep" / "history.sqlite"
+        while not (problem := history.remember(outage(), path)):
+            pass
+        assert "disk is full" in problem
+        kept = len(history.runs(path, most=1000))
+        assert kept
+        (tmp_path / "rest").write_bytes(bytes(os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize))
+        assert history.remember(outage(), path) != ""
+        assert history.remember(outage(), tmp_path / "other" / "history.sqlite") != ""
+        assert len(history.runs(path, most=1000)) == kept
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_file_of_somebody_else_is_told(mode: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "history.sqlite"
+        history.remember(outage(), path)
+        path.chmod(mode)
+        path.parent.chmod(0o755)
+        told = of_another(
+            "os.setgroups([]); os.setgid(65534); os.setuid(65534)", path, "print(history.remember(outage(), path))"
+        )
+        assert told.startswith(f"{path}: ")
+        assert len(history.runs(path)) == 1
+
+
+def of_another(before: str, path: Path, code: str) -> str:
+    """What a process of its own prints, which restrains itself first."""
+    imports = "import os, resource, signal, sys; from pathlib import Path; from maildiag import history; from tests.support import outage"
+    lines = f"{imports}\npath = Path(sys.argv[1])\n{before}\n{code}"
+    argv = [sys.executable, "-c", lines, str(path)]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_file_that_another_run_holds_is_waited_for_only_briefly(tmp_path: Path) -> None:
