@@ -15,6 +15,7 @@ from maildiag import __version__, registry, schema, workflow  # noqa: E402
 from maildiag.cli import COMMANDS, Parser, parser  # noqa: E402
 from maildiag.model import Role, Step  # noqa: E402
 from maildiag.programs import PROGRAMS  # noqa: E402
+from maildiag.reading import FILES  # noqa: E402
 from maildiag.repair.actions import ACTIONS, GUARDS, Actions  # noqa: E402
 
 BEGIN, END = "<!-- generated: {} -->", "<!-- end of generated text -->"
@@ -39,10 +40,11 @@ def files() -> dict[Path, str]:
     completions = ROOT / "packaging" / "completions"
     privileges, fixing = ROOT / "docs" / "privileges.md", ROOT / "docs" / "fixing.md"
     with_actions = with_generated(fixing.read_text("utf-8"), "actions", actions_table(ACTIONS))
+    with_programs = with_generated(privileges.read_text("utf-8"), "programs", programs_table())
     return {
         ROOT / "docs" / "report.schema.json": schema.published(),
         ROOT / "docs" / "checks.md": checks_page(),
-        privileges: with_generated(privileges.read_text("utf-8"), "programs", programs_table()),
+        privileges: with_generated(with_programs, "files", files_table()),
         fixing: with_generated(with_actions, "guards", actions_table(GUARDS)),
         ROOT / "packaging" / "maildiag.1": man_page(),
         completions / "maildiag.bash": bash_completion(),
@@ -76,6 +78,15 @@ def programs_table() -> str:
     """The whole list of programs that a diagnosis may run."""
     rows = [f"| `{name}` | {why} |" for name, why in sorted(PROGRAMS.items())]
     return "\n".join(["| program | what for |", "|---|---|", *rows]) + "\n"
+
+
+def files_table() -> str:
+    """The whole list of files that a diagnosis may read."""
+    rows = []
+    for each in FILES:
+        paths = ", ".join(f"`{path}`" for path in each.paths)
+        rows.append(f"| {paths}{f'; {each.named}' if each.named else ''} | {each.why} |")
+    return "\n".join(["| files | what for |", "|---|---|", *rows]) + "\n"
 
 
 def actions_table(actions: Actions) -> str:

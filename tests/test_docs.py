@@ -22,6 +22,7 @@ from maildiag.cli import COMMANDS
 from maildiag.config import load
 from maildiag.model import Status
 from maildiag.probes import ReadFile, command
+from maildiag.reading import FILES
 from maildiag.resources import incidents
 from maildiag.testing import diagnose, file, printed
 from maildiag.tui.app import MaildiagApp
@@ -89,17 +90,22 @@ def test_the_readme_counts_right() -> None:
     assert int(faults[1]) <= len(list((ROOT / "tests" / "lab" / "faults").rglob("*.toml")))
 
 
-def test_every_file_that_the_incidents_read_is_in_the_table_of_files() -> None:
-    page = (ROOT / "docs" / "privileges.md").read_text(encoding="utf-8")
-    patterns = re.findall(r"`(/[^`]+)`", page.partition("## Files")[2].partition("## As an ordinary")[0])
+def test_every_file_that_the_incidents_read_is_in_the_list_of_files() -> None:
+    patterns = [path for each in FILES for path in each.paths]
     told = [
         json.loads(line) for path in incidents().values() for line in gzip.decompress(path.read_bytes()).splitlines()
     ]
-    read = {
-        each["ask"]["path"] for each in told if "text" in each.get("got", {}).get("value", {}) and "path" in each["ask"]
-    }
+    read = {each["ask"]["path"] for each in told if each.get("ask", {}).get("_") == "ReadFile"}
     assert read
     assert sorted(each for each in read if not any(fnmatch(each, pattern) for pattern in patterns)) == []
+
+
+def test_every_file_that_the_code_names_to_be_read_is_in_the_list_of_files() -> None:
+    patterns = [path for each in FILES for path in each.paths]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "maildiag" / "facts").glob("*.py"))
+    named = set(re.findall(r'ReadFile\("(/[^"]+)"', code))
+    assert named
+    assert sorted(each for each in named if not any(fnmatch(each, pattern) for pattern in patterns)) == []
 
 
 def test_every_key_of_all_screens_is_in_the_docs() -> None:

@@ -14,6 +14,7 @@ from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, FileInfo, FileText, ReadFile, Stat, Transcript, command
 from maildiag.registry import gatherer
 
+_PASSWORDS = r"(?m)^((?:[^\s#]\S*)?[ \t]+|#).+$"  # all but the keys, in comments and continued lines as well
 _PLUGINS = tuple(
     f"{folder}/sasl2/lib{name}.so"
     for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
@@ -72,7 +73,7 @@ def relay_password(ask: Ask, postfix_config: PostfixConfig, relay: Relay | None)
     found = [
         key for key, each in zip(keys, answers, strict=True) if isinstance(each, CommandResult) and each.stdout.strip()
     ]
-    source = ask.maybe(ReadFile(path))
+    source = ask.maybe(ReadFile(path, hide=_PASSWORDS))
     return RelayPassword(
         enabled=True,
         table=f"{kind}:{path}",

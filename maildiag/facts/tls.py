@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from maildiag.asking import Ask
-from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.dovecot import SECRETS, Dovecot
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk
 from maildiag.facts.sockets import Owner
@@ -147,7 +147,11 @@ def _dovecot_certificates(ask: Ask, dovecot: Dovecot) -> list[Configured]:
     old = re.search(r"^ssl_cert = <\s*(\S+)$", dovecot.text, re.M)
     if old is None:
         return []
-    texts = [each.text for each in ask.all([ReadFile(path) for path in _DOVECOT_FILES]) if isinstance(each, FileText)]
+    texts = [
+        each.text
+        for each in ask.all([ReadFile(path, hide=SECRETS) for path in _DOVECOT_FILES])
+        if isinstance(each, FileText)
+    ]
     keys = [key for text in texts for key in re.findall(r"^\s*ssl_key\s*=\s*<\s*(\S+)", text, re.M)]
     return [Configured(Owner.DOVECOT, "ssl_cert", old[1], keys[-1] if keys else "")]
 

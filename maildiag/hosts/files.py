@@ -24,6 +24,7 @@ from maildiag.probes import (
     ReadFile,
     Stat,
 )
+from maildiag.secrets import without_keys
 
 
 def read(probe: ReadFile) -> FileText:
@@ -38,7 +39,7 @@ def read(probe: ReadFile) -> FileText:
         data = file.read(probe.most)
         if probe.tail and start:
             data = data[data.find(b"\n") + 1 :]
-    text = data.decode("utf-8", "surrogateescape")
+    text = without_keys(data.decode("utf-8", "surrogateescape"))
     return FileText(
         re.sub(probe.hide, _hidden, text) if probe.hide else text,
         info.st_size,

@@ -8,10 +8,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from maildiag.hosts.commands import Running
 from maildiag.hosts.local import LocalHost
 from maildiag.model import Gap, GapReason, Reading
 from maildiag.probes import Command, CommandResult, command
+from maildiag.secrets import WITHHELD, without_secrets
 
 
 def shell(folder: Path, script: str) -> LocalHost:
@@ -108,11 +111,9 @@ def test_bytes_that_are_no_utf_8_survive(tmp_path: Path) -> None:
     assert said.encode("utf-8", "surrogateescape") == b"caf\xe9\n"
 
 
-def test_the_output_of_a_password_map_is_withheld() -> None:
-    from maildiag.secrets import WITHHELD, without_secrets
-
-    probe = command("postmap", "-q", "[relay.example.test]:587", "hash:/etc/postfix/sasl_passwd")
-    told = without_secrets(probe, CommandResult(0, "user:secret\n", ""))
-    assert told.stdout == f"{WITHHELD}\n"
-    other = command("postmap", "-q", "alice", "hash:/etc/postfix/virtual")
-    assert without_secrets(other, CommandResult(0, "alice@example.test\n", "")).stdout == "alice@example.test\n"
+@pytest.mark.parametrize("table", ["hash:/etc/postfix/sasl_passwd", "texthash:/etc/postfix/relay_auth"])
+def test_what_a_lookup_table_answers_is_withheld(table: str) -> None:
+    probe = command("postmap", "-q", "[relay.example.test]:587", table)
+    assert without_secrets(probe, CommandResult(0, "user:secret\n", "")).stdout == f"{WITHHELD}\n"
+    assert without_secrets(probe, CommandResult(1, "", "")).stdout == ""
+    assert without_secrets(command("postconf", "-n"), CommandResult(0, "a = b\n", "")).stdout == "a = b\n"

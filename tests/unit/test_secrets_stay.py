@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from maildiag.facts.relay_password import _PASSWORDS, keys_of
 from maildiag.hosts import commands, files
 from maildiag.probes import Command, ReadFile
 
@@ -26,3 +27,23 @@ def test_what_a_file_hides_is_replaced_behind_the_name(tmp_path: Path) -> None:
     path.write_text("user = mail\npassword = s3cret\n")
     text = files.read(ReadFile(str(path), hide=r"(?m)^(password = ).*")).text
     assert text == "user = mail\npassword = (hidden)\n"
+
+
+def test_a_private_key_beside_its_certificate_stays_on_the_host(tmp_path: Path) -> None:
+    path = tmp_path / "combined.pem"
+    key = "-----BEGIN EC PRIVATE KEY-----\nMHcC\n-----END EC PRIVATE KEY-----\n"
+    certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    path.write_text(key + certificate)
+    assert files.read(ReadFile(str(path))).text == f"(private key (withheld))\n{certificate}"
+    path.write_text("-----BEGIN PRIVATE KEY-----\nMHcC\ncut off")
+    assert files.read(ReadFile(str(path))).text == "(private key (withheld))"
+
+
+def test_of_a_password_map_only_the_keys_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "relay_auth"
+    path.write_text(
+        "# old: bob:s3cret\n#bob:s3cret\n[relay]:587 bob:s3cret\nother\n   bob:s3cret\nmore\tbob:s3cret # x\n"
+    )
+    text = files.read(ReadFile(str(path), hide=_PASSWORDS)).text
+    assert "s3cret" not in text
+    assert [(each.text, each.line) for each in keys_of(text)] == [("[relay]:587", 3), ("other", 4), ("more", 6)]
