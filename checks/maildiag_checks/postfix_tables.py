@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from maildiag.facts.postfix_config import PostfixConfig
-from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.facts.tables import Table, Tables, absent, unseen
 from maildiag.lint.table_source import BadLine, bad_lines
 from maildiag.lint.tables import BUILT, REMOTE
@@ -25,7 +24,7 @@ from maildiag.model import (
     unknown,
     warning,
 )
-from maildiag.probes import CommandResult, FileInfo, FileText
+from maildiag.probes import CommandResult, FileInfo, FileText, Identity
 from maildiag.registry import check
 from maildiag.text import plural
 
@@ -37,11 +36,10 @@ _LOCAL = ("alias_maps", "alias_database")
 
 @check(TABLES, step=Step.SERVICES, asks="Can Postfix open its lookup tables, and are they up to date?",
        explained_by=("services.main-cf", "services.disk"))  # fmt: skip
-def lookup_tables(
-    tables: Tables, postfix_config: PostfixConfig, postfix_process: PostfixProcess | None
-) -> Iterator[Verdict]:
+def lookup_tables(tables: Tables, postfix_config: PostfixConfig, identity: Identity | None) -> Iterator[Verdict]:
     """A table that cannot be opened makes Postfix answer 451 Temporary lookup failure to all that needs it."""
-    judged = [(table, list(_judge(table, postfix_config, postfix_process))) for table in tables.tables]
+    root = identity is None or identity.privileged
+    judged = [(table, list(_judge(table, postfix_config, root))) for table in tables.tables]
     for _, verdicts in judged:
         yield from verdicts
     fine = [table for table, verdicts in judged if not any(each.status is not Status.OK for each in verdicts)]
@@ -53,7 +51,7 @@ def lookup_tables(
                  evidence=(Evidence("postmap -q", shown),))  # fmt: skip
 
 
-def _judge(table: Table, config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]:
     if _unused(table, config):
         return
     if unseen(table.source) or unseen(table.built):
@@ -66,6 +64,10 @@ def _judge(table: Table, config: PostfixConfig, process: PostfixProcess | None) 
         yield _no_file(table, config)
     elif table.closed:
         yield _unreadable(table, config)
+    elif not root and "Permission denied" in _refused(table):
+        yield unknown(
+            f"{table.name}: only root may open it", subject=table.name, detail=f"{_refused(table)} (needs root)"
+        )
     elif _refused(table):
         yield _does_not_open(table)
     else:

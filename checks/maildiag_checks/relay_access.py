@@ -22,6 +22,8 @@ from maildiag_checks._main_cf import setting, shown
 ID = "connectivity.relay-access"
 _LISTS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
 _SAFE = "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination"
+# RFC 1918. What ipaddress calls private is wider: the addresses of documentation, say, which a bundle may stand in with.
+_INTERNAL = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 
 @check(
@@ -175,7 +177,7 @@ def _private(client: str) -> ipaddress.IPv4Address | None:
         found = ipaddress.ip_address(text)
     except ValueError:
         return None
-    return found if isinstance(found, ipaddress.IPv4Address) and found.is_private else None
+    return found if isinstance(found, ipaddress.IPv4Address) and any(found in each for each in _INTERNAL) else None
 
 
 def _surrounding(address: ipaddress.IPv4Address) -> ipaddress.IPv4Network:

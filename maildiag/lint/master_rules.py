@@ -38,6 +38,8 @@ _FIELDS = {
 }
 _UNDEFINED = re.compile(r"(\S+): undefined parameter: (\S+)")
 _UNUSED = re.compile(r"(\S+): unused parameter: ([^=\s]+)=(.*)")
+# The names in the shipped master.cf's submission entries that nobody has to define; the lists may be empty.
+_SHIPPED = re.compile(r"mua_(client|helo|sender)_restrictions")
 
 
 def master_problems(context: Context, server: bool = True) -> Iterator[Problem]:
@@ -418,8 +420,10 @@ def _undefined(context: Context, service: Service, option: str, name: str, unuse
             context, service, "unknown-parameter", Status.WARNING, title, said, drop, line, Confidence.LIKELY, option
         )
     opens = option in ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
+    meant = difflib.get_close_matches(name, context.main.names, 1, 0.8)
+    harmless = bool(_SHIPPED.fullmatch(name)) and not meant
     return _problem(
-        context, service, "undefined-name", Status.WARNING,
+        context, service, "undefined-name", Status.NOTICE if harmless else Status.WARNING,
         f"{service.key} sets {option} to ${name}, which is defined nowhere and expands to nothing",
         f"{said}." + (" The list is empty for this service." if opens else ""),
         drop, line, Confidence.LIKELY, option,

@@ -111,6 +111,12 @@ def test_an_undefined_name_in_an_option_is_told_with_its_service() -> None:
     new = SMTPD + "  -o smtpd_client_restrictions=$mua_client_restrictions\n"
     found = only((SMTPD, new), said=said)
     assert (found.kind, found.subject) == ("undefined-name", "smtp/inet/smtpd_client_restrictions")
+    assert found.status is Status.NOTICE, "the shipped master.cf says so itself, and an empty list is what it wants"
+
+
+def test_an_undefined_name_of_the_administrators_own_is_a_warning() -> None:
+    said = ("postconf: warning: /etc/postfix/master.cf: undefined parameter: our_clients",)
+    assert only((SMTPD, SMTPD + "  -o smtpd_client_restrictions=$our_clients\n"), said=said).status is Status.WARNING
 
 
 def test_a_relay_list_made_of_undefined_names_keeps_the_service_from_starting() -> None:

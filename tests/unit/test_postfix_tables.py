@@ -12,7 +12,7 @@ from maildiag.lint.context import words
 from maildiag.lint.table_source import bad_lines
 from maildiag.lint.tables import TableUse, table_uses, tables_in
 from maildiag.model import Gap, GapReason, Status, Verdict
-from maildiag.probes import FileInfo, ReadFile, Stat, command
+from maildiag.probes import CommandResult, FileInfo, Identity, ReadFile, Stat, command
 from maildiag.testing import NOW, file, gather, info, judge, printed
 from maildiag_checks.postfix_tables import lookup_tables
 from tests.unit.postfix_files import config
@@ -38,6 +38,16 @@ def said(one: Table, line: str = NAMED) -> Verdict:
     found = judge(lookup_tables, Tables((one,)), config(line), None)
     assert len(found) == 1, [each.title for each in found]
     return found[0]
+
+
+def test_a_table_that_only_root_may_open_is_unknown_to_everybody_else_and_not_broken() -> None:
+    refused = CommandResult(1, "", "postmap: fatal: open /etc/postfix/virtual: Permission denied\n")
+    closed = table(info(VIRTUAL, mode=0o640), kind="sqlite", query=refused)
+    alice = Identity("mail", "Linux", NOW, NOW, privileged=False)
+    verdicts = {who: judge(lookup_tables, Tables((closed,)), config(NAMED), who)[0] for who in (alice, None)}
+    assert verdicts[alice].status is Status.UNKNOWN
+    assert "needs root" in verdicts[alice].detail
+    assert verdicts[None].status is Status.CRITICAL
 
 
 def test_a_table_that_was_never_built_is_critical_and_built_with_its_configured_type() -> None:
