@@ -24,6 +24,9 @@ from maildiag.registry import check
 from maildiag.settings import Settings
 from maildiag.text import lasting, plural
 
+_FEW_HELD = 10
+_FORGOTTEN_S = 24 * 3600
+
 
 @check(
     "queue.backlog",
@@ -105,7 +108,11 @@ def age(queue: Queue, settings: Settings) -> Iterator[Verdict]:
 
 @check("queue.hold", step=Step.QUEUE, asks="Are messages on hold?", explained_by=())
 def hold(queue: Queue, settings: Settings, log: MailLog | None) -> Iterator[Verdict]:
-    """A message on hold is not delivered until somebody releases it. Source: postsuper(1), access(5)."""
+    """A message on hold is not delivered until somebody releases it. Source: postsuper(1), access(5).
+
+    A few that an administrator holds to look at are his business; those that a rule holds, that are many, or that were
+    forgotten are not.
+    """
     count = queue.grouped.queues.get("hold", 0)
     ids = queue.grouped.held
     if count <= settings.thresholds.hold_messages:
@@ -124,10 +131,15 @@ def hold(queue: Queue, settings: Settings, log: MailLog | None) -> Iterator[Verd
         why="somebody, or a rule, put the mail on hold on purpose: look at it first (postcat -q ID)",
     )
     names = ", ".join(ids[:5]) + (" …" if count > 5 else "")
-    yield warning(
+    rules = [each for each in log.summary.reasons if each.status == "held" and not each.over] if log else []
+    chosen = not rules and count <= _FEW_HELD and queue.now - queue.grouped.oldest_held < _FORGOTTEN_S
+    yield (notice if chosen else warning)(
         f"{plural(count, 'message')} on hold: nothing moves {'it' if count == 1 else 'them'} until released",
         detail="put on hold by `postsuper -h`, or by a HOLD action in an access table, header check or policy service",
-        evidence=(Evidence(queue.command, f"{count} on hold: {names}"),),
+        evidence=(
+            Evidence(queue.command, f"{count} on hold: {names}"),
+            *(Evidence("mail log", each.samples[-1]) for each in rules[:2]),
+        ),
         fixes=(release,),
         data={"messages": count, "ids": list(ids)},
     )

@@ -21,6 +21,7 @@ _REJECT = re.compile(
     r"(?P<qid>[0-9A-Za-z]+): (?P<kind>(?:milter-)?reject|reject_warning): (?P<stage>[\w-]+)(?: \S+)? from "
     r"(?P<client>[^\s\[]*)\[(?P<address>[^\]]+)\](?::\d+)?[:;] (?P<reason>.*)"
 )
+_HELD = re.compile(r"(?P<qid>[0-9A-Za-z]+): hold: (?P<what>.*)")
 _REJECT_TAIL = re.compile(r"; (?:proto|helo|from|to|sasl_\w+)=.*$")
 _RECIPIENT = re.compile(r"; from=<[^>]*>,? to=<(?P<to>[^>]*)>")
 _SASL_USER = re.compile(r"(?P<qid>[0-9A-Za-z]+): client=(?P<client>[^\s,]+), .*?sasl_username=(?P<user>[^\s,]+)")
@@ -65,6 +66,14 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """One message that a rule (an access table, a header check, a policy service) put on hold; `reason` names the rule."""
+
+    queue_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuthFailure:
     """A wrong user or password; `attempts` of them in one session."""
 
@@ -90,7 +99,7 @@ class DaemonStart:
     version: str
 
 
-Event = Delivery | Reject | AuthFailure | SaslMessage | DaemonStart
+Event = Delivery | Reject | Held | AuthFailure | SaslMessage | DaemonStart
 
 
 def event_of(line: LogLine) -> Event | None:
@@ -109,6 +118,8 @@ def _postfix_event(line: LogLine) -> Event | None:
         return _delivery(text)
     if "reject" in text and (match := _REJECT.match(text)):
         return _rejected(match)
+    if ": hold: " in text and (match := _HELD.match(text)):
+        return Held(match["qid"], _REJECT_TAIL.sub("", match["what"]))
     if "sasl_username=" in text and (match := _SASL_USER.match(text)):
         return SaslMessage(match["qid"], match["user"], match["client"])
     if "authentication failed" in text and (match := _SASL_FAILED.search(text)):

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 
 from maildiag.logs.classify import Problem, classify
-from maildiag.logs.events import AuthFailure, DaemonStart, Delivery, Reject, SaslMessage, StartKind, event_of
+from maildiag.logs.events import AuthFailure, DaemonStart, Delivery, Held, Reject, SaslMessage, StartKind, event_of
 from maildiag.logs.known import Severity
 from maildiag.logs.lines import Family, LogLine, parse_line
 from maildiag.logs.reasons import Reason, classify_reason
@@ -58,7 +58,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class ReasonGroup:
-    """Equal reasons of deferrals, bounces, expiries or rejects; `clients` counts relays (deliveries) or client addresses (rejects)."""
+    """Equal reasons of deferrals, bounces, expiries, rejects or holds; `clients` counts relays (deliveries) or client addresses (rejects)."""
 
     status: str
     reason: Reason
@@ -227,6 +227,8 @@ class _Summary:
             case Reject():
                 status = "reject-warning" if event.only_warning else "rejected"
                 self._reason(line, status, classify_reason(event.reason), event.address, event.queue_id)
+            case Held():
+                self._reason(line, "held", classify_reason(event.reason), "", event.queue_id)
             case AuthFailure():
                 _count(self.users, event.user, event.attempts)
                 _count(self.addresses, event.address, event.attempts)

@@ -50,6 +50,7 @@ class Grouped:
     ages: tuple[int, ...]
     unread: int
     held: tuple[str, ...]
+    oldest_held: int = 0
 
     def of(self, *meanings: str) -> tuple[Group, ...]:
         """The groups with one of these meanings."""
@@ -111,7 +112,7 @@ def group(entries: Iterable[Entry | None], now: int) -> Grouped:
     senders: Counter[str] = Counter()
     destinations: Counter[str] = Counter()
     ages = [0] * (len(AGES) + 1)
-    total = size = oldest = unread = 0
+    total = size = oldest = oldest_held = unread = 0
     held: list[str] = []
     for entry in entries:
         if entry is None:
@@ -125,8 +126,9 @@ def group(entries: Iterable[Entry | None], now: int) -> Grouped:
         _count(senders, entry.sender, MOST_COUNTED)
         for domain in {each.domain for each in entry.recipients}:
             _count(destinations, domain, MOST_COUNTED)
-        if entry.queue == "hold" and len(held) < IDS_KEPT:
-            held.append(entry.id)
+        if entry.queue == "hold":
+            oldest_held = min(oldest_held or entry.arrived, entry.arrived)
+            held += [entry.id] if len(held) < IDS_KEPT else []
         _tally(tallies, entry).add(entry, entry.reason)
     return Grouped(
         total,
@@ -139,6 +141,7 @@ def group(entries: Iterable[Entry | None], now: int) -> Grouped:
         tuple(ages),
         unread,
         tuple(held),
+        oldest_held,
     )
 
 

@@ -51,6 +51,11 @@ def status_line(status: str, reason: str, to: str = "a@b.test", dsn: str = "4.4.
     return f"postfix/smtp[9]: ABC00001: to=<{to}>, relay=none, delay=1, delays=0/0/1/0, dsn={dsn}, status={status} ({reason})"
 
 
+HOLD_RULES = (
+    "postfix/cleanup[412]: BB872197: hold: header Subject: hold x from local; from=<alice@example.test> to=<joe@partner.test>: by rule",
+    "postfix/smtpd[414]: NOQUEUE: hold: RCPT from mx.partner.test[10.0.1.30]: <bob@example.test>: Recipient address triggers "
+    "HOLD action; from=<joe@partner.test> to=<bob@example.test> proto=ESMTP helo=<mx.partner.test>",
+)
 STARTED = "postfix/master[1]: daemon started -- version 3.7.11, configuration /etc/postfix"
 SENT = status_line("sent", "250 2.0.0 Ok", dsn="2.0.0")
 
@@ -134,8 +139,32 @@ def test_time_left_until_mail_is_returned_is_told() -> None:
     assert judge(age, queue_of(entry(1, GREY, old=60)), Settings())[0].status is Status.OK
 
 
+def held(*, number: int = 1, old: int = 600, mail: str = "") -> Status:
+    queue = queue_of(*(entry(each, "", queue="hold", old=old) for each in range(number)))
+    return judge(hold, queue, Settings(), log(mail or line(50, STARTED), "", NOW))[0].status
+
+
+def test_a_few_messages_that_somebody_holds_today_are_no_fault() -> None:
+    by_hand = "postfix/postsuper[457]: ABC00000: placed on hold"
+    assert held(number=3, mail=line(50, STARTED) + line(9, by_hand)) is Status.NOTICE
+
+
+def test_messages_that_are_on_hold_since_yesterday_were_forgotten() -> None:
+    assert held(old=86401) is Status.WARNING
+
+
+def test_many_held_messages_are_a_warning() -> None:
+    assert held(number=11) is Status.WARNING
+
+
+@pytest.mark.parametrize("rule", HOLD_RULES)
+def test_a_rule_that_holds_mail_is_a_warning_until_postfix_has_read_its_files_again(rule: str) -> None:
+    assert held(mail=line(50, STARTED) + line(9, rule)) is Status.WARNING
+    assert held(mail=line(9, rule) + line(8, STARTED)) is Status.NOTICE
+
+
 def test_held_mail_is_named_and_released_by_its_ids() -> None:
-    (verdict,) = judge(hold, queue_of(entry(1, "", queue="hold")), Settings(), None)
+    (verdict,) = judge(hold, queue_of(entry(1, "", queue="hold", old=90000)), Settings(), None)
     assert verdict.status is Status.WARNING
     assert verdict.fixes[0].commands == (("postsuper", "-H", "ABC00001"),)
     assert not verdict.fixes[0].automatic
