@@ -109,7 +109,7 @@ def certificates(
     ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, own: OwnDialogues, role: HostRole
 ) -> Certificates:
     """Look at every configured certificate, and at every one that the own ports present."""
-    wanted = list(_postfix_certificates(postfix)) if postfix and postfix.installed else []
+    wanted = list(_postfix_certificates(ask, postfix)) if postfix and postfix.installed else []
     if dovecot and dovecot.installed and role.role is Role.MAIL_SERVER:
         wanted += _dovecot_certificates(ask, dovecot)
     for each in wanted:
@@ -123,16 +123,36 @@ def certificates(
     return Certificates(files, _served(ask, own, {each.fingerprint: each.certified for each in files}))
 
 
-def _postfix_certificates(postfix: Postfix) -> Iterator[Configured]:
+def _postfix_certificates(ask: Ask, postfix: Postfix) -> Iterator[Configured]:
     chains = [each for each in postfix.list("smtpd_tls_chain_files") if each.startswith("/")]
-    for path in chains:
-        yield Configured(Owner.POSTFIX, "smtpd_tls_chain_files", path, path)
+    yield from _chain_files(ask, chains)
     for kind in ("", "ec") if not chains else ():
         path = postfix.get(f"smtpd_tls_{kind}cert_file")
         if path.startswith("/"):
             yield Configured(
                 Owner.POSTFIX, f"smtpd_tls_{kind}cert_file", path, postfix.get(f"smtpd_tls_{kind}key_file") or path
             )
+
+
+def _chain_files(ask: Ask, paths: list[str]) -> Iterator[Configured]:
+    """Each chain with its key, which is in the same file or in one before it (postconf(5), smtpd_tls_chain_files)."""
+    told = ask.all([*(_read(path) for path in paths), *(_public_key(path) for path in paths)])
+    certificates, keys = told[: len(paths)], told[len(paths) :]
+    key, closed = "", False
+    for path, certificate, own in zip(paths, certificates, keys, strict=True):
+        holds_key, holds_chain = _worked(own), _worked(certificate)
+        closed = closed or _denied(own)
+        key = path if holds_key else key
+        if holds_chain or not holds_key:
+            yield Configured(Owner.POSTFIX, "smtpd_tls_chain_files", path, key or ("" if closed else path))
+
+
+def _worked(told: CommandResult | Gap) -> bool:
+    return isinstance(told, CommandResult) and told.status == 0
+
+
+def _denied(told: CommandResult | Gap) -> bool:
+    return isinstance(told, Gap) or "ermission denied" in told.stderr
 
 
 def _dovecot_certificates(ask: Ask, dovecot: Dovecot) -> list[Configured]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from maildiag.facts import tls as facts
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.smtp import OwnDialogues
 from maildiag.facts.sockets import Owner
 from maildiag.facts.tls import (
     CertificateFile,
@@ -18,10 +21,10 @@ from maildiag.facts.tls import (
     fingerprint,
     parse_certificate,
 )
-from maildiag.model import Gap, GapReason, Status, Verdict
-from maildiag.probes import Identity
+from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
+from maildiag.probes import CommandResult, Identity, Probe
 from maildiag.settings import Settings
-from maildiag.testing import file, info, judge, printed
+from maildiag.testing import file, gather, info, judge, printed
 from maildiag_checks import tls
 from tests.network.recorded import RELEASES, text
 
@@ -75,6 +78,32 @@ def test_openssl_s_words_are_read(release: str) -> None:
 def test_a_certificate_in_order_is_fine(release: str) -> None:
     found = on_disk(release)
     assert told(found, soon(found)).status is Status.OK
+
+
+def chains(**answers: CommandResult) -> list[tuple[str, str]]:
+    """(chain, key) of each configured certificate, from what openssl said of the files in smtpd_tls_chain_files."""
+    postfix = Postfix(True, "3.7", {"smtpd_tls_chain_files": "/le/privkey.pem, /le/fullchain.pem"})
+    asked: dict[Probe[Any], Any] = {facts._read("/le/privkey.pem"): answers["key_as_certificate"], facts._read("/le/fullchain.pem"): answers["chain"],
+             facts._public_key("/le/privkey.pem"): answers["key"], facts._public_key("/le/fullchain.pem"): answers["chain_as_key"]}  # fmt: skip
+    server = HostRole(Role.MAIL_SERVER, "test")
+    found = gather(facts.certificates, asked, postfix=postfix, dovecot=None, own=OwnDialogues(()), role=server)
+    assert isinstance(found, Certificates)
+    return [(each.configured.path, each.configured.key) for each in found.files]
+
+
+@both_releases
+def test_a_key_and_its_chain_in_two_files_belong_together(release: str) -> None:
+    no = printed("", "Could not find certificate from /le/privkey.pem", 1)
+    x509, pkey = printed(text(release, "x509.txt")), printed(text(release, "pkey.txt"))
+    assert chains(key_as_certificate=no, chain=x509, key=pkey, chain_as_key=no) == [
+        ("/le/fullchain.pem", "/le/privkey.pem")
+    ]
+
+
+def test_a_key_that_only_root_may_read_is_not_looked_for_in_the_chain() -> None:
+    no, denied = printed("", "Could not find private key", 1), printed("", "Can't open: Permission denied", 1)
+    x509 = printed(text("debian12", "x509.txt"))
+    assert ("/le/fullchain.pem", "") in chains(key_as_certificate=denied, chain=x509, key=denied, chain_as_key=no)
 
 
 def test_a_missing_file_is_critical_and_an_unreadable_one_unknown() -> None:
