@@ -24,6 +24,7 @@ from maildiag.model import (
     Step,
     Verdict,
     critical,
+    notice,
     ok,
     skipped,
     unknown,
@@ -34,9 +35,11 @@ from maildiag.registry import BOTH, SERVER, check
 from maildiag.settings import Settings
 from maildiag.text import plural
 from maildiag_checks import _firewall_fixes as fixes
+from maildiag_checks._firewall_scope import admitted, promised
 
 _VIRTUAL = ("docker", "br-", "virbr", "veth", "lxc", "cni", "tailscale", "wg", "tun")
 _OTHERS = "connections to other mail servers"
+_SIEVE = 4190
 _SIBLINGS = {143: 993, 993: 143, 110: 995, 995: 110, 465: 587, 587: 465}
 
 
@@ -66,7 +69,7 @@ def inbound(
         return
     judged = {each: _from(links, each.number, firewall) for each in served}
     by_number = {each.number: one[1] for each, one in judged.items()}
-    verdicts = [_inbound(port, found, by_number, firewall, dovecot) for port, found in judged.items()]
+    verdicts = [_inbound(port, found, by_number, firewall, dovecot, postfix) for port, found in judged.items()]
     yield from _grouped(verdicts, {str(each.number): one for each, one in judged.items()}, firewall)
 
 
@@ -94,15 +97,15 @@ def _grouped(
 
 def _from(links: Sequence[Link], number: int, firewall: Firewall) -> tuple[Link, Judgement]:
     """The judgement on the first interface that lets the port in, or on the first interface."""
-    found = []
-    for link in links:
-        for prefix in link.prefixes:
-            if ":" not in prefix:
-                own = prefix.split("/")[0]
-                packet = Packet(stranger(prefix, firewall), own, number, into=link.name)
-                found.append((link, firewall.rules.judge(packet)))
+    found = [(link, firewall.rules.judge(packet)) for link in links for packet in _packets(link, number, firewall)]
     passing = [each for each in found if each[1].outcome is Outcome.ACCEPT]
     return passing[0] if passing else found[0]
+
+
+def _packets(link: Link, number: int, firewall: Firewall) -> list[Packet]:
+    """A new connection of a client in each of `link`'s IPv4 networks."""
+    prefixes = (each for each in link.prefixes if ":" not in each)
+    return [Packet(stranger(each, firewall), each.split("/")[0], number, into=link.name) for each in prefixes]
 
 
 def stranger(prefix: str, firewall: Firewall) -> str:
@@ -153,6 +156,7 @@ def _inbound(
     others: dict[int, Judgement],
     firewall: Firewall,
     dovecot: Dovecot | None,
+    postfix: Postfix | None,
 ) -> Verdict:
     link, judgement = found
     subject = str(port.number)
@@ -167,6 +171,14 @@ def _inbound(
             subject=subject,
             evidence=shown,
         )
+    packet = _packets(link, port.number, firewall)[0]
+    if (
+        not judgement.explicit
+        and not promised(packet, networks(postfix))
+        and (some := admitted(firewall.rules, packet))
+    ):
+        title = f"Port {subject} ({port.name}) is open on {link.name} to {', '.join(some[:3])} only"
+        return notice(title, subject=subject, data=data, evidence=shown)
     how = "drops" if judgement.outcome is Outcome.DROP else "rejects"
     return Verdict(
         status=_weight(port, judgement, others, dovecot),
@@ -180,7 +192,12 @@ def _inbound(
 
 
 def _weight(port: Port, judgement: Judgement, others: dict[int, Judgement], dovecot: Dovecot | None) -> Status:
-    """A port that only the general policy closes is no fault while its encrypted sibling is open and meant to be used."""
+    """A port that only the general policy closes is no fault while its encrypted sibling is open and meant to be used.
+
+    ManageSieve listens wherever its package is installed, and most sites use it from their webmail only.
+    """
+    if port.number == _SIEVE and not judgement.explicit:
+        return Status.NOTICE
     sibling = others.get(_SIBLINGS.get(port.number, 0))
     if judgement.explicit or port.owner is Owner.SETTINGS:
         return Status.CRITICAL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from maildiag.firewall.rules import Chain, Do, Field, Rule, Test
+from maildiag.firewall.rules import NEVER, Chain, Do, Field, Rule, Test, flags_test
 from maildiag.firewall.values import UNKNOWN
 
 _HOOKS = {"PREROUTING": "prerouting", "INPUT": "input", "OUTPUT": "output", "POSTROUTING": "postrouting"}
@@ -33,8 +33,20 @@ _OPTIONS = {
     "--src-range": Field.SOURCE,
     "--dst-range": Field.DESTINATION,
 }
-_HARMLESS = ("-m", "--comment", "-c", "--log-prefix", "--log-level", "--reject-with", "--set-xmark", "--limit-burst")
-_LOG_OPTIONS = ("--log-tcp-options", "--log-ip-options", "--log-uid", "--syn")
+_HARMLESS = (
+    "-m", "--comment", "-c", "--log-prefix", "--log-level", "--reject-with", "--set-xmark", "--limit-burst",
+    "--hashlimit-burst", "--hashlimit-mode", "--hashlimit-name", "--hashlimit-srcmask", "--hashlimit-htable-expire",
+    "--connlimit-mask", "--seconds", "--name", "--mask",
+)  # fmt: skip
+_BARE = ("--log-tcp-options", "--log-ip-options", "--log-uid", "--set", "--rsource", "--rdest", "--connlimit-saddr")
+# Whether the condition holds for one client that connects now and then: limits are for those that storm.
+_CALM = {
+    "--hashlimit-upto": True,
+    "--connlimit-upto": True,
+    "--hashlimit-above": False,
+    "--connlimit-above": False,
+    "--hitcount": False,
+}
 
 
 def parse(text: str, family: str = "ip") -> list[Chain]:
@@ -99,9 +111,15 @@ def _tests(words: list[str]) -> Iterator[Test]:
         if word in _OPTIONS:
             yield Test(_OPTIONS[word], tuple(_values(_OPTIONS[word], words[place + 1])), negated)
             place += 2
+        elif word == "--tcp-flags":
+            yield flags_test(words[place + 1].split(","), words[place + 2].split(","), negated)
+            place += 3
+        elif word in _CALM:
+            yield from () if _CALM[word] is not negated else (NEVER,)
+            place += 2
         elif word in _HARMLESS:
             place += 2
-        elif word in _LOG_OPTIONS:
+        elif word in _BARE or (word in ("--update", "--rcheck") and "--hitcount" in words):
             place += 1
         else:
             yield Test(Field.OTHER)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from maildiag.firewall.rules import Chain, Do, Field, Rule, Test
+from maildiag.firewall.rules import NEVER, Chain, Do, Field, Rule, Test, flags_test
 from maildiag.firewall.values import UNKNOWN
 
 _VERDICTS = {"accept": Do.ACCEPT, "drop": Do.DROP, "reject": Do.REJECT, "return": Do.RETURN, "queue": Do.REWRITE}
@@ -98,6 +98,8 @@ def _rules(rule: Mapping[str, Any], sets: Mapping[tuple[str, str, str], Any], in
         elif kind in _REWRITES:
             yield Rule(tuple(tests), Do.REWRITE, "", " ".join(words), handle, index, exact)
             return
+        elif kind in ("limit", "ct count") and isinstance(body, dict):
+            tests.append(NEVER if body.get("inv") else Test(Field.OTHER))  # "over" is for those that storm
         elif kind not in _SILENT:
             tests.append(Test(Field.OTHER))
     yield Rule(tuple(tests), Do.NOTHING, "", " ".join(words), handle, index, exact)
@@ -136,6 +138,9 @@ def _implied(left: Any) -> Iterator[Test]:
 def _test(body: Mapping[str, Any], rule: Mapping[str, Any], sets: Mapping[tuple[str, str, str], Any]) -> Test:
     if body.get("op") not in ("==", "in", "!=", None):
         return _ordered(body)
+    match body.get("left"):
+        case {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, [*mask]]} if isinstance(body.get("right"), str):
+            return flags_test(mask, [body["right"]], body.get("op") == "!=")
     return _compare(body.get("left"), body.get("right"), body.get("op") == "!=", rule, sets)
 
 

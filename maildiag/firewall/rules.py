@@ -85,6 +85,20 @@ class Test:
         return fits if fits is None else fits is not self.negated
 
 
+NEVER = Test(Field.PROTOCOL, ("never",))
+"""A condition that no mail client meets."""
+
+
+def flags_test(mask: Sequence[str], wanted: Sequence[str], negated: bool) -> Test:
+    """A condition on TCP's flags: of those in `mask` just `wanted` are set. SYN alone opens a connection (RFC 9293, 3.5);
+    other combinations are looked at to catch packets that no honest client sends.
+    """
+    seen, named = {each.lower() for each in mask}, {each.lower() for each in wanted} - {"none"}
+    if named == {"syn"} and seen >= {"syn", "ack"}:
+        return Test(Field.STATE, ("new",), negated)
+    return Test(Field.PROTOCOL, ("*",)) if negated else NEVER
+
+
 def _of(packet: Packet, wanted: Field) -> tuple[str, ...] | None:
     match wanted:
         case Field.PROTOCOL:

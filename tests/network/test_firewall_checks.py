@@ -8,11 +8,12 @@ import pytest
 
 from maildiag.facts import firewall as facts
 from maildiag.facts.firewall import Backend, Ban, Bans, Firewall, Zone
+from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import NextHop, Relay, RelayTalk
 from maildiag.facts.routes import Routes, parse_links, parse_routes
 from maildiag.facts.sockets import Owner, Port, Sockets
 from maildiag.firewall.rules import Ruleset
-from maildiag.model import Gap, GapReason, HostRole, Role, Status
+from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
 from maildiag.probes import (
     Connect,
     Dialogue,
@@ -87,6 +88,31 @@ def test_opening_what_was_never_open_is_not_automatic(release: str) -> None:
     told = judge(checks.inbound, firewall, serving(465), routes(release), SERVER, None, None)
     assert told[0].status is Status.CRITICAL
     assert not told[0].fixes[0].automatic
+
+
+def scoped(mynetworks: str) -> list[Verdict]:
+    """A host whose rules let port 25 in from 198.51.100.0/24 only (a filtering service), and 993 from everywhere."""
+    firewall = Firewall(Backend.UFW, iptables_rules("debian12", "ufw-scoped.iptables-save"))
+    mine = Postfix(installed=True, settings={"mynetworks": mynetworks})
+    return judge(checks.inbound, firewall, serving(25, 993), routes("debian12"), SERVER, None, mine)
+
+
+def test_a_port_that_is_open_to_a_filtering_service_alone_is_meant_so() -> None:
+    told = {each.subject: each for each in scoped("127.0.0.0/8")}
+    assert (told["25"].status, told["993"].status) == (Status.NOTICE, Status.OK)
+    assert "198.51.100.0/24" in told["25"].title
+
+
+def test_a_port_that_is_closed_to_the_networks_postfix_trusts_is_a_fault_all_the_same() -> None:
+    told = {each.subject: each.status for each in scoped("127.0.0.0/8 10.0.1.0/24")}
+    assert told["25"] is Status.CRITICAL
+
+
+@both_releases
+def test_manage_sieve_that_only_the_webmail_uses_is_no_fault(release: str) -> None:
+    firewall = Firewall(Backend.FIREWALLD, nft_rules(release, "firewalld.json"), (public(release),), "public")
+    told = judge(checks.inbound, firewall, serving(4190), routes(release), SERVER, None, None)
+    assert [each.status for each in told] == [Status.NOTICE]
 
 
 @both_releases
