@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.names import PublicNames
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import Relay
 from maildiag.facts.routes import Link, Routes
@@ -26,6 +27,7 @@ from maildiag.model import (
 from maildiag.probes import Listener
 from maildiag.registry import BOTH, check
 from maildiag.text import plural
+from maildiag_checks._own_mail import nobody_is_sent_here
 
 _BLAME = {
     Owner.POSTFIX: (
@@ -54,13 +56,21 @@ _SOURCE = "listening sockets"
     roles=BOTH,
     explained_by=tuple(dict.fromkeys(edge for edges in _BLAME.values() for edge in edges)),
 )
-def listeners(sockets: Sockets, role: HostRole, postfix: Postfix | None, dovecot: Dovecot | None) -> Iterator[Verdict]:
+def listeners(
+    sockets: Sockets,
+    role: HostRole,
+    postfix: Postfix | None,
+    dovecot: Dovecot | None,
+    public: PublicNames | None = None,
+) -> Iterator[Verdict]:
     """Configured ports against the kernel's sockets. Source: master(5), postconf(5) inet_interfaces, doveconf(1)."""
     server = role.role is Role.MAIL_SERVER
     if not sockets.expected:
         yield skipped("No port is configured")
+    # A Postfix that only brings its own host's mail to Dovecot, or takes it from a fetching program, is a client.
+    apart = nobody_is_sent_here(public, postfix, sockets)
     for port in sockets.expected:
-        yield _port(port, sockets, server)
+        yield _port(port, sockets, server and not (apart and port.owner is Owner.POSTFIX))
     if server and postfix is not None and postfix.installed:
         yield from _without_smtp(sockets, postfix)
     if server and dovecot is not None and dovecot.installed:

@@ -7,11 +7,23 @@ import pytest
 from maildiag.dovecot.syntax import parse
 from maildiag.dovecot.tree import build
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
+from maildiag.facts.names import DomainRecords, PublicNames
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk, addresses
 from maildiag.facts.sockets import Owner, Port, Sockets, dovecot_ports, dovecot_protocols, parse_master, postfix_ports
 from maildiag.model import HostRole, Role, Status, Verdict
-from maildiag.probes import Connect, Dialogue, Exchange, Interface, Listener, Protocol, Tls, Transcript
+from maildiag.probes import (
+    Connect,
+    Dialogue,
+    DnsAnswer,
+    DnsStatus,
+    Exchange,
+    Interface,
+    Listener,
+    Protocol,
+    Tls,
+    Transcript,
+)
 from maildiag.testing import judge, printed
 from maildiag_checks import connectivity, mail_access, smtp
 from tests.network.recorded import RELEASES, text
@@ -95,6 +107,23 @@ def test_loopback_only_is_a_fault_of_a_server_and_right_for_a_relay_client() -> 
     found = sockets(port(25, "127.0.0.1"), "127.0.0.1")
     assert statuses(found) == [Status.CRITICAL]
     assert statuses(found, CLIENT) == [Status.OK]
+
+
+@pytest.mark.parametrize(
+    ("mx", "mynetworks", "status"),
+    [
+        ("10 mx.filter.test.", "127.0.0.0/8 [::1]/128 10.0.1.10/32", Status.OK),
+        ("10 mx.filter.test.", "127.0.0.0/8 10.0.1.0/24", Status.CRITICAL),
+        ("10 mail.example.test.", "127.0.0.0/8", Status.CRITICAL),
+    ],
+)
+def test_loopback_only_is_right_for_a_server_that_nobody_is_sent_to(mx: str, mynetworks: str, status: Status) -> None:
+    answer = DnsAnswer(DnsStatus.ANSWER, (mx,))
+    there = (("mx.filter.test", DnsAnswer(DnsStatus.ANSWER, ("198.51.100.9",))),)
+    public = PublicNames((DomainRecords("example.test", answer, answer, answer),), there, ())
+    mine = postfix(mynetworks=mynetworks, myhostname="mail.example.test")
+    found = sockets(port(25, "127.0.0.1"), "127.0.0.1")
+    assert [each.status for each in judge(connectivity.listeners, found, SERVER, mine, None, public)] == [status]
 
 
 def test_a_server_without_imap_is_told() -> None:
