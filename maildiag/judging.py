@@ -50,7 +50,8 @@ def _verdicts(session: Session, check: Check) -> Iterator[tuple[Verdict, Gap | N
             gaps.append(value)
         given[need.name] = None if isinstance(value, Gap) and need.want is Want.OR_NONE else value
     if gaps:
-        yield _not_told(check, gaps[0]), gaps[0]
+        told = _not_told(check, gaps[0])
+        yield told, gaps[0] if told.status is Status.UNKNOWN else None
         return
     try:
         said = list(check.judge(**given))
@@ -64,6 +65,9 @@ def _verdicts(session: Session, check: Check) -> Iterator[tuple[Verdict, Gap | N
 
 
 def _not_told(check: Check, gap: Gap) -> Verdict:
+    """What asks of Postfix does not apply where there is none; everything else could not be told."""
+    if gap.reason is GapReason.ABSENT and gap.detail == "Postfix is not installed":
+        return Verdict(status=Status.SKIPPED, title=gap.detail)
     return Verdict(status=Status.UNKNOWN, title=f"Could not tell: {check.asks}", detail=str(gap))
 
 

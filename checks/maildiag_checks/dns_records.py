@@ -26,6 +26,9 @@ _HOSTS = "/etc/hosts"
 )
 def own_name(own: OwnName, sockets: Sockets, postfix: Postfix) -> Iterator[Verdict]:
     """The name in HELO and banner. Source: RFC 5321 section 4.1.1.1, postconf(5) myhostname, hostname(1)."""
+    if not postfix.installed:
+        yield skipped("Postfix is not installed")
+        return
     name = own.myhostname
     shown = (Evidence("postconf -x", f"myhostname = {name}"), Evidence("hostname -f", own.fqdn or "(no answer)"))
     bare = "." not in name or name.startswith("localhost") or name.endswith((".localdomain", ".local.localdomain"))

@@ -173,7 +173,9 @@ def inbox_place(found: Mailboxes, config: DovecotConfig) -> Iterator[Verdict]:
     doveadm-mailbox(1) path; Debian 13 sets mail_inbox_path = /var/mail/%{user}.
     """
     if found.delivery.by_dovecot:
-        yield ok(f"Dovecot itself delivers ({found.delivery.setting or 'no Postfix'} {found.delivery.value})".strip())
+        yield ok(
+            f"Dovecot itself delivers ({found.delivery.setting or 'no Postfix'} {found.delivery.value}".strip() + ")"
+        )
         return
     known = [each for each in found.boxes if each.delivered and each.inbox]
     if not known:

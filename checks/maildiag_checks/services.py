@@ -63,7 +63,8 @@ def installed(
         other = services.unit("exim4", "exim", "sendmail", "opensmtpd", "nullmailer") if services else None
         detail = f"{short(other.name)} is installed instead" if other else ""
         shown = (Evidence("postconf -x", "postconf: not found"),)
-        yield critical("Postfix is not installed", subject="postfix", detail=detail, evidence=shown)
+        make = notice if _only_stores(postfix, dovecot) else critical
+        yield make("Postfix is not installed", subject="postfix", detail=detail, evidence=shown)
     if dovecot is not None and dovecot.installed:
         yield ok(
             f"Dovecot {dovecot.version} is installed",
@@ -75,6 +76,11 @@ def installed(
         yield notice(
             "Dovecot is not installed: nobody can read mail over IMAP or POP3 here", subject="dovecot", evidence=shown
         )
+
+
+def _only_stores(postfix: Postfix, dovecot: Dovecot | None) -> bool:
+    """Another host takes the mail: nothing is left of a Postfix, and Dovecot was never told to work with one."""
+    return not postfix.remains and dovecot is not None and bool(dovecot.text) and "/postfix/" not in dovecot.text
 
 
 @check(

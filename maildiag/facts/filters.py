@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from maildiag.asking import Ask
-from maildiag.facts.postfix import Postfix
+from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.facts.relay import parse_next_hop
 from maildiag.facts.sockets import MasterLine, parse_master
-from maildiag.model import Gap
+from maildiag.model import Gap, Missing
 from maildiag.probes import Connection, Dialogue, Protocol, Transcript, TryConnect, command
 from maildiag.registry import gatherer
 
@@ -65,6 +65,8 @@ class Filters:
 @gatherer
 def filters(ask: Ask, postfix: Postfix) -> Filters:
     """Connect to each of them, side by side; a content filter that speaks SMTP or LMTP is spoken to."""
+    if not postfix.installed:
+        raise Missing(WITHOUT)
     table = parse_master(ask(command("postconf", "-M")))
     found = list(dict.fromkeys([*_milters(postfix, table), *_policies(postfix, table), *_content(postfix, table)]))
     probes = [_probe(each, postfix) for each in found]

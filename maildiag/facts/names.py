@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 
 from maildiag.asking import Ask
-from maildiag.facts.postfix import Postfix
+from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.facts.relay import parse_hosts
 from maildiag.facts.sockets import Sockets, parse_master
-from maildiag.model import Gap, HostRole, Role
+from maildiag.model import Gap, HostRole, Missing, Role
 from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, FileText, ReadFile, command
 from maildiag.registry import gatherer
 
@@ -195,6 +195,8 @@ def _targets(mx: DnsAnswer | Gap) -> list[str]:
 @gatherer
 def chroot(ask: Ask, postfix: Postfix) -> Chroot:
     """Compare the files in the chroot with the system's, where a service that needs them runs in it."""
+    if not postfix.installed:
+        raise Missing(WITHOUT)
     table = parse_master(ask(command("postconf", "-M")))
     default = "n" if _compatibility(postfix) >= 1 else "y"
     inside = [

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 
 from maildiag.asking import Ask
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import CommandResult, command
+from maildiag.probes import CommandResult, FileInfo, Stat, command
 from maildiag.registry import gatherer
 
 
 @dataclass(frozen=True, slots=True)
 class Postfix:
     """Postfix as configured: `settings` are the effective values of all parameters (postconf -x, `$names` expanded),
-    `explicit` the names that main.cf sets, `warnings` what postconf said on standard error.
+    `explicit` the names that main.cf sets, `warnings` what postconf said on standard error. `remains`: it is not installed,
+    but its main.cf is still there.
     """
 
     installed: bool
@@ -24,6 +25,7 @@ class Postfix:
     explicit: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
     config_directory: str = "/etc/postfix"
+    remains: bool = False
 
     def get(self, name: str, default: str = "") -> str:
         """The effective value of a parameter, `$names` expanded."""
@@ -38,7 +40,7 @@ class Postfix:
         return self.get(name).strip().lower() == "yes"
 
 
-NOT_INSTALLED = Postfix(installed=False)
+WITHOUT = Gap(GapReason.ABSENT, "Postfix is not installed")
 
 
 @gatherer
@@ -47,7 +49,7 @@ def postfix(ask: Ask) -> Postfix:
     every, explicit = ask.all([command("postconf", "-x"), command("postconf", "-n")])
     if isinstance(every, Gap):
         if every.reason is GapReason.ABSENT:
-            return NOT_INSTALLED
+            return Postfix(installed=False, remains=isinstance(ask.maybe(Stat("/etc/postfix/main.cf")), FileInfo))
         raise Missing(every)
     if not every.stdout:
         raise Missing(Gap(GapReason.FAILED, f"postconf printed no settings: {every.stderr.strip()[:300]}"))

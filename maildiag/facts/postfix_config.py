@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from maildiag.asking import Ask
-from maildiag.facts.postfix import Postfix
+from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.lint.context import Context, words
 from maildiag.lint.main_cf import MainCf, parse_main_cf
 from maildiag.lint.master_cf import MasterCf, parse_master_cf
@@ -80,7 +80,7 @@ class PostfixConfig:
 def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
     """Read main.cf and master.cf, and ask postconf and postmap what they say of them."""
     if isinstance(postfix, Postfix) and not postfix.installed:
-        raise Missing(Gap(GapReason.ABSENT, "Postfix is not installed"))
+        raise Missing(WITHOUT)
     defaults = pairs(ask(command("postconf", "-dx")).stdout)
     directory = defaults.get("config_directory", "/etc/postfix")
     settings = postfix.settings if isinstance(postfix, Postfix) else {}

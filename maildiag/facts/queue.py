@@ -8,7 +8,7 @@ from datetime import datetime
 
 from maildiag.asking import Ask
 from maildiag.facts.local_time import LocalTime
-from maildiag.facts.postfix import Postfix
+from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, Directory, FileInfo, FileKind, ListDirectory
 from maildiag.queue.entries import read_json, read_text
@@ -56,6 +56,8 @@ class Maildrop:
 @gatherer
 def queue(ask: Ask, postfix: Postfix | None, time: LocalTime) -> Queue:
     """Ask `postqueue -j`; on Postfix before 3.1 `postqueue -p`. Raises Missing where it refuses to tell."""
+    if postfix is not None and not postfix.installed:
+        raise Missing(WITHOUT)
     told = ask(Command(("postqueue", "-j"), timeout=20.0, most=MOST_BYTES))
     now = int(time.now.timestamp())
     lifetime = _lifetime(postfix, "maximal_queue_lifetime")
@@ -103,6 +105,8 @@ def parse_seconds(text: str, otherwise: int) -> int:
 @gatherer
 def maildrop(ask: Ask, postfix: Postfix, time: LocalTime) -> Maildrop:
     """List maildrop and corrupt. Raises Missing without root: both are closed to others."""
+    if not postfix.installed:
+        raise Missing(WITHOUT)
     root = postfix.get("queue_directory", "/var/spool/postfix")
     waiting, corrupt = ask.all([ListDirectory(f"{root}/maildrop"), ListDirectory(f"{root}/corrupt")])
     if isinstance(waiting, Gap):

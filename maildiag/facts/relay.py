@@ -125,8 +125,8 @@ def _look_up(ask: Ask, names: tuple[str, ...], hop: NextHop) -> tuple[Answers, L
 
 
 def parse_next_hop(text: str, port: int = 25) -> NextHop | None:
-    """`relayhost` as postconf(5) has it; None where it is empty or no next hop at all."""
-    words = text.split()
+    """`relayhost` as postconf(5) has it, of several the first; None where it is empty or no next hop at all."""
+    words = text.replace(",", " ").split()
     if not words:
         return None
     match = re.fullmatch(r"(?:smtp:|relay:)?\[([^\]\s]+)\](?::(\w[\w-]*))?", words[0])

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 
 from maildiag.asking import Ask
 from maildiag.facts.mail_users import MailUsers
-from maildiag.facts.postfix import Postfix
-from maildiag.model import Gap, GapReason, Missing
+from maildiag.facts.postfix import WITHOUT, Postfix
+from maildiag.model import Gap, Missing
 from maildiag.probes import (
     CommandResult,
     Connection,
@@ -107,7 +107,7 @@ def mail_sockets(ask: Ask, postfix: Postfix, users: MailUsers | None) -> MailSoc
     LMTP is asked whether it would take mail for a user that Dovecot finds; nothing is delivered.
     """
     if not postfix.installed:
-        raise Missing(Gap(GapReason.ABSENT, "Postfix is not installed"))
+        raise Missing(WITHOUT)
     lines, overrides, member = ask.all(
         [command("postconf", "-M"), command("postconf", "-P"), command("id", "-Gn", _owner(postfix))]
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maildiag.asking import Ask
-from maildiag.facts.postfix import Postfix
-from maildiag.model import Gap
+from maildiag.facts.postfix import WITHOUT, Postfix
+from maildiag.model import Gap, Missing
 from maildiag.probes import Directory, FileInfo, FileKind, ListDirectory, Stat
 from maildiag.registry import gatherer
 
@@ -72,6 +72,8 @@ _HOLDING = ("incoming", "active", "hold", "deferred", "defer", "bounce")
 @gatherer
 def spool(ask: Ask, postfix: Postfix) -> Spool:
     """Look at each path; as root also at the owners of the queue files."""
+    if not postfix.installed:
+        raise Missing(WITHOUT)
     root = postfix.get("queue_directory", "/var/spool/postfix")
     owner = postfix.get("mail_owner", "postfix")
     wanted = expected(postfix)

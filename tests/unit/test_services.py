@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -148,6 +149,16 @@ def test_a_mail_server_without_postfix_is_critical_and_without_dovecot_a_notice(
     without = judge(installed, Postfix(installed=False), DOVECOT, None, SERVER)
     assert without[0].status is Status.CRITICAL
     assert judge(installed, POSTFIX, Dovecot(installed=False), None, SERVER)[1].status is Status.NOTICE
+
+
+def test_a_host_that_only_stores_mail_needs_no_postfix() -> None:
+    alone = replace(
+        DOVECOT, text="protocols = imap pop3 lmtp\nservice lmtp {\n  inet_listener lmtp {\n    port = 24\n  }\n}\n"
+    )
+    assert judge(installed, Postfix(installed=False), alone, None, SERVER)[0].status is Status.NOTICE
+    assert judge(installed, Postfix(installed=False, remains=True), alone, None, SERVER)[0].status is Status.CRITICAL
+    told = replace(alone, text=alone.text + "unix_listener /var/spool/postfix/private/auth {\n")
+    assert judge(installed, Postfix(installed=False), told, None, SERVER)[0].status is Status.CRITICAL
 
 
 def test_what_is_not_installed_is_not_called_down() -> None:
