@@ -11,9 +11,11 @@ from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogSources
 from maildiag.facts.mail_log import JOURNAL, MailLog
+from maildiag.facts.postfix import Postfix
 from maildiag.facts.queue import Queue
 from maildiag.facts.services import Services
 from maildiag.logs.classify import SENTENCES
+from maildiag.logs.reasons import classify_reason
 from maildiag.logs.summary import Group
 from maildiag.model import (
     Confidence,
@@ -339,8 +341,11 @@ def unparsed(log: MailLog) -> Iterator[Verdict]:
     asks="Is mail delivered as usual?",
     explained_by=("services.postfix", "queue.deferred", "logs.source"),
 )
-def delivery_rate(log: MailLog, settings: Settings) -> Iterator[Verdict]:
-    """A sudden drop of successful deliveries is one of the documentation's indicators."""
+def delivery_rate(log: MailLog, settings: Settings, postfix: Postfix | None = None) -> Iterator[Verdict]:
+    """A sudden drop of successful deliveries is one of the documentation's indicators.
+
+    A quiet host whose few messages are all for one server elsewhere tells nothing of itself.
+    """
     statuses = log.summary.statuses
     sent, failed = statuses.get("sent", 0), sum(statuses.get(name, 0) for name in ("deferred", "bounced", "expired"))
     told = ", ".join(f"{count:,} {name}" for name, count in sorted(statuses.items())) or "no delivery in the window"
@@ -348,6 +353,13 @@ def delivery_rate(log: MailLog, settings: Settings) -> Iterator[Verdict]:
     data = {"sent": sent, "failed": failed}
     if not sent and not failed:
         yield skipped("No delivery was tried in the window of the log", evidence=shown)
+    elif sent == 0 and failed >= 3 and (other := _one_server_elsewhere(log, postfix)):
+        yield notice(
+            f"No message was delivered: {plural(failed, 'attempt')} to {other} failed",
+            detail="A single server that takes no mail is mostly its own fault.",
+            evidence=shown,
+            data={**data},
+        )
     elif sent == 0 and failed >= 3:
         yield critical(
             f"No message was delivered: {plural(failed, 'attempt')} failed",
@@ -364,3 +376,14 @@ def delivery_rate(log: MailLog, settings: Settings) -> Iterator[Verdict]:
         yield ok(
             f"{plural(sent, 'message')} delivered, {plural(failed, 'attempt')} failed", evidence=shown, data={**data}
         )
+
+
+def _one_server_elsewhere(log: MailLog, postfix: Postfix | None) -> str:
+    """The only server that failed deliveries were for, where it is neither the relay nor this host; else ""."""
+    if postfix is None or postfix.get("relayhost"):
+        return ""
+    failed = [each for each in log.summary.reasons if each.status in ("deferred", "bounced", "expired")]
+    names = {classify_reason(sample).host.lower() for each in failed for sample in each.samples}
+    name = names.pop() if len(names) == 1 else ""
+    here = name == postfix.get("myhostname").lower() or name.startswith(("localhost", "127."))
+    return "" if here else name

@@ -105,6 +105,8 @@ MAPS: tuple[ProblemClass, ...] = (
             "A line of a lookup table is wrong and is ignored."),
     warning("map.duplicate-key", r"(?P<file>\S+): duplicate entry: \"(?P<key>[^\"]+)\"|ignoring duplicate entry for \"(?P<key2>[^\"]+)\"",
             "A lookup table has a key twice."),
+    notice("spool.copy-owner", r"not owned by root: (?P<file>/\S+/etc/resolv\.conf)",
+           "The copy of resolv.conf in the chroot belongs to who owns the original (systemd-resolved's does); it works."),
     warning("map.group-writable", r"(?P<file>/\S+): file is (?P<value>owned or writable by|group or other writable)|not owned by (?P<owner>\S+): (?P<file2>/\S+)|(?:group or other writable): (?P<file3>/\S+)",
             "A file of Postfix has an owner or mode that it should not have."),
     warning("map.empty-result", r"table \"" + _MAP + r"\": empty (?:lookup result|query string)",

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.mail_log import MailLog
+from maildiag.facts.postfix import Postfix
 from maildiag.logs.classify import SENTENCES
 from maildiag.logs.reasons import MEANINGS
 from maildiag.model import Gap, GapReason, Status, Verdict
@@ -125,6 +126,22 @@ def test_no_delivery_at_all_is_critical_and_a_mixed_day_fine() -> None:
     assert judge(delivery_rate, read(*((n, DEFERRED) for n in range(5))), Settings())[0].status is Status.CRITICAL
     assert judge(delivery_rate, read((2, DEFERRED), (1, SENT)), Settings())[0].status is Status.OK
     assert judge(delivery_rate, read((1, STARTED)), Settings())[0].status is Status.SKIPPED
+
+
+GREY = DEFERRED.replace(
+    "(odd)",
+    "(host mx.b.test[192.0.2.1] said: 450 4.2.0 <a@b.test>: Recipient address rejected: Greylisted (in reply to RCPT TO command))",
+)
+
+
+def test_a_quiet_host_whose_only_message_is_for_one_slow_server_is_no_outage() -> None:
+    once = read(*((n, GREY) for n in range(5)))
+    direct = Postfix(installed=True, settings={"myhostname": "mail.example.test"})
+    relayed = Postfix(installed=True, settings={"myhostname": "mail.example.test", "relayhost": "[mx.b.test]"})
+    assert judge(delivery_rate, once, Settings(), direct)[0].status is Status.NOTICE
+    assert judge(delivery_rate, once, Settings(), relayed)[0].status is Status.CRITICAL
+    other = read(*((n, GREY) for n in range(5)), (1, GREY.replace("mx.b.test", "mx.c.test")))
+    assert judge(delivery_rate, other, Settings(), direct)[0].status is Status.CRITICAL
 
 
 def test_every_owner_is_a_check_that_exists() -> None:

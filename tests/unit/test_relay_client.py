@@ -58,6 +58,11 @@ def test_a_relay_that_is_this_host_is_critical() -> None:
     assert settings(hop.text, Relay(hop, "literal", addresses=("127.0.0.1",))).status is Status.CRITICAL
 
 
+def test_of_several_relays_the_first_is_the_one_that_is_asked() -> None:
+    first = NextHop("[mail.example.test]", "mail.example.test", 25, True)
+    assert parse_next_hop("[mail.example.test], [10.0.1.10]:587") == first
+
+
 def test_another_program_on_another_port_of_this_host_is_no_loop() -> None:
     hop = NextHop("[127.0.0.1]:10025", "127.0.0.1", 10025, True)
     assert settings(hop.text, Relay(hop, "literal", addresses=("127.0.0.1",))).status is Status.OK
