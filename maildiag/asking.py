@@ -20,6 +20,7 @@ from maildiag.registry import Gatherer, Registry, Want
 from maildiag.report import Timing
 from maildiag.settings import Settings
 from maildiag.text import safe
+from maildiag.workers import Workers
 
 A = TypeVar("A")
 _SIDE_BY_SIDE = 32
@@ -79,12 +80,13 @@ class Session:
     _facts: dict[type, Future[Any]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_SIDE_BY_SIDE))
+    _workers: Workers = field(default_factory=Workers)
 
     def start(self, probe: Probe[A]) -> Future[Reading[A] | Gap]:
-        """Ask the probe in a thread of its own, once."""
+        """Ask the probe beside all others, once."""
         with self._lock:
             if probe not in self._probes:
-                self._probes[probe] = _spawn(lambda: self._ask(probe))
+                self._probes[probe] = self._workers.start(lambda: self._ask(probe))
             return self._probes[probe]
 
     def _ask(self, probe: Probe[A]) -> Reading[A] | Gap:
@@ -107,7 +109,7 @@ class Session:
             return Gap(GapReason.TIMEOUT, f"{probe.source} gave no answer in time")
 
     def fact(self, wanted: type) -> Future[Any]:
-        """The fact's future; gathered in a thread of its own, once."""
+        """The fact's future; gathered beside all others, once."""
         with self._lock:
             if wanted not in self._facts:
                 self._facts[wanted] = self._begin(wanted)
@@ -121,7 +123,9 @@ class Session:
             return _done(Gap(GapReason.FAILED, f"no gatherer for {wanted.__name__}"))
         self.news.put(FactStarted(found.name))
         begun = time.monotonic()
-        future = _spawn(lambda: self._gather(found))
+        for probe in found.begins(self.settings):
+            self.start(probe)
+        future = self._workers.start(lambda: self._gather(found))
         future.add_done_callback(lambda done: self._tell(found, begun, done))
         return future
 
@@ -165,20 +169,6 @@ def crash(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" at {last[0].name}:{last[0].lineno}" if last else ""
     return f"{type(error).__name__}: {error}{where}"
-
-
-def _spawn(work: Callable[[], Any]) -> Future[Any]:
-    """Work in a daemon thread: what hangs in the kernel can be left behind."""
-    future: Future[Any] = Future()
-
-    def call() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (handed to whoever waits for the result)
-            future.set_exception(error)
-
-    threading.Thread(target=call, daemon=True).start()
-    return future
 
 
 def _done(value: Any) -> Future[Any]:

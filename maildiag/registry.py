@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from maildiag.model import Gap, Role, Step, Verdict
+from maildiag.probes import Probe
 from maildiag.settings import Settings
 
 ENTRY_POINTS = "maildiag.checks"
@@ -30,6 +31,7 @@ SEEDED: frozenset[type] = frozenset({Settings})
 """The facts that nobody gathers: the run is given them."""
 
 Judge = Callable[..., Iterable[Verdict]]
+Begins = Callable[[Settings], Iterable[Probe[Any]]]
 J = TypeVar("J", bound=Judge)
 G = TypeVar("G", bound=Callable[..., Any])
 
@@ -67,11 +69,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Gatherer:
-    """A function that asks the host for one fact; its parameters after `ask` are the facts that it needs itself."""
+    """A function that asks the host for one fact; its parameters after `ask` are the facts that it needs itself.
+
+    `begins` are the questions that it will ask whatever its needs turn out to be: they are under way meanwhile.
+    """
 
     fact: type
     needs: tuple[Need, ...]
     gather: Callable[..., Any]
+    begins: Begins
 
     @property
     def name(self) -> str:
@@ -182,10 +188,19 @@ def check(
 
 def gatherer(function: G) -> G:
     """Make a function the gatherer of the fact that is its return type; its first parameter is `ask`."""
-    fact = typing.get_type_hints(function)["return"]
-    needs = tuple(need for need in _needs(function) if need.name != "ask")
-    function.maildiag = Gatherer(fact, needs, function)  # type: ignore[attr-defined]
-    return function
+    return begins()(function)
+
+
+def begins(*probes: Probe[Any], given: Begins = lambda _: ()) -> Callable[[G], G]:
+    """A gatherer that asks these probes (and those that the settings name) in any case: they begin before its needs are met."""
+
+    def mark(function: G) -> G:
+        fact = typing.get_type_hints(function)["return"]
+        needs = tuple(need for need in _needs(function) if need.name != "ask")
+        function.maildiag = Gatherer(fact, needs, function, lambda settings: (*probes, *given(settings)))  # type: ignore[attr-defined]
+        return function
+
+    return mark
 
 
 def _needs(function: Callable[..., Any]) -> Iterator[Need]:

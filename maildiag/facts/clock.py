@@ -8,8 +8,9 @@ from datetime import datetime
 from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.probes import CommandResult, FileInfo, Identity, Stat, command
-from maildiag.registry import gatherer
+from maildiag.registry import begins
 
+_TIMEDATECTL = command("timedatectl", "show")
 # Files that are written when software is installed or the host boots: the time cannot be before them.
 WITNESSES = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/etc/passwd", "/var/log/wtmp", "/run/systemd")
 
@@ -28,11 +29,11 @@ class Clock:
     witnesses: tuple[FileInfo, ...] = ()
 
 
-@gatherer
+@begins(_TIMEDATECTL)
 def clock(ask: Ask, identity: Identity, postfix: Postfix | None) -> Clock:
     """Ask timedatectl, and look at the witnesses."""
     main_cf = f"{postfix.config_directory}/main.cf" if postfix is not None else "/etc/postfix/main.cf"
-    told = ask.maybe(command("timedatectl", "show"))
+    told = ask.maybe(_TIMEDATECTL)
     looked = ask.all([Stat(path) for path in (*WITNESSES, main_cf)])
     values = parse_timedatectl(told.stdout) if isinstance(told, CommandResult) and not told.status else {}
     return Clock(

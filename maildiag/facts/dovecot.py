@@ -16,9 +16,13 @@ from maildiag.dovecot.syntax import Include, Place, parse
 from maildiag.dovecot.tree import Builder, Section, Setting, Tree, tree_of
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, ListDirectory, ReadFile, command
-from maildiag.registry import gatherer
+from maildiag.registry import begins, gatherer
 
 MAIN = "/etc/dovecot/dovecot.conf"
+_NOT_DEFAULT = command("doveconf", "-n")
+_STRICT = Command(("doveconf", "-x", "-n"), discard_stdout=True)
+_EVERY = command("doveconf", "-a")
+_HEAD = re.compile(r"# (\d[\w.-]*) \(")  # "# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf"
 _DEPTH = 8
 _FILES = 200
 SECRETS = (
@@ -146,17 +150,21 @@ def _database(tree: Tree, section: Section) -> Database:
 
 @gatherer
 def dovecot(ask: Ask) -> Dovecot:
-    """Ask dovecot for its version and doveconf for the settings that differ from the defaults."""
-    version, settings = ask.all([command("dovecot", "--version"), command("doveconf", "-n")])
+    """Ask doveconf for the settings that differ from the defaults, and dovecot for its version where that has no head."""
+    settings = ask.maybe(_NOT_DEFAULT)
+    told = settings if isinstance(settings, CommandResult) else CommandResult(1, "", str(settings))
+    head = _HEAD.match(told.stdout)
+    if head:
+        return Dovecot(True, head[1], told.stdout, told.stderr.strip())
+    version = ask.maybe(command("dovecot", "--version"))
     if isinstance(version, Gap):
         if version.reason is GapReason.ABSENT:
             return NOT_INSTALLED
         raise Missing(version)
-    told = settings if isinstance(settings, CommandResult) else CommandResult(1, "", str(settings))
     return Dovecot(True, version.stdout.split(" ")[0].strip(), told.stdout, told.stderr.strip())
 
 
-@gatherer
+@begins(_STRICT, _EVERY, ReadFile(MAIN, hide=SECRETS))
 def dovecot_config(ask: Ask, dovecot: Dovecot) -> DovecotConfig:
     """Read Dovecot's files, its effective settings, and whether it would start with them.
 
@@ -165,9 +173,7 @@ def dovecot_config(ask: Ask, dovecot: Dovecot) -> DovecotConfig:
     """
     if not dovecot.installed:
         raise Missing(Gap(GapReason.ABSENT, "Dovecot is not installed"))
-    strict, every = ask.all(
-        [Command(("doveconf", "-x", "-n"), discard_stdout=True), command("doveconf", "-a")],
-    )
+    strict, every = ask.all([_STRICT, _EVERY])
     reading = _Reading(ask)
     reading.read(MAIN)
     source = reading.builder.tree()
@@ -227,11 +233,10 @@ class _Reading:
 
     def _include(self, include: Include, depth: int) -> None:
         pattern = str(PurePosixPath(include.place.file).parent / include.pattern)
-        found = [
-            self.read(path, depth + 1)
-            for path in self._matching(pattern)
-            if path not in self.lines and len(self.lines) < _FILES
-        ]
+        paths = list(self._matching(pattern))[:_FILES]
+        for path in paths:
+            self._ask.begin(ReadFile(path, hide=SECRETS))
+        found = [self.read(path, depth + 1) for path in paths if path not in self.lines and len(self.lines) < _FILES]
         if include.required and not any(found):
             self.absent.append(include)
 

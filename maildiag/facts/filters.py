@@ -10,9 +10,9 @@ from enum import StrEnum
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.facts.relay import parse_next_hop
-from maildiag.facts.sockets import MasterLine, parse_master
+from maildiag.facts.sockets import MASTER, MasterLine, parse_master
 from maildiag.model import Gap, Missing
-from maildiag.probes import Connection, Dialogue, Protocol, Transcript, TryConnect, command
+from maildiag.probes import Connection, Dialogue, Protocol, Transcript, TryConnect
 from maildiag.registry import gatherer
 
 _RESTRICTIONS = (
@@ -67,7 +67,7 @@ def filters(ask: Ask, postfix: Postfix) -> Filters:
     """Connect to each of them, side by side; a content filter that speaks SMTP or LMTP is spoken to."""
     if not postfix.installed:
         raise Missing(WITHOUT)
-    table = parse_master(ask(command("postconf", "-M")))
+    table = parse_master(ask(MASTER))
     found = list(dict.fromkeys([*_milters(postfix, table), *_policies(postfix, table), *_content(postfix, table)]))
     probes = [_probe(each, postfix) for each in found]
     for probe in probes:

@@ -19,7 +19,7 @@ from maildiag.logs.lines import parse_line
 from maildiag.logs.summary import LogSummary, summarise
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, FileText, ReadFile, command
-from maildiag.registry import gatherer
+from maildiag.registry import begins
 from maildiag.settings import Settings
 
 MOST_BYTES = 6 * 1024 * 1024
@@ -71,7 +71,7 @@ class _Text:
     moved: bool = False
 
 
-@gatherer
+@begins(LATEST)
 def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, services: Services | None) -> MailLog:
     """Read the tail of the mail log's files, and of the journal what no file holds: systemd's and the kernel's lines.
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.facts.relay import parse_hosts
-from maildiag.facts.sockets import Sockets, parse_master
+from maildiag.facts.sockets import MASTER, Sockets, parse_master
 from maildiag.model import Gap, HostRole, Missing, Role
 from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, FileText, ReadFile, command
-from maildiag.registry import gatherer
+from maildiag.registry import begins, gatherer
 
 CHROOT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/services", "etc/nsswitch.conf", "etc/localtime")
 
@@ -103,7 +103,7 @@ def _essence(text: str) -> list[str]:
     return [" ".join(words) for words in lines if words]
 
 
-@gatherer
+@begins(ReadFile("/etc/resolv.conf"))
 def resolver(ask: Ask, postfix: Postfix | None) -> Resolver:
     """Ask each name server of resolv.conf for the host's own name, all side by side."""
     text = ask(ReadFile("/etc/resolv.conf")).text
@@ -135,7 +135,7 @@ def parse_hosts_file(text: str) -> tuple[HostsLine, ...]:
     return tuple(found)
 
 
-@gatherer
+@begins(command("hostname", "-f"))
 def own_name(ask: Ask, postfix: Postfix | None) -> OwnName:
     """Ask the system for its name, and system and DNS for the address of myhostname."""
     name = postfix.get("myhostname") if postfix and postfix.installed else ""
@@ -197,7 +197,7 @@ def chroot(ask: Ask, postfix: Postfix) -> Chroot:
     """Compare the files in the chroot with the system's, where a service that needs them runs in it."""
     if not postfix.installed:
         raise Missing(WITHOUT)
-    table = parse_master(ask(command("postconf", "-M")))
+    table = parse_master(ask(MASTER))
     default = "n" if _compatibility(postfix) >= 1 else "y"
     inside = [
         each.name

@@ -24,9 +24,11 @@ from maildiag.probes import (
     Stat,
     command,
 )
-from maildiag.registry import gatherer
+from maildiag.registry import begins
 
 CANARY = command("postmap", "-q", "maildiag", "static:maildiag")
+_DEFAULTS = command("postconf", "-dx")
+_TYPES = command("postconf", "-m")
 """A query that needs no file: it prints what keeps every program of Postfix from starting, and writes nothing."""
 
 
@@ -76,15 +78,15 @@ class PostfixConfig:
         return self.context.value(name)
 
 
-@gatherer
+@begins(_DEFAULTS, _TYPES, CANARY)
 def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
     """Read main.cf and master.cf, and ask postconf and postmap what they say of them."""
     if isinstance(postfix, Postfix) and not postfix.installed:
         raise Missing(WITHOUT)
-    defaults = pairs(ask(command("postconf", "-dx")).stdout)
+    defaults = pairs(ask(_DEFAULTS).stdout)
     directory = defaults.get("config_directory", "/etc/postfix")
     settings = postfix.settings if isinstance(postfix, Postfix) else {}
-    told, types, canary = ask.all([command("postconf", "-n"), command("postconf", "-m"), CANARY])
+    told, types, canary = ask.all([command("postconf", "-n"), _TYPES, CANARY])
     main, master = ask.all([ReadFile(f"{directory}/main.cf"), ReadFile(f"{directory}/master.cf")])
     parsed = parse_main_cf(f"{directory}/main.cf", _text(main))
     return PostfixConfig(

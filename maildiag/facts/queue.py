@@ -13,9 +13,10 @@ from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, Directory, FileInfo, FileKind, ListDirectory
 from maildiag.queue.entries import read_json, read_text
 from maildiag.queue.grouping import Grouped, group
-from maildiag.registry import gatherer
+from maildiag.registry import begins, gatherer
 
 MOST_BYTES = 24 * 1024 * 1024
+_LISTING = Command(("postqueue", "-j"), timeout=20.0, most=MOST_BYTES)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -53,12 +54,12 @@ class Maildrop:
     more: bool = False
 
 
-@gatherer
+@begins(_LISTING)
 def queue(ask: Ask, postfix: Postfix | None, time: LocalTime) -> Queue:
     """Ask `postqueue -j`; on Postfix before 3.1 `postqueue -p`. Raises Missing where it refuses to tell."""
     if postfix is not None and not postfix.installed:
         raise Missing(WITHOUT)
-    told = ask(Command(("postqueue", "-j"), timeout=20.0, most=MOST_BYTES))
+    told = ask(_LISTING)
     now = int(time.now.timestamp())
     lifetime = _lifetime(postfix, "maximal_queue_lifetime")
     bounces = _lifetime(postfix, "bounce_queue_lifetime")

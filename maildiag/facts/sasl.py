@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from maildiag.asking import Ask
 from maildiag.facts.mail_users import MailUsers
 from maildiag.facts.postfix import WITHOUT, Postfix
+from maildiag.facts.sockets import MASTER, MasterLine, parse_master
 from maildiag.model import Gap, Missing
 from maildiag.probes import (
     CommandResult,
@@ -108,10 +109,8 @@ def mail_sockets(ask: Ask, postfix: Postfix, users: MailUsers | None) -> MailSoc
     """
     if not postfix.installed:
         raise Missing(WITHOUT)
-    lines, overrides, member = ask.all(
-        [command("postconf", "-M"), command("postconf", "-P"), command("id", "-Gn", _owner(postfix))]
-    )
-    services = parse_master(_text(lines), _text(overrides), postfix)
+    lines, member = ask.all([MASTER, command("id", "-Gn", _owner(postfix))])
+    services = _services(parse_master(lines) if isinstance(lines, CommandResult) else (), postfix)
     uses = [*_sasl(postfix, services), *_lmtp(postfix, services)]
     types = {each.name: _effective(postfix, each, "smtpd_sasl_type") for each in services if _offers(postfix, each)}
     recipient = _recipient(postfix, users)
@@ -138,23 +137,14 @@ def _queue(postfix: Postfix) -> str:
     return postfix.get("queue_directory", "/var/spool/postfix")
 
 
-def parse_master(lines: str, overrides: str, postfix: Postfix) -> tuple[MasterService, ...]:
-    """`postconf -M` and `postconf -P`; a chroot of `-` is `y` below compatibility level 1 (postconf(5))."""
+def _services(lines: Iterable[MasterLine], postfix: Postfix) -> tuple[MasterService, ...]:
+    """A chroot of `-` is `y` below compatibility level 1 (postconf(5))."""
     level = postfix.get("compatibility_level", "0").split(".")[0]
     default = "n" if level.isdigit() and int(level) >= 1 else "y"
-    options: dict[str, dict[str, str]] = {}
-    for line in overrides.splitlines():
-        name, _, value = line.partition("=")
-        service, _, setting = name.strip().rpartition("/")
-        options.setdefault(service, {})[setting] = value.strip()
-    found = []
-    for line in lines.splitlines():
-        words = line.split()
-        if len(words) >= 8:
-            name = f"{words[0]}/{words[1]}"
-            chroot = words[4].replace("-", default) == "y"
-            found.append(MasterService(name, chroot, words[7], options.get(name, {})))
-    return tuple(found)
+    return tuple(
+        MasterService(f"{each.name}/{each.kind}", each.chroot.replace("-", default) == "y", each.program, each.options)
+        for each in lines
+    )
 
 
 def _effective(postfix: Postfix, service: MasterService, setting: str) -> str:

@@ -12,8 +12,8 @@ from maildiag.asking import Ask
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.processes import ProcessTable
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import CommandResult, Process, command
-from maildiag.registry import gatherer
+from maildiag.probes import Command, CommandResult, Process, command
+from maildiag.registry import begins
 from maildiag.settings import Settings
 
 Argv = tuple[str, ...]
@@ -180,11 +180,39 @@ def short(unit: str) -> str:
     return unit if "@" in unit else unit.removesuffix(".service")
 
 
-@gatherer
+def _always(settings: Settings) -> Argv:
+    """The units whose absence says something."""
+    return (*MAIL_UNITS, *(name if "." in name else f"{name}.service" for name in settings.services))
+
+
+def _wanted(settings: Settings) -> Argv:
+    return tuple(dict.fromkeys((*_always(settings), *OTHER_MTAS, *OTHER_UNITS)))
+
+
+def _files(settings: Settings) -> Command:
+    names = dict.fromkeys(_file(each) for each in _wanted(settings))
+    return command("systemctl", "list-unit-files", "--no-legend", "--no-pager", *names)
+
+
+def _file(unit: str) -> str:
+    """The unit file of an instance is that of its template (systemd.unit(5))."""
+    return re.sub(r"@.+(?=\.)", "@", unit)
+
+
+def _there(listed: CommandResult, settings: Settings) -> Argv:
+    files = {line.split()[0] for line in listed.stdout.splitlines() if line.strip()}
+    always = _always(settings)
+    return tuple(each for each in _wanted(settings) if each in always or _file(each) in files)
+
+
+@begins(given=lambda settings: (_files(settings),))
 def services(ask: Ask, settings: Settings, time: LocalTime | None, processes: ProcessTable | None) -> Services:
-    """Ask systemctl once for all units that matter to mail; without systemd the processes alone tell."""
-    extra = tuple(name if "." in name else f"{name}.service" for name in settings.services)
-    names = tuple(dict.fromkeys((*MAIL_UNITS, *OTHER_MTAS, *OTHER_UNITS, *extra)))
+    """Ask systemctl for the units that matter to mail and are there; without systemd the processes alone tell.
+
+    Where it does not list the unit files, all are asked for: showing one that does not exist costs as much as any other.
+    """
+    listed = ask.maybe(_files(settings))
+    names = _there(listed, settings) if isinstance(listed, CommandResult) and not listed.status else _wanted(settings)
     told = ask.maybe(command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *names))
     units = (
         parse_show(told.stdout, time.tz if time else UTC) if isinstance(told, CommandResult) and not told.status else {}

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.sockets import Owner, Port, Sockets, is_any, is_loopback
+from maildiag.facts.sockets import Expected, Owner, Port, Sockets, is_any, is_loopback
 from maildiag.model import Gap, HostRole, Role
-from maildiag.probes import Dialogue, Protocol, Tls, Transcript
+from maildiag.probes import Dialogue, Listeners, Protocol, Tls, Transcript
 from maildiag.registry import gatherer
 
 
@@ -40,14 +40,18 @@ class OwnDialogues:
 
 
 @gatherer
-def own_dialogues(ask: Ask, sockets: Sockets, postfix: Postfix | None, role: HostRole) -> OwnDialogues:
-    """Speak to every port that should be served, all side by side."""
+def own_dialogues(ask: Ask, expected: Expected, postfix: Postfix | None, role: HostRole) -> OwnDialogues:
+    """Speak to every port that should be served, all side by side; who listens is seen meanwhile."""
+    here = Sockets(expected.ports, (), expected.interfaces)
     wanted = [
         (port, address, _probe(port, address, postfix, role))
-        for port in sockets.expected
+        for port in expected.ports
         if port.protocol is not None
-        for address in addresses(port, sockets)
+        for address in addresses(port, here)
     ]
+    for _, _, probe in wanted:
+        ask.begin(probe)
+    sockets = Sockets(expected.ports, ask(Listeners()), expected.interfaces)
     answers = ask.all([probe for _, _, probe in wanted])
     return OwnDialogues(
         tuple(

@@ -12,9 +12,10 @@ from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, HostRole, Role
 from maildiag.probes import CommandResult, Interface, Interfaces, Listener, Listeners, Protocol, Tls, command
-from maildiag.registry import gatherer
+from maildiag.registry import begins
 from maildiag.settings import Settings
 
+MASTER = command("postconf", "-M")
 PORTS = {
     "smtp": 25,
     "submission": 587,
@@ -68,6 +69,14 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """The ports that the configuration opens, and the host's interfaces: enough to speak to them."""
+
+    ports: tuple[Port, ...]
+    interfaces: tuple[Interface, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sockets:
     """Ports that should listen, sockets that do, and the host's interfaces."""
 
@@ -102,16 +111,15 @@ class MasterLine:
     text: str
 
 
-@gatherer
-def sockets(
+@begins(MASTER, Interfaces())
+def expected(
     ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, settings: Settings, role: HostRole | None
-) -> Sockets:
-    """Compare what the configuration wants with what the kernel has; a relay client serves no mailboxes."""
-    listening = ask(Listeners())
+) -> Expected:
+    """Read the ports from the configuration; a relay client serves no mailboxes."""
     interfaces = ask(Interfaces())
     expected: list[Port] = []
     if postfix and postfix.installed:
-        table = ask.maybe(command("postconf", "-M"))
+        table = ask.maybe(MASTER)
         if not isinstance(table, Gap):
             expected += postfix_ports(postfix, parse_master(table))
     if dovecot and dovecot.installed and (role is None or role.role is Role.MAIL_SERVER):
@@ -122,7 +130,13 @@ def sockets(
         for each in settings.ports
         if each not in named
     ]
-    return Sockets(tuple(expected), listening, interfaces)
+    return Expected(tuple(expected), interfaces)
+
+
+@begins(Listeners())
+def sockets(ask: Ask, expected: Expected) -> Sockets:
+    """Compare what the configuration wants with what the kernel has."""
+    return Sockets(expected.ports, ask(Listeners()), expected.interfaces)
 
 
 def is_loopback(address: str) -> bool:

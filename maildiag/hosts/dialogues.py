@@ -54,8 +54,8 @@ def hold(probe: Dialogue) -> Transcript:
         connected, address = _connect(probe.host, probe.port, min(probe.timeout, _CONNECT_LIMIT_S))
     except OSError as error:
         return Transcript(_outcome(error), probe.host, failed="connect", error=_words(error))
-    connected.settimeout(probe.timeout)
-    talk = _Talk(connected, probe, [Exchange("connect", "", address, "", time.monotonic() - started)])
+    first = Exchange("connect", "", address, "", time.monotonic() - started)
+    talk = _Talk(connected, probe, [first], started + probe.limit_s)
     try:
         with talk:
             _SCRIPTS[probe.protocol](talk)
@@ -97,6 +97,7 @@ class _Talk:
     connected: socket.socket
     probe: Dialogue
     exchanges: list[Exchange]
+    ends: float
     certificate: Certificate | None = None
     _rest: bytes = b""
     _tag: int = 0
@@ -117,6 +118,7 @@ class _Talk:
         """Send one line and keep the reply; `reply` yields the reply's lines where it is not SMTP's form."""
         started = time.monotonic()
         try:
+            self._limit()
             if line:
                 self.connected.sendall(line.encode("utf-8", "surrogateescape") + b"\r\n")
             lines = list(reply if reply is not None else self.smtp_reply())
@@ -135,12 +137,20 @@ class _Talk:
         while b"\n" not in self._rest:
             if len(self._rest) > _MOST_REPLY:
                 raise ConnectionError("the reply never ends")
+            self._limit()
             chunk = self.connected.recv(4096)
             if not chunk:
                 raise ConnectionError("the server closed the connection")
             self._rest += chunk
         line, self._rest = self._rest.split(b"\n", 1)
         return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
+
+    def _limit(self) -> None:
+        """Each wait has the probe's limit, and all of them together twice that: a server may not drip for ever."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.connected.settimeout(min(self.probe.timeout, left))
 
     def smtp_reply(self) -> Iterator[str]:
         """RFC 5321 section 4.2: lines `250-…` up to one `250 …`."""
@@ -183,6 +193,7 @@ class _Talk:
         context.verify_mode = ssl.CERT_NONE
         name = self.probe.server_name or (None if self.probe.host.startswith("/") else self.probe.host)
         try:
+            self._limit()
             secured = context.wrap_socket(self.connected, server_hostname=name)
         except TimeoutError as error:
             raise _Broken("tls", f"no TLS handshake within {self.probe.timeout:g} s") from error

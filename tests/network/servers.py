@@ -29,10 +29,12 @@ def serving(
     tls: ssl.SSLContext | None = None,
     implicit: bool = False,
     hang: bool = False,
+    drip: bool = False,
 ) -> Iterator[Server]:
     """Serve one client: greet with `banner` (None: hang up at once), answer a line by its first word (IMAP: its second).
 
-    `STARTTLS` and `STLS` go on with a handshake where there is a `tls` context; `hang` accepts and says nothing.
+    `STARTTLS` and `STLS` go on with a handshake where there is a `tls` context; `hang` accepts and says nothing, `drip` says
+    a byte of an endless banner now and then.
     """
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = Server(listening.getsockname()[1])
@@ -44,6 +46,9 @@ def serving(
                 with connected:
                     if hang:
                         stop.wait(20)
+                    elif drip:
+                        while not stop.wait(0.1):
+                            connected.sendall(b"2")
                     else:
                         _talk(connected, server, banner, answers or {}, tls, implicit)
 

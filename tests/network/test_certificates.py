@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from maildiag.asking import gather_alone
 from maildiag.facts import tls as facts
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.smtp import OwnDialogues
 from maildiag.facts.sockets import Owner
 from maildiag.facts.tls import (
     CertificateFile,
@@ -22,9 +22,9 @@ from maildiag.facts.tls import (
     parse_certificate,
 )
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
-from maildiag.probes import CommandResult, Identity, Probe
+from maildiag.probes import Command, CommandResult, Identity, Probe, command
 from maildiag.settings import Settings
-from maildiag.testing import file, gather, info, judge, printed
+from maildiag.testing import TableHost, file, gather, info, judge, printed
 from maildiag_checks import tls
 from tests.network.recorded import RELEASES, text
 
@@ -57,6 +57,25 @@ def told(found: CertificateFile, now: datetime, *served: Served) -> Verdict:
     return verdict
 
 
+def test_a_chain_that_is_good_by_the_directory_of_cas_is_not_verified_again() -> None:
+    assert questions_of(printed(f"{PATH}: OK")) == ["-no-CAfile"]
+
+
+def test_a_chain_that_the_directory_does_not_know_is_verified_by_all_cas() -> None:
+    for answer in (printed(stderr="unable to get local issuer certificate", status=2), Gap(GapReason.TIMEOUT, "")):
+        assert questions_of(answer) == ["-no-CAfile", "-untrusted"]
+
+
+def questions_of(answer: CommandResult | Gap) -> list[str]:
+    """The first option of each `openssl verify` where the quick one is answered so."""
+    quick = command("openssl", "verify", "-no-CAfile", "-no-CAstore", "-untrusted", PATH, PATH)
+    host = TableHost({quick: answer})
+    postfix = Postfix(True, "3.7", {"smtpd_tls_cert_file": PATH})
+    role = HostRole(Role.MAIL_SERVER, "a test")
+    gather_alone(facts.certificate_files, host, {"postfix": postfix, "dovecot": None, "role": role})
+    return [each.argv[2] for each in host.asked if isinstance(each, Command) and each.argv[1] == "verify"]
+
+
 def soon(found: CertificateFile) -> datetime:
     assert found.certified is not None
     return found.certified.not_before + timedelta(days=1)
@@ -86,8 +105,8 @@ def chains(**answers: CommandResult) -> list[tuple[str, str]]:
     asked: dict[Probe[Any], Any] = {facts._read("/le/privkey.pem"): answers["key_as_certificate"], facts._read("/le/fullchain.pem"): answers["chain"],
              facts._public_key("/le/privkey.pem"): answers["key"], facts._public_key("/le/fullchain.pem"): answers["chain_as_key"]}  # fmt: skip
     server = HostRole(Role.MAIL_SERVER, "test")
-    found = gather(facts.certificates, asked, postfix=postfix, dovecot=None, own=OwnDialogues(()), role=server)
-    assert isinstance(found, Certificates)
+    found = gather(facts.certificate_files, asked, postfix=postfix, dovecot=None, role=server)
+    assert isinstance(found, facts.CertificateFiles)
     return [(each.configured.path, each.configured.key) for each in found.files]
 
 

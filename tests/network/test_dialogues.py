@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,15 @@ def test_a_server_that_says_nothing_times_out_in_the_banner() -> None:
         told = hold(Dialogue(Protocol.SMTP, "127.0.0.1", server.port, timeout=0.3))
     assert told.failed == "banner"
     assert "0.3 s" in told.error
+
+
+def test_a_server_that_drips_a_banner_for_ever_is_left_at_twice_the_limit() -> None:
+    with serving(None, drip=True) as server:
+        begun = time.monotonic()
+        told = hold(Dialogue(Protocol.SMTP, "127.0.0.1", server.port, timeout=0.5))
+        took = time.monotonic() - begun
+    assert told.failed == "banner"
+    assert took < 3.0
 
 
 def test_a_closed_port_is_refused() -> None:

@@ -31,7 +31,7 @@ from maildiag.model import (
     ok,
 )
 from maildiag.probes import Command, DnsLookup, DnsStatus, Probe, ReadFile, command
-from maildiag.registry import CLIENT, BrokenPlugin, Check, Gatherer, Registry, check, gatherer
+from maildiag.registry import CLIENT, BrokenPlugin, Check, Gatherer, Registry, begins, check, gatherer
 from maildiag.report import Report
 from maildiag.settings import Acknowledgement, Settings
 from maildiag.testing import TableHost, printed
@@ -55,6 +55,24 @@ def said(ask: Ask) -> Said:
 @check("dns.said", step=Step.DNS, asks="What does it say?")
 def speaks(said: Said) -> Iterator[Verdict]:
     yield ok(said.text) if said.text == "fine" else critical(said.text)
+
+
+QUESTION = command("hostname", "-f")
+
+
+@dataclass(frozen=True)
+class Late:
+    """A fact whose question does not depend on its need."""
+
+
+@begins(QUESTION)
+def late(ask: Ask, said: Said) -> Late:
+    return Late()
+
+
+@check("dns.late", step=Step.DNS, asks="Was it asked?")
+def belated(late: Late) -> Iterator[Verdict]:
+    yield ok("yes")
 
 
 def registry(*functions: Any) -> Registry:
@@ -208,6 +226,27 @@ def test_a_probe_is_asked_once_however_many_ask() -> None:
     host = TableHost({command("hostname", timeout=0.5): printed("fine\n")})
     assert run(host, speaks, again, repeats).status is Status.OK
     assert len(host.asked) == 1
+
+
+class Patient(TableHost):
+    """Answers nothing else before it was asked `QUESTION`."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.begun = threading.Event()
+
+    def ask(self, probe: Probe[A]) -> Reading[A] | Gap:
+        if probe == QUESTION:
+            self.begun.set()
+        self.begun.wait(5)
+        return super().ask(probe)
+
+
+def test_what_a_gatherer_asks_in_any_case_does_not_wait_for_its_needs() -> None:
+    host = Patient()
+    report = engine.report(host, registry(late, belated), Settings())
+    assert host.begun.is_set()
+    assert [each.status for each in report.findings] == [Status.UNKNOWN]
 
 
 def test_a_check_that_raises_is_unknown_and_named_and_the_others_run() -> None:

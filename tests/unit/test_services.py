@@ -7,12 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from maildiag.asking import gather_alone
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.processes import ProcessTable
-from maildiag.facts.services import Services, build, parse_show, parse_time
-from maildiag.model import HostRole, Role, Status, Verdict
-from maildiag.testing import judge
+from maildiag.facts.services import MAIL_UNITS, OTHER_MTAS, OTHER_UNITS, Services, build, parse_show, parse_time
+from maildiag.facts.services import services as services_gatherer
+from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
+from maildiag.probes import Command, CommandResult
+from maildiag.settings import Settings
+from maildiag.testing import TableHost, judge, printed
 from maildiag_checks.services import dovecot_running, enabled, installed, postfix_running
 from tests.unit.recorded import DATA, dovecot, log_of, master, services
 
@@ -176,3 +180,23 @@ def test_a_unit_that_does_not_exist_is_told_from_one_that_is_stopped() -> None:
     units = parse_show((DATA / "debian12-healthy.show").read_text(), UTC)
     assert not units["exim4.service"].exists
     assert units["rsyslog.service"].running
+
+
+def test_only_units_with_a_file_are_asked_for_and_those_of_mail_in_any_case() -> None:
+    listing = "postfix.service enabled enabled\nclamd@.service disabled enabled\nrsyslog.service enabled enabled\n"
+    probes = unit_questions(printed(listing))
+    assert probes[-1].argv[4:] == (*MAIL_UNITS, "extra.service", "rsyslog.service", "clamd@amavisd.service")
+
+
+def test_every_unit_is_asked_for_where_the_unit_files_cannot_be_listed() -> None:
+    for answer in (printed(status=1), Gap(GapReason.TIMEOUT, "timed out")):
+        assert {*OTHER_MTAS, *OTHER_UNITS} < set(unit_questions(answer)[-1].argv)
+
+
+def unit_questions(listing: CommandResult | Gap) -> list[Command]:
+    """What systemctl is asked where this is what it says of the unit files."""
+    settings = Settings(services=("extra",))
+    (question,) = services_gatherer.maildiag.begins(settings)  # type: ignore[attr-defined]
+    host = TableHost({question: listing})
+    gather_alone(services_gatherer, host, {"settings": settings, "time": None, "processes": ProcessTable(())})
+    return [each for each in host.asked if isinstance(each, Command)]
