@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word most like `word`, or an empty string where none is near."""
+    """The known word most like `word`, or whose part behind the dot is; an empty string where none is near."""
     import difflib
 
-    names = {each.casefold(): each for each in known}
-    found = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=0.5)
+    names = {part.casefold(): each for each in known for part in (each.rpartition(".")[2], each)}
+    found = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=0.6)
     return names[found[0]] if found else ""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Iterable, Iterator
 
 _SHOWN_AS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _SHOWN_AS[9] = "    "
@@ -59,3 +61,15 @@ def lasting(seconds: int) -> str:
         if seconds >= 2 * length:
             return plural(seconds // length, unit)
     return plural(max(0, seconds), "second")
+
+
+def columns(rows: Iterable[tuple[str, str]], width: int, indent: int = 0) -> Iterator[str]:
+    """Names and what is said of them side by side, the words behind the names wrapped to `width` columns (0: never)."""
+    told = list(rows)
+    left = indent + max((len(name) for name, _ in told), default=0) + 2
+    for name, words in told:
+        first = f"{' ' * indent}{name}".ljust(left)
+        if width:
+            yield textwrap.fill(words, width, initial_indent=first, subsequent_indent=" " * left)
+        else:
+            yield f"{first}{words}"

@@ -6,7 +6,9 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from maildiag.cli import options
 from maildiag.model import Step
+from maildiag.text import columns
 
 if TYPE_CHECKING:
     from maildiag.registry import Check
@@ -27,8 +29,10 @@ def main(args: argparse.Namespace) -> int:
         return 0
     for step in Step:
         print(f"{step.number} {step}")
-        for each in found.select([step]):
-            print(f"  {each.id:<33}{each.asks}")
+        for line in columns(
+            ((each.id, each.asks) for each in found.select([step])), options.terminal_width(), indent=2
+        ):
+            print(line)
     for broken in found.broken:
         print(f"not loaded: {broken.name}: {broken.why}")
     return 0

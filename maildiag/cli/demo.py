@@ -11,6 +11,7 @@ from pathlib import Path
 from maildiag.cli import options, tui
 from maildiag.cli.errors import UsageError
 from maildiag.nearest import hint
+from maildiag.text import columns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +28,8 @@ def main(args: argparse.Namespace) -> int:
 
     recorded = incidents()
     if args.list:
-        for name, path in recorded.items():
-            print(f"{name:<36}{story(path)}")
+        for line in columns(((name, story(path)) for name, path in recorded.items()), options.terminal_width()):
+            print(line)
         return 0
     chosen = _chosen(args.incident, recorded)
     return _report(chosen, args) if args.text or tui.refusal() or not _has_textual() else tui.recorded(chosen.parent)

@@ -44,7 +44,7 @@ def seconds(word: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < 86400:
-        raise argparse.ArgumentTypeError(f"{word!r} is no number of seconds between 0 and 86400")
+        raise argparse.ArgumentTypeError(f"{word!r} is no number of seconds above 0 and below 86400")
     return number
 
 
@@ -160,10 +160,14 @@ def look(choice: str, to_file: bool = False, timings: bool = False, everything: 
     from maildiag.render import Look
 
     terminal = not to_file and sys.stdout is not None and sys.stdout.isatty()
-    width = 80
-    if terminal:
-        try:
-            width = min(120, max(40, os.get_terminal_size(sys.stdout.fileno()).columns or 80))
-        except OSError:
-            width = 80
-    return Look(width, coloured(choice, terminal), timings, everything)
+    return Look((terminal_width() if terminal else 0) or 80, coloured(choice, terminal), timings, everything)
+
+
+def terminal_width() -> int:
+    """Columns of the terminal on standard output (40 to 120); 0 where it is none: what is piped has a line for each thing."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return 0
+    try:
+        return min(120, max(40, os.get_terminal_size(sys.stdout.fileno()).columns or 80))
+    except OSError:
+        return 80

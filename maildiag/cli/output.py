@@ -40,6 +40,8 @@ def _standard_output() -> TextIO:
 
 @contextlib.contextmanager
 def _replaced(path: Path) -> Iterator[TextIO]:
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a directory")
     try:
         number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

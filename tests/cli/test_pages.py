@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from maildiag import registry
-from maildiag.resources import runbook_pages
+from maildiag.resources import incidents, runbook_pages
 from tests.support import maildiag, on_terminal, plug_in
 
 
@@ -41,6 +42,20 @@ def test_every_page_can_be_set_for_a_terminal() -> None:
 
 
 def test_a_page_that_is_not_there_is_answered_with_the_nearest() -> None:
-    ran = maildiag("explain", "services.plugn")
-    assert ran.status == 64
-    assert "did you mean services.plugin?" in ran.err
+    for mistyped, meant in (("services.plugn", "services.plugin"), ("posfix", "services.postfix")):
+        ran = maildiag("explain", mistyped)
+        assert ran.status == 64
+        assert f"did you mean {meant}?" in ran.err
+
+
+def test_lists_fit_a_terminal_and_have_a_line_for_each_thing_in_a_pipe() -> None:
+    for command in (["checks"], ["demo", "--list"]):
+        assert all(len(line) <= 80 for line in plain(on_terminal(*command).out).splitlines())
+    assert len([line for line in maildiag("checks").out.splitlines() if line[0] == " "]) == len(
+        registry.builtin().checks
+    )
+    assert len(maildiag("demo", "--list").out.splitlines()) == len(incidents())
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)

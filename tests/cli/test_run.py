@@ -97,6 +97,7 @@ def test_progress_is_gone_when_the_report_is_printed(broken: Path) -> None:
         (["--bundle", "/nonexistent"], "No such file"),
         (["--bundle", "/etc/hostname"], "bundle"),
         (["-o", "/nonexistent/report"], "cannot write"),
+        (["-o", "/"], "it is a directory"),
         (["--config", "/nonexistent.toml"], "no such file"),
     ],
 )
@@ -117,6 +118,11 @@ def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
     ran = maildiag("rum")
     assert (ran.status, ran.out) == (64, "")
     assert "did you mean run?" in ran.err
+
+
+def test_what_is_like_nothing_gets_no_suggestion() -> None:
+    assert "did you mean" not in maildiag("xyzzy").err
+    assert "did you mean" not in maildiag("run", "--step", "xyzzy").err
 
 
 def test_without_terminal_or_command_a_short_help_is_on_stderr() -> None:
