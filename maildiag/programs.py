@@ -26,6 +26,8 @@ PROGRAMS: dict[str, str] = {
     "iptables": "iptables rules (-S only)",
     "ip6tables": "ip6tables rules (-S only)",
     "iptables-save": "iptables rules as text",
+    "iptables-legacy-save": "rules of the older kernel interface, where iptables-save says that there are some",
+    "ip6tables-save": "IPv6 rules as text, where nft cannot spell them",
     "fail2ban-client": "jails and banned addresses (status only)",
     "getenforce": "SELinux mode",
     "ls": "SELinux labels of mail files (-Z)",

@@ -55,10 +55,10 @@ def acceptance(firewall: Firewall, hit: Hit | None, what: Passing) -> tuple[Fix,
     if hit is None or not hit.chain.hook or firewall.backend not in (Backend.NFTABLES, Backend.IPTABLES):
         return ()
     chain = hit.chain
-    if chain.origin == "iptables":
+    if chain.origin != "nft":
         rule = (*what.iptables, "-j", "ACCEPT")
-        commands = (("iptables", "-t", chain.table, "-I", chain.name, "1", *rule),)
-        undo: tuple[tuple[str, ...], ...] = (("iptables", "-t", chain.table, "-D", chain.name, *rule),)
+        commands = ((chain.origin, "-t", chain.table, "-I", chain.name, "1", *rule),)
+        undo: tuple[tuple[str, ...], ...] = ((chain.origin, "-t", chain.table, "-D", chain.name, *rule),)
     else:
         commands = (("nft", "insert", "rule", chain.family, chain.table, chain.name, *what.nft, "accept"),)
         undo = ()
@@ -151,11 +151,11 @@ def removal(firewall: Firewall, hit: Hit | None, check: str) -> tuple[Fix, ...]:
         return _ufw_removal(firewall, hit, check)
     place = (hit.chain.family, hit.chain.table, hit.chain.name)
     boot, files = _boot_edit(firewall, hit)
-    if hit.chain.origin == "iptables":
-        words = shlex.split(hit.rule.text)
+    if hit.chain.origin != "nft":
+        program, words = hit.chain.origin, shlex.split(hit.rule.text)
         table = ("-t", hit.chain.table) if hit.chain.table != "filter" else ()
-        back = ("iptables", *table, "-I", words[1], str(hit.rule.index + 1), *words[2:])
-        return (_take_away(check, hit, (("iptables", *table, "-D", *words[1:]), *boot), (back,), files, automatic),)
+        back = (program, *table, "-I", words[1], str(hit.rule.index + 1), *words[2:])
+        return (_take_away(check, hit, ((program, *table, "-D", *words[1:]), *boot), (back,), files, automatic),)
     delete = ("nft", "delete", "rule", *place, "handle", str(hit.rule.handle))
     last = hit.rule.index >= len({each.index for each in hit.chain.rules}) - 1
     where = ("nft", "add", "rule", *place) if last else ("nft", "insert", "rule", *place, "index", str(hit.rule.index))

@@ -1,4 +1,4 @@
-"""Step 4, this host's side: do the ports listen that should, and are addresses and routes in order?"""
+"""Step 4, this host's side: do the ports listen that should?"""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.names import PublicNames
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.relay import Relay
-from maildiag.facts.routes import Link, Routes
 from maildiag.facts.sockets import Owner, Port, Sockets, dovecot_protocols, is_any, is_loopback
 from maildiag.model import (
     Evidence,
@@ -26,18 +24,18 @@ from maildiag.model import (
 )
 from maildiag.probes import Listener
 from maildiag.registry import BOTH, check
-from maildiag.text import plural
 from maildiag_checks._own_mail import nobody_is_sent_here
 
 _BLAME = {
     Owner.POSTFIX: (
+        "services.sandbox",
         "services.port-taken",
         "services.postfix",
         "services.master-cf",
         "services.main-cf",
         "services.unloaded-changes",
     ),
-    Owner.DOVECOT: ("services.port-taken", "services.dovecot", "services.dovecot-config"),
+    Owner.DOVECOT: ("services.sandbox", "services.port-taken", "services.dovecot", "services.dovecot-config"),
     Owner.SETTINGS: ("services.port-taken", "services.postfix", "services.dovecot"),
 }
 _PROXIES = ("systemd", "docker-proxy", "haproxy", "nginx")  # these listen in the place of others
@@ -45,7 +43,6 @@ _PROGRAMS = {  # a child process holds its parent's socket too, and the kernel n
     Owner.POSTFIX: ("master", "smtpd", "postscreen", "qmqpd", "spawn", "tlsproxy", *_PROXIES),
     Owner.DOVECOT: ("dovecot", "imap-login", "pop3-login", "managesieve-login", "submission-login", "lmtp", *_PROXIES),
 }
-_NOWHERE = ("blackhole", "unreachable", "prohibit", "throw")
 _SOURCE = "listening sockets"
 
 
@@ -249,97 +246,3 @@ def _shown(found: tuple[Listener, ...]) -> str:
         f"LISTEN {each.address}:{each.port}" + (f" {each.program} (pid {each.pid})" if each.program else "")
         for each in found
     )
-
-
-@check(
-    "connectivity.route",
-    step=Step.CONNECTIVITY,
-    asks="Has the host an address, an interface that is up, and a route?",
-    roles=BOTH,
-)
-def route(routes: Routes, postfix: Postfix | None, relay: Relay | None) -> Iterator[Verdict]:
-    """Interfaces, addresses and the default route. Source: ip-address(8), ip-route(8), postconf(5) smtp_bind_address."""
-    links = [each for each in routes.links if not each.loopback]
-    up = [each for each in links if each.up and any(":" not in one for one in each.prefixes)]
-    shown = Evidence("ip -j addr", "\n".join(_link(each) for each in routes.links))
-    if not up:
-        yield critical("No interface but loopback is up and has an IPv4 address", evidence=(shown,), explained_by=())
-        return
-    yield from _loopback(routes, shown)
-    yield from _bind_address(routes, postfix, shown)
-    yield from _to_relay(routes, relay)
-    default = [each for each in routes.routes if each.destination == "default"]
-    table = Evidence("ip -j -4 route", "\n".join(map(str, routes.routes)) or "no route")
-    if default and default[0].kind in _NOWHERE:
-        yield warning(f"The default route is {default[0].kind}", subject="default", evidence=(table,))
-    elif not default:
-        yield notice("There is no default route: only hosts in the own networks are reached", evidence=(table,))
-    else:
-        yield ok(f"{plural(len(up), 'interface')} up, default route via {default[0].gateway}", evidence=(table,))
-
-
-def _to_relay(routes: Routes, relay: Relay | None) -> Iterator[Verdict]:
-    """The route that the kernel takes to the relay: none, or one that leads nowhere."""
-    for address in relay.addresses if relay else ():
-        if ":" in address or address.startswith("127.") or routes.link_of(address):
-            continue
-        found = routes.towards(address)
-        table = Evidence("ip -j -4 route", "\n".join(map(str, routes.routes)) or "no route")
-        if found is None:
-            yield critical(f"There is no route to the relay {address}", subject=address, evidence=(table,))
-        elif found.kind in _NOWHERE:
-            words = (found.kind, found.destination)
-            fix = Fix(
-                id="connectivity.route/delete",
-                title=f"Take the route `{found}` away",
-                commands=(("ip", "route", "del", *words), ("postqueue", "-f")),
-                undo=(("ip", "route", "add", *words),),
-                verify=("connectivity.route",),
-                automatic=found.destination != "default",
-                why="The running table only: it comes back at the next boot if the network configuration has it.",
-            )
-            yield critical(
-                f"The route to the relay {address} leads nowhere: {found}",
-                subject=address,
-                evidence=(table,),
-                fixes=(fix,),
-            )
-
-
-def _loopback(routes: Routes, shown: Evidence) -> Iterator[Verdict]:
-    lo = next((each for each in routes.links if each.loopback), None)
-    if lo is None or not lo.up or not any(each.startswith("127.0.0.1") for each in lo.prefixes):
-        fix = Fix(
-            id="connectivity.route/loopback-up",
-            title="Bring loopback up",
-            commands=(("ip", "link", "set", "lo", "up"),),
-            undo=(("ip", "link", "set", "lo", "down"),),
-            verify=("connectivity.route",),
-            automatic=lo is not None and not lo.up,
-        )
-        yield critical("Loopback is down or has no 127.0.0.1", subject="lo", evidence=(shown,), fixes=(fix,))
-
-
-def _bind_address(routes: Routes, postfix: Postfix | None, shown: Evidence) -> Iterator[Verdict]:
-    bind = postfix.get("smtp_bind_address") if postfix else ""
-    if bind and routes.link_of(bind) is None:
-        fix = Fix(
-            id="connectivity.route/bind-address",
-            title="Let the kernel choose the source address again",
-            commands=(("postconf", "-X", "smtp_bind_address"), ("postfix", "reload")),
-            changes=("/etc/postfix/main.cf",),
-            guards=(("postfix", "check"),),
-            verify=("connectivity.route",),
-            why=f"No interface has {bind}: Postfix logs a warning for each connection, or gives up where it is enforced.",
-        )
-        enforced = postfix is not None and postfix.yes("smtp_bind_address_enforce")
-        yield (critical if enforced else warning)(
-            f"smtp_bind_address = {bind}, which no interface of this host has",
-            subject="smtp_bind_address",
-            evidence=(Evidence("postconf -x", f"smtp_bind_address = {bind}"), shown),
-            fixes=(fix,),
-        )
-
-
-def _link(each: Link) -> str:
-    return f"{each.name}: {'up' if each.up else 'down'}, mtu {each.mtu}, {' '.join(each.prefixes) or 'no address'}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from maildiag import edits
 from maildiag.dns_text import knows, said
-from maildiag.facts.names import Chroot, OwnName, Resolver
+from maildiag.facts.names import Chroot, ChrootFile, NameSwitch, OwnName, Resolver
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import Relay, is_address
 from maildiag.model import (
@@ -29,6 +29,7 @@ from maildiag.registry import BOTH, check
 from maildiag.text import plural
 
 _FILE = "/etc/resolv.conf"
+_SWITCH = "/etc/nsswitch.conf"
 _BLAME = ("firewall.outbound@53", "firewall.inbound@answers", "connectivity.route", "services.backend")
 
 
@@ -43,13 +44,15 @@ def resolver(resolver: Resolver, relay: Relay | None, role: HostRole) -> Iterato
     """Each server of resolv.conf is asked by itself. Source: resolv.conf(5), RFC 1035 section 4.1.1."""
     needed = role.role is Role.MAIL_SERVER or (relay is not None and relay.hop is not None and not relay.hop.literal)
     if not resolver.servers:
-        verdict = warning if needed else notice
-        yield verdict(
-            "resolv.conf names no name server",
+        absent = resolver.mode is None
+        yield (warning if needed else notice)(
+            f"{_FILE} is missing, or a link to nothing" if absent else "resolv.conf names no name server",
             detail="The resolver then asks 127.0.0.1.",
-            evidence=(Evidence(_FILE, resolver.text.strip() or "(empty)"),),
+            evidence=(Evidence(_FILE, resolver.text.strip() or ("(missing)" if absent else "(empty)")),),
         )
         return
+    if resolver.mode is not None and not resolver.mode & 0o004:
+        yield _closed_file(resolver)
     alive = [knows(each) for each in resolver.answers]
     shown = (Evidence(_FILE, resolver.text.strip()), *_answers(resolver))
     if all(alive):
@@ -60,6 +63,27 @@ def resolver(resolver: Resolver, relay: Relay | None, role: HostRole) -> Iterato
         for server, answer in zip(resolver.servers, resolver.answers, strict=False):
             if not knows(answer):
                 yield _one_dead(resolver, server, answer, shown)
+
+
+def _closed_file(resolver: Resolver) -> Verdict:
+    """Root looks names up, and every other account asks 127.0.0.1 (resolv.conf(5)); a chrooted Postfix has its copy."""
+    was = f"{resolver.mode or 0:04o}"
+    fix = Fix(
+        id="dns.resolver/readable",
+        title=f"Let every account read {_FILE}",
+        commands=(("chmod", "0644", _FILE),),
+        undo=(("chmod", was, _FILE),),
+        verify=("dns.resolver",),
+        automatic=True,
+    )
+    return warning(
+        f"Only its owner can read {_FILE} (mode {was}): other accounts look no name up",
+        detail="Programs that run as root find every name, those that run as another account none.",
+        subject=_FILE,
+        evidence=(Evidence(f"stat {_FILE}", f"mode {was}"),),
+        fixes=(fix,),
+        explained_by=(),
+    )
 
 
 def _all_dead(resolver: Resolver, needed: bool, shown: tuple[Evidence, ...]) -> Verdict:
@@ -114,7 +138,7 @@ def _answers(resolver: Resolver) -> Iterator[Evidence]:
     roles=BOTH,
     explained_by=("dns.resolver", "dns.chroot"),
 )
-def relayhost(relay: Relay) -> Iterator[Verdict]:
+def relayhost(relay: Relay, switch: NameSwitch | None) -> Iterator[Verdict]:
     """MX and address look-ups as smtp(8) makes them. Source: postconf(5) relayhost, smtp_host_lookup, RFC 5321 section 5."""
     if relay.hop is None:
         yield skipped("No relayhost is set")
@@ -126,6 +150,17 @@ def relayhost(relay: Relay) -> Iterator[Verdict]:
     shown = tuple(_look_ups(relay))
     if relay.addresses:
         yield ok(f"The relayhost {subject} is {', '.join(relay.addresses)}", subject=subject, evidence=shown)
+        return
+    if relay.unused:
+        yield critical(
+            f"The relayhost {host} has no address that Postfix may use, only {', '.join(relay.unused)}",
+            subject=subject,
+            evidence=shown,
+            explained_by=("connectivity.relay-settings",),
+        )
+        return
+    if relay.lookup == "native" and switch is not None and not switch.asks_dns and _in_dns(relay):
+        yield _not_asked(relay, switch, shown)
         return
     local = tuple(each for _, some in relay.system for each in some)
     failed = [answer for _, answer in relay.dns if not knows(answer)]
@@ -156,6 +191,39 @@ def relayhost(relay: Relay) -> Iterator[Verdict]:
         )
 
 
+def _in_dns(relay: Relay) -> bool:
+    return any(isinstance(each, DnsAnswer) and each.status is DnsStatus.ANSWER for _, each in relay.dns)
+
+
+def _not_asked(relay: Relay, switch: NameSwitch, shown: tuple[Evidence, ...]) -> Verdict:
+    """The DNS knows the relay, and the system does not ask it. Source: nsswitch.conf(5)."""
+    assert relay.hop is not None
+    kept = [each for each in switch.words if each.lower() != "[notfound=return]"]
+    line = " ".join(("hosts:", *kept, *(() if "dns" in kept else ("dns",))))
+    fix = Fix(
+        id="dns.relayhost/ask-the-dns",
+        title="Let the system ask the DNS for names that are in no file",
+        commands=(
+            edits.replace_line(_SWITCH, switch.number, line),
+            ("systemctl", "restart", "postfix"),
+            ("postqueue", "-f"),
+        ),
+        changes=(_SWITCH,),
+        guards=(("postfix", "check"),),
+        verify=("dns.relayhost",),
+        automatic=True,
+        why="A restart, because Debian copies the file into Postfix's chroot only when Postfix starts.",
+    )
+    return critical(
+        f"The DNS knows {relay.hop.host}, but this system does not ask it: `{switch.text}` in {_SWITCH}",
+        detail="Postfix looks names up as the system does (smtp_host_lookup = native).",
+        subject=relay.hop.text,
+        evidence=(Evidence(_SWITCH, f"{switch.number}: {switch.text}"), *shown),
+        fixes=(fix,),
+        explained_by=(),
+    )
+
+
 def _look_ups(relay: Relay) -> Iterator[Evidence]:
     assert relay.hop is not None
     yield Evidence("postconf -x", f"relayhost = {relay.hop.text}\nsmtp_host_lookup = {relay.lookup}")
@@ -163,6 +231,8 @@ def _look_ups(relay: Relay) -> Iterator[Evidence]:
         yield Evidence(f"dig {relay.hop.host} MX", said(relay.mx))
     for name, answer in relay.dns:
         yield Evidence(f"dig {name} A", said(answer))
+    for name, answer in relay.dns6:
+        yield Evidence(f"dig {name} AAAA", said(answer))
     for name, local in relay.system:
         yield Evidence(f"getent ahostsv4 {name}", ", ".join(local) or "not found")
 
@@ -248,11 +318,13 @@ def chroot(chroot: Chroot, postfix: Postfix) -> Iterator[Verdict]:
         disrupts="Postfix is stopped for a second",
     )
     names = [each.name for each in chroot.stale]
+    closed = [each.name for each in chroot.stale if each.closed]
     matters = "etc/resolv.conf" in names or "native" in postfix.get("smtp_host_lookup")
-    status = Status.CRITICAL if useless else Status.WARNING if matters else Status.NOTICE
+    unread = "etc/resolv.conf" in closed or ("etc/resolv.conf" in names and chroot.files[0].copy is None)
+    status = Status.CRITICAL if useless or unread else Status.WARNING if matters else Status.NOTICE
     yield Verdict(
         status=status,
-        title=f"{', '.join(names)} in Postfix's chroot {'is' if len(names) == 1 else 'are'} out of date",
+        title=f"{', '.join(names)} in Postfix's chroot {_out_of_order(chroot.stale)}",
         detail=(
             f"{', '.join(dict.fromkeys(chroot.services))} run chrooted in {chroot.directory} and read the copy, not the system's file."
             + (f" The name server that only the copy names does not answer: {', '.join(dead)}." if dead else "")
@@ -266,3 +338,10 @@ def chroot(chroot: Chroot, postfix: Postfix) -> Iterator[Verdict]:
         ),
         fixes=(fix,),
     )
+
+
+def _out_of_order(stale: Sequence[ChrootFile]) -> str:
+    verb = "is" if len(stale) == 1 else "are"
+    if all(each.closed for each in stale):
+        return f"{verb} closed to Postfix's account"
+    return f"{verb} missing" if all(each.copy is None for each in stale) else f"{verb} out of date"

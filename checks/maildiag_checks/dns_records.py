@@ -43,6 +43,7 @@ def own_name(own: OwnName, sockets: Sockets, postfix: Postfix) -> Iterator[Verdi
         )
         return
     yield _leads_here(own, sockets, shown)
+    yield from _leads_here_too(own, sockets)
     if own.fqdn and "." not in own.fqdn and "myhostname" not in postfix.explicit:
         yield notice(f"hostname -f says {own.fqdn}, which is no full name", subject="hostname", evidence=shown)
 
@@ -87,6 +88,28 @@ def _leads_here(own: OwnName, sockets: Sockets, shown: tuple[Evidence, ...]) -> 
     if any(each in sockets.own or is_loopback(each) for each in own.system):
         return ok(f"{name} leads to this host (by the hosts file alone)", subject=name, evidence=shown)
     return notice(f"{name} is in neither the DNS nor the hosts file", subject=name, evidence=shown)
+
+
+def _leads_here_too(own: OwnName, sockets: Sockets) -> Iterator[Verdict]:
+    """An AAAA record is tried first by most: RFC 6724, RFC 5321 section 5.1."""
+    published = own.published6
+    shown = (Evidence(f"dig {own.myhostname} AAAA", "\n".join(published)),)
+    strange = [each for each in published if each not in sockets.own]
+    if strange:
+        yield warning(
+            f"The DNS says that {own.myhostname} is also {', '.join(strange)}, which is no address of this host",
+            detail="Others try the IPv6 address first, wait, and then take IPv4; those that know IPv6 alone never get here.",
+            subject="AAAA",
+            evidence=shown,
+            explained_by=(),
+        )
+    elif published and sockets.open_to_others(25) and not any(":" in each.address for each in sockets.on(25)):
+        yield notice(
+            f"{own.myhostname} has an IPv6 address in the DNS ({published[0]}), but nothing listens on port 25 over IPv6",
+            detail="Others are refused there and then take IPv4: inet_protocols = all, or no AAAA record.",
+            subject="AAAA",
+            evidence=shown,
+        )
 
 
 def _behind_nat(strange: list[str], own: tuple[str, ...]) -> bool:
@@ -181,10 +204,25 @@ def _mx(each: DomainRecords, addresses: dict[str, DnsAnswer | Gap], sockets: Soc
             dangling.append(target)
         if isinstance(found, DnsAnswer) and set(found.records) & set(sockets.own):
             here.append(target)
+    if targets == [""]:
+        return warning(
+            f"{domain} publishes a null MX: it tells the world that it takes no mail",
+            detail="Other servers bounce mail for it at once (RFC 7505), although this host has it among its own domains.",
+            subject=domain,
+            evidence=(shown,),
+        )
     if dangling:
         return warning(
             f"The MX of {domain} leads to {', '.join(dangling)}, which has no address",
             detail="Other servers cannot deliver mail there.",
+            subject=domain,
+            evidence=(shown,),
+        )
+    first = _first_targets(answer)
+    if here and not first & set(here):
+        return notice(
+            f"The MX of {domain} with the best preference is {', '.join(sorted(first))}, not this host",
+            detail="Others try it first. Right for a filtering service; a server that is gone delays every message.",
             subject=domain,
             evidence=(shown,),
         )
@@ -196,6 +234,13 @@ def _mx(each: DomainRecords, addresses: dict[str, DnsAnswer | Gap], sockets: Soc
         subject=domain,
         evidence=(shown,),
     )
+
+
+def _first_targets(answer: DnsAnswer) -> set[str]:
+    """The hosts with the lowest preference number (RFC 5321 section 5.1)."""
+    pairs = [record.split() for record in answer.records if record.split()[0].isdigit()]
+    best = min((int(number) for number, *_ in pairs), default=0)
+    return {words[-1].rstrip(".").lower() for words in pairs if int(words[0]) == best}
 
 
 @check(

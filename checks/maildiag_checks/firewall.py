@@ -7,15 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from maildiag.facts.dovecot import Dovecot
-from maildiag.facts.firewall import SERVICES, Backend, Bans, Firewall
+from maildiag.facts.firewall import SERVICES, Backend, Firewall
 from maildiag.facts.names import Resolver
 from maildiag.facts.outbound import Outbound
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import Relay
 from maildiag.facts.routes import Link, Network, Routes
+from maildiag.facts.smtp import OwnDialogues
 from maildiag.facts.sockets import Owner, Port, Sockets
-from maildiag.firewall.rules import Judgement, Outcome, Packet, address_in
+from maildiag.facts.ways import Ways
+from maildiag.firewall.rules import Judgement, Outcome, Packet
 from maildiag.model import (
+    Confidence,
     Evidence,
     Fix,
     HostRole,
@@ -32,14 +35,13 @@ from maildiag.model import (
 )
 from maildiag.probes import Connect, Transcript
 from maildiag.registry import BOTH, SERVER, check
-from maildiag.settings import Settings
-from maildiag.text import plural
 from maildiag_checks import _firewall_fixes as fixes
 from maildiag_checks._firewall_scope import admitted, promised
 
 _VIRTUAL = ("docker", "br-", "virbr", "veth", "lxc", "cni", "tailscale", "wg", "tun")
 _OTHERS = "connections to other mail servers"
 _SIEVE = 4190
+_FILTERED = (Connect.REFUSED, Connect.TIMEOUT, Connect.NO_ROUTE, Connect.PROHIBITED, Connect.RESET)
 _SIBLINGS = {143: 993, 993: 143, 110: 995, 995: 110, 465: 587, 587: 465}
 
 
@@ -56,20 +58,23 @@ def inbound(
     role: HostRole,
     dovecot: Dovecot | None,
     postfix: Postfix | None,
+    own: OwnDialogues | None,
 ) -> Iterator[Verdict]:
     """A new connection from the own networks to each served port, through every chain. Source: nft(8), iptables(8)."""
     if not firewall.rules.filters:
         yield ok("No rule of this host filters packets")
         return
-    yield from _own_traffic(firewall, routes)
     served = [each for each in sockets.expected if sockets.open_to_others(each.number)]
+    yield from _own_traffic(firewall, routes, list(dict.fromkeys(each.number for each in served)))
     links = _links(routes, postfix)
     if role.role is not Role.MAIL_SERVER or not served or not links:
         yield ok(f"{firewall.backend}: no port is served to other hosts")
         return
     judged = {each: _from(links, each.number, firewall) for each in served}
     by_number = {each.number: one[1] for each, one in judged.items()}
-    verdicts = [_inbound(port, found, by_number, firewall, dovecot, postfix) for port, found in judged.items()]
+    verdicts = [
+        _inbound(port, found, by_number, firewall, dovecot, postfix, sockets, own) for port, found in judged.items()
+    ]
     yield from _grouped(verdicts, {str(each.number): one for each, one in judged.items()}, firewall)
 
 
@@ -157,13 +162,26 @@ def _inbound(
     firewall: Firewall,
     dovecot: Dovecot | None,
     postfix: Postfix | None,
+    sockets: Sockets,
+    own: OwnDialogues | None,
 ) -> Verdict:
     link, judgement = found
     subject = str(port.number)
-    shown = _evidence(firewall, judgement)
+    shown = shown_by(judgement)
     data = {"backend": firewall.backend.value, "interface": link.name, "outcome": judgement.outcome.value}
     if judgement.outcome is Outcome.ACCEPT:
         return ok(f"Port {subject} ({port.name}) is open on {link.name}", subject=subject, data=data)
+    if judgement.outcome is Outcome.DIVERT:
+        return _diverted(port, found, firewall, sockets)
+    if judgement.outcome is Outcome.UNKNOWN and _stopped_here_too(port, own):
+        return critical(
+            f"A rule of the firewall that looks at rates, marks or counts stops connections to port {subject} ({port.name})",
+            detail="The rule alone does not tell, but a socket listens there, and this host's own connection to it is stopped too.",
+            subject=subject,
+            data=data,
+            evidence=shown,
+            confidence=Confidence.LIKELY,
+        )
     if judgement.outcome is Outcome.UNKNOWN:
         return unknown(
             f"Whether port {subject} ({port.name}) is open cannot be told from the rules",
@@ -191,6 +209,28 @@ def _inbound(
     )
 
 
+def _diverted(port: Port, found: tuple[Link, Judgement], firewall: Firewall, sockets: Sockets) -> Verdict:
+    """A rule of address translation takes the port away. Source: nft(8), NAT statements; iptables-extensions(8), DNAT."""
+    link, judgement = found
+    hit = judgement.hits[0]
+    target = hit.rule.target if hit.rule else ""
+    address, _, number = target.rpartition(":")
+    here = not address or address in sockets.own
+    served = here and number.isdigit() and sockets.open_to_others(int(number))
+    subject = str(port.number)
+    if served:
+        return ok(f"Port {subject} ({port.name}) is led to port {number} of this host, which listens", subject=subject)
+    where = f"port {number} of this host, where nothing listens" if here else target.rstrip(":")
+    return critical(
+        f"A rule of the firewall leads connections to port {subject} ({port.name}) on {link.name} elsewhere: to {where}",
+        detail="The program that listens on the port here never sees them.",
+        subject=subject,
+        data={"backend": firewall.backend.value, "interface": link.name, "outcome": judgement.outcome.value},
+        evidence=shown_by(judgement),
+        fixes=fixes.removal(firewall, hit, "firewall.inbound"),
+    )
+
+
 def _weight(port: Port, judgement: Judgement, others: dict[int, Judgement], dovecot: Dovecot | None) -> Status:
     """A port that only the general policy closes is no fault while its encrypted sibling is open and meant to be used.
 
@@ -209,8 +249,18 @@ def _weight(port: Port, judgement: Judgement, others: dict[int, Judgement], dove
     return Status.WARNING if port.number in (143, 110) and cleartext else Status.NOTICE
 
 
-def _own_traffic(firewall: Firewall, routes: Routes) -> Iterator[Verdict]:
-    """Connections on loopback, and the answers to connections that this host opens."""
+def _stopped_here_too(port: Port, own: OwnDialogues | None) -> bool:
+    """True where this host's own attempts fail as a filter makes them fail, although a socket listens."""
+    tried = [
+        each.transcript.connect
+        for each in (own.talks if own else ())
+        if each.port.number == port.number and each.listening and isinstance(each.transcript, Transcript)
+    ]
+    return bool(tried) and all(each in _FILTERED for each in tried)
+
+
+def _own_traffic(firewall: Firewall, routes: Routes, served: Sequence[int]) -> Iterator[Verdict]:
+    """Connections on loopback, the answers to connections that this host opens, and its own answers to clients."""
     local = firewall.rules.judge(Packet("127.0.0.1", "127.0.0.1", 25, into="lo"))
     if local.blocked:
         yield _stopped("loopback", "The firewall stops connections of this host to itself", local, firewall)
@@ -224,6 +274,14 @@ def _own_traffic(firewall: Firewall, routes: Routes) -> Iterator[Verdict]:
         yield _stopped(
             "answers", "The firewall stops the answers to connections that this host opens", answer, firewall
         )
+    for number in served:
+        user = firewall.account if number in (25, 465, 587) else ()
+        reply = firewall.rules.judge(Packet(own, peer, 40000, number, state="established", out=link.name, user=user))
+        if reply.blocked:
+            yield _stopped(
+                "replies", f"The firewall stops what this host answers to clients of port {number}", reply, firewall
+            )
+            return
 
 
 def _stopped(subject: str, title: str, judgement: Judgement, firewall: Firewall) -> Verdict:
@@ -232,15 +290,17 @@ def _stopped(subject: str, title: str, judgement: Judgement, firewall: Firewall)
     return critical(
         title,
         subject=subject,
-        evidence=_evidence(firewall, judgement),
+        evidence=shown_by(judgement),
         fixes=fixes.removal(firewall, hit, "firewall.inbound") or fixes.acceptance(firewall, hit, what),
     )
 
 
-def _evidence(firewall: Firewall, judgement: Judgement) -> tuple[Evidence, ...]:
+def shown_by(judgement: Judgement) -> tuple[Evidence, ...]:
+    """The rules that decide, as evidence."""
     if not judgement.hits:
         return ()
-    source = "iptables-save" if judgement.hits[0].chain.origin == "iptables" else "nft list ruleset"
+    origin = judgement.hits[0].chain.origin
+    source = "nft list ruleset" if origin == "nft" else f"{origin}-save"
     return (Evidence(source, "\n".join(dict.fromkeys(hit.text for hit in judgement.hits[:5]))),)
 
 
@@ -257,46 +317,65 @@ def outbound(
     resolver: Resolver | None,
     postfix: Postfix | None,
     waiting: Outbound | None,
+    ways: Ways | None,
 ) -> Iterator[Verdict]:
     """The packets that Postfix would send, through every chain; as its own account sends them. Source: nft(8)."""
     if not firewall.rules.filters:
         yield ok("No rule of this host filters packets")
         return
     failing = False
-    for name, packet, reached in _wanted(firewall, routes, relay, resolver, postfix):
+    for name, packet, reached in _wanted(firewall, routes, relay, resolver, postfix, ways):
         judgement = firewall.rules.judge(packet)
         if judgement.outcome is Outcome.UNKNOWN and not reached:
             failing = True
             yield unknown(
                 f"Whether {name} passes cannot be told from the rules",
                 subject=str(packet.port),
-                evidence=_evidence(firewall, judgement),
+                evidence=shown_by(judgement),
             )
-        if not judgement.blocked:
+        diverted = judgement.outcome is Outcome.DIVERT and not reached
+        if not judgement.blocked and not diverted:
             continue
         failing = True
-        how = "drops" if judgement.outcome is Outcome.DROP else "rejects"
+        how = _HOW[judgement.outcome]
         idle = name == _OTHERS and not (waiting and waiting.targets)
         yield (warning if idle else critical)(
-            f"The firewall of this host {how} {name}",
+            f"The firewall of this host {how} {name}{_where(judgement)}",
             detail=f"From {packet.source or 'this host'} to {packet.destination} port {packet.port}/{packet.protocol}.",
             subject=str(packet.port),
             data={"destination": packet.destination, "outcome": judgement.outcome.value},
-            evidence=_evidence(firewall, judgement),
+            evidence=shown_by(judgement),
             fixes=fixes.removal(firewall, judgement.hits[0], "firewall.outbound"),
         )
     if not failing:
         yield ok(f"{firewall.backend}: Postfix may connect to where it must")
 
 
+_HOW = {Outcome.DROP: "drops", Outcome.REJECT: "rejects", Outcome.DIVERT: "leads elsewhere"}
+
+
+def _where(judgement: Judgement) -> str:
+    """` (to 10.0.1.99:25)`, where a rule of address translation says so."""
+    rule = judgement.hits[0].rule
+    return f" (to {rule.target.strip(':')})" if judgement.outcome is Outcome.DIVERT and rule and rule.target else ""
+
+
 def _wanted(
-    firewall: Firewall, routes: Routes, relay: Relay | None, resolver: Resolver | None, postfix: Postfix | None
+    firewall: Firewall,
+    routes: Routes,
+    relay: Relay | None,
+    resolver: Resolver | None,
+    postfix: Postfix | None,
+    ways: Ways | None,
 ) -> Iterator[tuple[str, Packet, bool]]:
     """What Postfix sends: to whom, the packet, and whether a probe got through."""
     if relay is not None and relay.hop is not None:
         for talk in relay.talks[:2]:
             reached = isinstance(talk.transcript, Transcript) and talk.transcript.connect is Connect.CONNECTED
-            yield "connections to the relay", _packet(firewall, routes, talk.address, relay.hop.port), reached
+            way = ways.to(talk.address) if ways and ":" in talk.address else None
+            packet = _packet(firewall, routes, talk.address, relay.hop.port)
+            packet = replace(packet, source=way.source, out=way.device) if way and way.device else packet
+            yield "connections to the relay", packet, reached
     elif postfix is not None and routes.towards("192.0.2.25") is not None:
         yield _OTHERS, _packet(firewall, routes, "192.0.2.25", 25), False
     for server in resolver.servers[:3] if resolver else ():
@@ -360,91 +439,3 @@ def _lost(number: int, zone: str, path: str) -> Verdict:
         evidence=(Evidence(path, f"zone {zone} has no service {name}"),),
         fixes=(fix,),
     )
-
-
-@check(
-    "firewall.bans",
-    step=Step.FIREWALL,
-    asks="Is a host shut out that should get in?",
-    roles=BOTH,
-    explained_by=(),
-)
-def bans(
-    bans: Bans | None,
-    firewall: Firewall | None,
-    routes: Routes,
-    sockets: Sockets,
-    postfix: Postfix | None,
-    settings: Settings,
-) -> Iterator[Verdict]:
-    """Bans of fail2ban and rules against single hosts, where they hit the own networks. Source: fail2ban-client(1)."""
-    mine = [*networks(postfix), *(ipaddress.ip_network(each, strict=False) for each in settings.client_networks)]
-    mine += [] if mine else list(routes.networks)
-    if bans is None and firewall is None:
-        yield unknown("Neither fail2ban nor the packet filter could be read", detail="needs root")
-        return
-    found = False
-    for ban in bans.bans if bans else ():
-        if _is_address(ban.address) and address_in(ban.address, mine):
-            found = True
-            yield _banned(ban.jail, ban.address)
-    told = {ban.address for ban in bans.bans} if bans else set()
-    for verdict in _single_hosts(firewall, routes, sockets, mine, told) if firewall else ():
-        found = True
-        yield verdict
-    if not found:
-        count = len(bans.bans) if bans else 0
-        yield ok(f"No host of the own networks is shut out ({plural(count, 'ban')} in all)")
-
-
-def _banned(jail: str, address: str) -> Verdict:
-    fix = Fix(
-        id="firewall.bans/unban",
-        title=f"Let {address} in again",
-        commands=(("fail2ban-client", "set", jail, "unbanip", address),),
-        undo=(("fail2ban-client", "set", jail, "banip", address),),
-        verify=("firewall.bans",),
-        why="Mend first what got it banned (mostly a wrong password that is retried), or it is banned again; then ignoreip.",
-    )
-    return critical(
-        f"fail2ban shuts out {address} (jail {jail}), a host of the own networks",
-        detail="All its connections time out or are refused, whatever the mail server does.",
-        subject=address,
-        data={"jail": jail},
-        evidence=(Evidence("fail2ban-client banned", f"{jail}: {address}"),),
-        fixes=(fix,),
-    )
-
-
-def _single_hosts(
-    firewall: Firewall, routes: Routes, sockets: Sockets, mine: Sequence[Network], told: set[str]
-) -> Iterator[Verdict]:
-    """Hosts of the own networks that a rule names and that cannot reach a port which others can."""
-    texts = [each.removesuffix("/32") for each in firewall.rules.addresses()]
-    named = dict.fromkeys(each for each in texts if _is_address(each) and each not in told)
-    ports = list(dict.fromkeys(each.number for each in sockets.expected if sockets.open_to_others(each.number)))
-    for address in [each for each in named if address_in(each, mine) and each not in sockets.own][:50]:
-        link = next((each for each in routes.links if address_in(address, each.networks) and not each.loopback), None)
-        if link is None:
-            continue
-        own = link.prefixes[0].split("/")[0]
-        for number in ports:
-            judgement = firewall.rules.judge(Packet(address, own, number, into=link.name))
-            general = firewall.rules.judge(Packet(stranger(link.prefixes[0], firewall), own, number, into=link.name))
-            if judgement.blocked and not general.blocked:
-                yield critical(
-                    f"A rule of the firewall shuts out {address}, a host of the own networks",
-                    detail=f"Port {number} and perhaps more: other hosts get in, this one does not.",
-                    subject=address,
-                    evidence=_evidence(firewall, judgement),
-                    fixes=fixes.removal(firewall, judgement.hits[0], "firewall.bans"),
-                )
-                break
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

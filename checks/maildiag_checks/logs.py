@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from maildiag.dovecot.mentioned import mentioned
@@ -131,6 +132,9 @@ def _silent(log: MailLog, places: LogSources | None, services: Services | None) 
     gone = [each for each in places.by_rsyslog() if each.absent] if places else []
     logger = services.unit("rsyslog")
     mail = log.source == JOURNAL and bool(log.summary.starts or log.summary.statuses)
+    misfit = next((each for each in places.by_rsyslog() if each.misfit), None) if places else None
+    if misfit is not None and logger is not None and logger.running:
+        return replace(_stale(misfit.path, services, f"{misfit.why} names it, and it is {misfit.misfit}"), fixes=())
     if gone and mail and logger is not None and logger.running and _after(log, logger.active_since):
         return _stale(
             gone[0].path, services, f"{gone[0].why} names it, and it does not exist: it was removed or moved away"

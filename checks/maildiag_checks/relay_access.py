@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
 from maildiag.facts.mail_log import MailLog
@@ -19,11 +20,12 @@ from maildiag.settings import Settings
 from maildiag.text import plural
 from maildiag_checks._main_cf import setting, shown
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 ID = "connectivity.relay-access"
 _LISTS = ("smtpd_relay_restrictions", "smtpd_recipient_restrictions")
 _SAFE = "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination"
 # RFC 1918. What ipaddress calls private is wider: the addresses of documentation, say, which a bundle may stand in with.
-_INTERNAL = tuple(ipaddress.IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+_INTERNAL = tuple(ipaddress.ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 
 
 @check(
@@ -157,8 +159,8 @@ def _left_out(
     addresses = {client: address for client in refused if (address := _private(client)) is not None}
     for network in sorted({_surrounding(each) for each in addresses.values()}, key=str):
         if not any(_covers(each, network) for each in known):
-            inside = [client for client, address in addresses.items() if address in network]
-            near = any(_private(address) in network for address in config.addresses if _private(address))
+            inside = [client for client, address in addresses.items() if _holds(network, address)]
+            near = any(_holds(network, _private(address)) for address in config.addresses)
             yield _missing_network(config, process, str(network), tuple((each, refused[each]) for each in inside), near)
 
 
@@ -171,17 +173,22 @@ def _denied(log: MailLog | None) -> Iterator[ReasonGroup]:
         )
 
 
-def _private(client: str) -> ipaddress.IPv4Address | None:
-    text = client.rpartition("[")[2].rstrip("]")
+def _private(client: str) -> Address | None:
+    """The client's address where it is one of internal use (RFC 1918, RFC 4193)."""
     try:
-        found = ipaddress.ip_address(text)
+        found = ipaddress.ip_address(client.rpartition("[")[2].rstrip("]"))
     except ValueError:
         return None
-    return found if isinstance(found, ipaddress.IPv4Address) and any(found in each for each in _INTERNAL) else None
+    return found if any(_holds(each, found) for each in _INTERNAL) else None
 
 
-def _surrounding(address: ipaddress.IPv4Address) -> ipaddress.IPv4Network:
-    return ipaddress.IPv4Network(f"{address}/24", strict=False)
+def _surrounding(address: Address) -> networks.Network:
+    """A network as people make them: /24, and /64 of IPv6."""
+    return ipaddress.ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False)
+
+
+def _holds(network: networks.Network, address: Address | None) -> bool:
+    return address is not None and address.version == network.version and address in network
 
 
 def _covers(wide: networks.Network, narrow: networks.Network) -> bool:
@@ -200,7 +207,8 @@ def _missing_network(
     near: bool,
 ) -> Verdict:
     """`near`: the settings name the network, or this host stands in it itself, so that its clients are surely own ones."""
-    value = " ".join((*words(config.get("mynetworks")), network))
+    written = re.sub(r"^([^/]*:[^/]*)/", r"[\1]/", network)  # IPv6 stands in brackets: postconf(5), mynetworks
+    value = " ".join((*words(config.get("mynetworks")), written))
     clients = [client for client, _ in refused]
     lines = tuple(Evidence("mail log", group.samples[-1]) for _, group in refused[:2])
     return (critical if near else warning)(

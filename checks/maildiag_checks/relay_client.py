@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from maildiag.facts.domains import mx_hosts
 from maildiag.facts.postfix_config import PostfixConfig
@@ -60,6 +61,7 @@ def relay_settings(
     if not found:
         found = [
             *_self(config, postfix_process, relay),
+            *_family(config, postfix_process, relay),
             *_lookup(config, postfix_process, relay),
             *_listens(config, client),
         ]
@@ -163,6 +165,38 @@ def _own_ports(config: PostfixConfig) -> frozenset[int]:
     return frozenset(known.get(port) or int(port) for port in ports if port in known or port.isdigit())
 
 
+def _family(config: PostfixConfig, process: PostfixProcess | None, relay: Relay | None) -> Iterator[Verdict]:
+    """A relay whose addresses are all of the family that inet_protocols leaves out. Source: postconf(5) inet_protocols."""
+    if relay is None or relay.hop is None or not relay.unused:
+        return
+    kind = "IPv6" if ":" in relay.unused[0] else "IPv4"
+    yield critical(
+        f"The relay has {kind} addresses alone ({', '.join(relay.unused)}), and inet_protocols = {config.get('inet_protocols')} leaves {kind} out",
+        subject="inet_protocols",
+        detail=f"No mail leaves for {relay.hop.text}, although ping and telnet reach it.",
+        evidence=(*shown(config, "relayhost", "inet_protocols"), *_dns(relay)),
+        fixes=(_both_families(config, process, kind),),
+    )
+
+
+def _both_families(config: PostfixConfig, process: PostfixProcess | None, kind: str) -> Fix:
+    """Automatic where Postfix listens on loopback alone, so that it then serves nobody else, and has such an address."""
+    local = set(words(config.get("inet_interfaces"))) <= {"loopback-only", "localhost", "127.0.0.1", "[::1]"}
+    outside = [each for each in config.addresses if not each.startswith(("127.", "::1", "fe80"))]
+    restarts = (process or PostfixProcess(False, False)).restarts
+    plain = setting(
+        SETTINGS, "both-families", "Let Postfix use IPv4 and IPv6", config, process, ("inet_protocols", "all")
+    )
+    return replace(
+        plain,
+        commands=(plain.commands[0], *restarts, ("postqueue", "-f")),
+        undo=restarts,
+        automatic=local and any((":" in each) == (kind == "IPv6") for each in outside),
+        verify=(SETTINGS, "connectivity.relayhost"),
+        why="Postfix then listens on the addresses of both families that inet_interfaces names.",
+    )
+
+
 def _lookup(config: PostfixConfig, process: PostfixProcess | None, relay: Relay | None) -> Iterator[Verdict]:
     """Names that Postfix looks up in another way than the administrator thinks."""
     if relay is None or relay.hop is None:
@@ -173,6 +207,8 @@ def _lookup(config: PostfixConfig, process: PostfixProcess | None, relay: Relay 
             yield _unbracketed(config, process, hop.text, hop.host, hop.port)
         return
     known_here = {address for _, found in relay.system for address in found}
+    if relay.unused:
+        return
     in_dns = any(isinstance(answer, DnsAnswer) and answer.status is DnsStatus.ANSWER for _, answer in relay.dns)
     nothing = all(isinstance(answer, DnsAnswer) and answer.knows for _, answer in relay.dns)
     if not relay.addresses and known_here and not in_dns and relay.lookup == "dns" and (nothing or not relay.dns):

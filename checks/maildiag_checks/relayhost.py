@@ -62,10 +62,18 @@ def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None) -> Iterator[V
             explained_by=_LOOK_UP,
         )
         return
-    verdicts = [_judge(each, relay, postfix) for each in relay.talks]
+    judged = [(each, _judge(each, relay, postfix)) for each in relay.talks]
+    verdicts = [each for _, each in judged]
     good = [each for each in verdicts if not each.status.failing and each.status != "unknown"]
     bad = [each for each in verdicts if each.status.failing]
-    if good and bad:
+    if good and bad and all(_harmless(talk) for talk, each in judged if each.status.failing):
+        yield notice(
+            f"The relay is reached, but not at each of its {len(verdicts)} addresses: {bad[0].title}",
+            detail="Postfix is refused there at once and takes the next address: no mail waits, each connection costs a moment.",
+            subject=subject,
+            evidence=bad[0].evidence,
+        )
+    elif good and bad:
         yield warning(
             f"One of the relay's {len(verdicts)} addresses does not answer: {bad[0].title}",
             detail=bad[0].detail,
@@ -77,6 +85,13 @@ def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None) -> Iterator[V
         yield max(verdicts, key=lambda each: each.status.weight)
     else:
         yield (_refused_mail(relay, log) if log else None) or max(verdicts, key=lambda each: each.status.weight)
+
+
+def _harmless(talk: RelayTalk) -> bool:
+    """An IPv6 address that says no at once, where IPv4 works: half the hosts of the world are so."""
+    transcript = talk.transcript
+    at_once = (Connect.UNREACHABLE, Connect.REFUSED, Connect.NO_ROUTE)
+    return ":" in talk.address and isinstance(transcript, Transcript) and transcript.connect in at_once
 
 
 def _refused_mail(relay: Relay, log: MailLog) -> Verdict | None:

@@ -217,7 +217,7 @@ def _down(
             subject=daemon.name,
             evidence=_shown(daemon),
             fixes=(_start(services, daemon),),
-            explained_by=(),
+            explained_by=(f"services.sandbox@{daemon.name} condition",),
             data={"state": "stopped"},
         )
     blamed = _dovecot_start.blamed(config, told)

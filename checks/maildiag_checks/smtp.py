@@ -130,7 +130,12 @@ def connection(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) 
 
 def _filters(number: int) -> tuple[str, ...]:
     """The host's own rules meet a connection to itself twice: when it leaves and when it comes in."""
-    return (f"firewall.inbound@{number}", f"firewall.outbound@{number}", "firewall.inbound@loopback")
+    return (
+        f"firewall.inbound@{number}",
+        f"firewall.outbound@{number}",
+        "firewall.inbound@loopback",
+        "firewall.inbound@replies",
+    )
 
 
 def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -> Verdict | None:

@@ -9,10 +9,10 @@ from enum import StrEnum
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
-from maildiag.facts.relay import parse_next_hop
+from maildiag.facts.relay import parse_next_hop, protocols
 from maildiag.facts.sockets import MASTER, MasterLine, parse_master
 from maildiag.model import Gap, Missing
-from maildiag.probes import Connection, Dialogue, Protocol, Transcript, TryConnect
+from maildiag.probes import Connect, Connection, Dialogue, Protocol, Transcript, TryConnect
 from maildiag.registry import gatherer
 
 _RESTRICTIONS = (
@@ -69,18 +69,36 @@ def filters(ask: Ask, postfix: Postfix) -> Filters:
         raise Missing(WITHOUT)
     table = parse_master(ask(MASTER))
     found = list(dict.fromkeys([*_milters(postfix, table), *_policies(postfix, table), *_content(postfix, table)]))
-    probes = [_probe(each, postfix) for each in found]
+    probes = [_probe(each, postfix, each.host) for each in found]
     for probe in probes:
         ask.begin(probe)
-    return Filters(tuple(Reached(each, probe, ask.maybe(probe)) for each, probe in zip(found, probes, strict=True)))
+    return Filters(tuple(_reached(ask, postfix, each, probe) for each, probe in zip(found, probes, strict=True)))
 
 
-def _probe(helper: Helper, postfix: Postfix) -> TryConnect | Dialogue:
+def _reached(ask: Ask, postfix: Postfix, helper: Helper, probe: TryConnect | Dialogue) -> Reached:
+    """The C library takes ::1 of a hosts file for 127.0.0.1 where only IPv4 is asked for, as Postfix may be told to."""
+    answer: Connection | Transcript | Gap = ask.maybe(probe)
+    if helper.host == "localhost" and protocols(postfix) == {"ipv4"} and not _connected(answer):
+        other = _probe(helper, postfix, "127.0.0.1")
+        again: Connection | Transcript | Gap = ask.maybe(other)
+        if _connected(again):
+            return Reached(helper, other, again)
+    return Reached(helper, probe, answer)
+
+
+def _connected(answer: Connection | Transcript | Gap) -> bool:
+    match answer:
+        case Connection():
+            return answer.outcome is Connect.CONNECTED
+        case Transcript():
+            return answer.connect is Connect.CONNECTED
+    return False
+
+
+def _probe(helper: Helper, postfix: Postfix, host: str) -> TryConnect | Dialogue:
     if helper.kind is Kind.CONTENT:
-        return Dialogue(
-            Protocol.SMTP, helper.host, helper.port, helo=postfix.get("myhostname", "localhost"), timeout=12.0
-        )
-    return TryConnect(helper.host, helper.port)
+        return Dialogue(Protocol.SMTP, host, helper.port, helo=postfix.get("myhostname", "localhost"), timeout=12.0)
+    return TryConnect(host, helper.port)
 
 
 def _milters(postfix: Postfix, table: list[MasterLine]) -> Iterator[Helper]:

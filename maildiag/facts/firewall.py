@@ -23,6 +23,7 @@ SERVICES = {
     "pop3s": 995,
     "managesieve": 4190,
 }
+_NONE = Gap(GapReason.ABSENT, "not asked: nothing calls for it")
 _ETC, _LIB = "/etc/firewalld", "/usr/lib/firewalld"
 
 
@@ -105,7 +106,7 @@ def firewall(ask: Ask, identity: Identity | None) -> Firewall:
     account = command("getent", "passwd", "postfix")
     ask.begin(account)
     ruleset, saved = ask.all([command("nft", "-j", "list", "ruleset"), command("iptables-save")])
-    rules = read_rules(ruleset, saved)
+    rules = read_rules(ruleset, saved, *_further(ask, ruleset, saved))
     users = _account(ask.maybe(account))
     match backend_of(rules):
         case Backend.FIREWALLD:
@@ -123,8 +124,21 @@ def _account(told: CommandResult | Gap) -> tuple[str, ...]:
     return (words[0], words[2]) if len(words) > 2 else ("postfix",)
 
 
-def read_rules(ruleset: CommandResult | Gap, saved: CommandResult | Gap) -> Ruleset:
-    """The rules of both programs as one set. Raises Missing where neither could be had.
+def _further(ask: Ask, ruleset: CommandResult | Gap, saved: CommandResult | Gap) -> tuple[CommandResult | Gap, ...]:
+    """What only further programs show: tables of the older kernel interface, and IPv6 rules with iptables' extensions."""
+    told = f"{saved.stdout}{saved.stderr}" if isinstance(saved, CommandResult) else ""
+    legacy = ask.maybe(command("iptables-legacy-save")) if "iptables-legacy tables present" in told else _NONE
+    listed = ruleset.stdout if isinstance(ruleset, CommandResult) else ""
+    return legacy, ask.maybe(command("ip6tables-save")) if '"xt"' in listed and '"ip6"' in listed else _NONE
+
+
+def read_rules(
+    ruleset: CommandResult | Gap,
+    saved: CommandResult | Gap,
+    legacy: CommandResult | Gap = _NONE,
+    saved6: CommandResult | Gap = _NONE,
+) -> Ruleset:
+    """The rules of all programs as one set. Raises Missing where neither nft nor iptables could be had.
 
     A table that iptables-nft made holds extensions that nft cannot spell: those are read from iptables-save alone.
     """
@@ -137,12 +151,15 @@ def read_rules(ruleset: CommandResult | Gap, saved: CommandResult | Gap) -> Rule
             raise Missing(Gap(GapReason.FAILED, f"nft -j list ruleset: {error}")) from error
     else:
         _demand(ruleset, saved)
-    if isinstance(saved, CommandResult) and saved.status == 0:
-        legacy = iptables.parse(saved.stdout)
-        both = {(each.family, each.table) for each in legacy}
-        chains = [each for each in chains if (each.family, each.table) not in both] + legacy
-        foreign = foreign - both
-    return Ruleset.of([each for each in chains if each.family != "ip6" or (each.family, each.table) not in foreign])
+    spelt = [*_saved(saved, "iptables"), *_saved(saved6, "ip6tables")]
+    both = {(each.family, each.table) for each in spelt}
+    chains = [each for each in chains if (each.family, each.table) not in both] + spelt
+    kept = [each for each in chains if each.family != "ip6" or (each.family, each.table) not in foreign - both]
+    return Ruleset.of([*kept, *_saved(legacy, "iptables-legacy")])
+
+
+def _saved(told: CommandResult | Gap, program: str) -> list[Chain]:
+    return iptables.parse(told.stdout, program) if isinstance(told, CommandResult) and told.status == 0 else []
 
 
 def _demand(ruleset: CommandResult | Gap, saved: CommandResult | Gap) -> None:

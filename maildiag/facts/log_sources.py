@@ -40,6 +40,13 @@ class LogFile:
         """True where it is certain that there is no such file."""
         return isinstance(self.found, Gap) and self.found.reason is GapReason.ABSENT
 
+    @property
+    def misfit(self) -> str:
+        """What stands in the file's place and holds no lines, or nothing."""
+        if not isinstance(self.found, FileInfo) or self.found.kind in (FileKind.FILE, FileKind.FIFO):
+            return ""
+        return f"a {self.found.kind}"
+
 
 @dataclass(frozen=True, slots=True)
 class LogSources:

@@ -8,24 +8,50 @@ from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
-from maildiag.facts.relay import parse_hosts
+from maildiag.facts.relay import is_address, parse_hosts
 from maildiag.facts.sockets import MASTER, Sockets, parse_master
-from maildiag.model import Gap, HostRole, Missing, Role
-from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, FileText, ReadFile, command
+from maildiag.model import Gap, GapReason, HostRole, Missing, Role
+from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, DnsStatus, FileInfo, FileText, ReadFile, Stat, command
 from maildiag.registry import begins, gatherer
 
+_RESOLV_CONF = "/etc/resolv.conf"
 CHROOT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/services", "etc/nsswitch.conf", "etc/localtime")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """resolv.conf(5): its servers and their answers to a question for the own name; `text` is the file."""
+    """resolv.conf(5): its servers and their answers to a question for the own name; `text` is the file, `mode` None where
+    there is none (a link to nothing is none).
+    """
 
     servers: tuple[str, ...]
     search: tuple[str, ...]
     text: str
     asked: str
     answers: tuple[DnsAnswer | Gap, ...]
+    mode: int | None = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class NameSwitch:
+    """The `hosts:` line of nsswitch.conf(5): its words, number and text; no words where there is no such line."""
+
+    words: tuple[str, ...]
+    number: int = 0
+    text: str = ""
+
+    @property
+    def asks_dns(self) -> bool:
+        """True where a name that is in no file is looked up in the DNS; the C library's default does."""
+        if not self.words:
+            return True
+        before = [each.lower() for each in self.words[: self._place]]
+        return self._place < len(self.words) and "[notfound=return]" not in before
+
+    @property
+    def _place(self) -> int:
+        found = [at for at, each in enumerate(self.words) if each in ("dns", "resolve")]
+        return found[0] if found else len(self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +66,20 @@ class HostsLine:
 
 @dataclass(frozen=True, slots=True)
 class OwnName:
-    """The host's own names: what `hostname -f` says, myhostname, and the addresses of both by system and DNS."""
+    """The host's own names: what `hostname -f` says, myhostname, and its addresses by system and DNS (`dns` A, `dns6` AAAA)."""
 
     fqdn: str
     myhostname: str
     system: tuple[str, ...]
     dns: DnsAnswer | Gap | None
     hosts: tuple[HostsLine, ...]
+    dns6: DnsAnswer | Gap | None = None
+
+    @property
+    def published6(self) -> tuple[str, ...]:
+        """The IPv6 addresses that the DNS gives myhostname."""
+        found = self.dns6 if isinstance(self.dns6, DnsAnswer) else None
+        return tuple(each for each in found.records if is_address(each)) if found and found.knows else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +103,14 @@ class PublicNames:
 
 @dataclass(frozen=True, slots=True)
 class ChrootFile:
-    """A file of the system and its copy in the chroot; None where it is not there or not readable."""
+    """A file of the system and its copy in the chroot; None where it is not there or not readable. `closed`: the copy is
+    there, but not for Postfix's account.
+    """
 
     name: str
     system: str | None
     copy: str | None
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +126,11 @@ class Chroot:
 
     @property
     def stale(self) -> tuple[ChrootFile, ...]:
-        """The copies that say something else than the system's file, comments and blank lines aside."""
+        """The copies that say something else than the system's file, comments and blank lines aside, or to nobody."""
         return tuple(
             each
             for each in self.files
-            if each.system is not None and _essence(each.system) != _essence(each.copy or "")
+            if each.system is not None and (each.closed or _essence(each.system) != _essence(each.copy or ""))
         )
 
 
@@ -106,11 +142,35 @@ def _essence(text: str) -> list[str]:
 @begins(ReadFile("/etc/resolv.conf"))
 def resolver(ask: Ask, postfix: Postfix | None) -> Resolver:
     """Ask each name server of resolv.conf for the host's own name, all side by side."""
-    text = ask(ReadFile("/etc/resolv.conf")).text
+    file, told = ask.all([ReadFile(_RESOLV_CONF), Stat(_RESOLV_CONF)])
+    if isinstance(file, Gap) and file.reason is not GapReason.ABSENT:
+        raise Missing(file)
+    text = file.text if isinstance(file, FileText) else ""
     servers, search = parse_resolv_conf(text)
     asked = (postfix.get("myhostname") if postfix and postfix.installed else "") or "localhost"
     answers = ask.all([DnsLookup(asked, "A", each) for each in servers[:3]])
-    return Resolver(servers, search, text, asked, tuple(answers))
+    mode = told.mode if isinstance(told, FileInfo) else 0o644 if isinstance(file, FileText) else None
+    return Resolver(servers, search, text, asked, tuple(answers), mode)
+
+
+@gatherer
+def name_switch(ask: Ask) -> NameSwitch:
+    """Read the `hosts:` line; without the file the C library has its default."""
+    file = ask.maybe(ReadFile("/etc/nsswitch.conf"))
+    if isinstance(file, Gap) and file.reason is not GapReason.ABSENT:
+        raise Missing(file)
+    return parse_name_switch(file.text if isinstance(file, FileText) else "")
+
+
+def parse_name_switch(text: str) -> NameSwitch:
+    """nsswitch.conf(5): the last `hosts:` line; actions in brackets are one word."""
+    found = NameSwitch(())
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r"\s*hosts:(.*)", line.split("#")[0])
+        if match:
+            words = re.findall(r"\[[^\]]*\]|[^\s\[\]]+", match[1])
+            found = NameSwitch(tuple(re.sub(r"\s+", "", each) for each in words), number, line.strip())
+    return found
 
 
 def parse_resolv_conf(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -139,9 +199,10 @@ def parse_hosts_file(text: str) -> tuple[HostsLine, ...]:
 def own_name(ask: Ask, postfix: Postfix | None) -> OwnName:
     """Ask the system for its name, and system and DNS for the address of myhostname."""
     name = postfix.get("myhostname") if postfix and postfix.installed else ""
-    question = DnsLookup(name, "A") if "." in name else None
-    if question:
-        ask.begin(question)
+    question, question6 = (DnsLookup(name, record) if "." in name else None for record in ("A", "AAAA"))
+    for each in (question, question6):
+        if each is not None:
+            ask.begin(each)
     told = ask.all([command("hostname", "-f"), *([command("getent", "ahostsv4", name)] if name else [])])
     hosts = ask.maybe(ReadFile("/etc/hosts"))
     fqdn = told[0].stdout.strip() if isinstance(told[0], CommandResult) and told[0].status == 0 else ""
@@ -151,6 +212,7 @@ def own_name(ask: Ask, postfix: Postfix | None) -> OwnName:
         parse_hosts(told[1]) if name else (),
         ask.maybe(question) if question else None,
         parse_hosts_file(hosts.text) if isinstance(hosts, FileText) else (),
+        ask.maybe(question6) if question6 else None,
     )
 
 
@@ -168,12 +230,24 @@ def public_names(ask: Ask, postfix: Postfix, role: HostRole, sockets: Sockets) -
     answers = ask.all([*questions, *pointers])
     records = [DomainRecords(each, *answers[at * 3 : at * 3 + 3]) for at, each in enumerate(domains)]
     names = dict.fromkeys(name for each in records for name in _targets(each.mx))
-    addresses = ask.all([DnsLookup(name, "A") for name in names])
+    addresses = _addresses(ask, list(names))
     return PublicNames(
         tuple(records),
         tuple(zip(names, addresses, strict=True)),
         tuple(zip(own, answers[len(questions) :], strict=True)),
     )
+
+
+def _addresses(ask: Ask, names: list[str]) -> list[DnsAnswer | Gap]:
+    """The A records of the names, or the AAAA records of those that have no other."""
+    found = ask.all([DnsLookup(name, "A") for name in names])
+    bare = [name for name, each in zip(names, found, strict=True) if _bare(each)]
+    other = dict(zip(bare, ask.all([DnsLookup(name, "AAAA") for name in bare]), strict=True))
+    return [other[name] if _bare(each) else each for name, each in zip(names, found, strict=True)]
+
+
+def _bare(answer: DnsAnswer | Gap) -> bool:
+    return isinstance(answer, DnsAnswer) and answer.status is DnsStatus.NO_DATA
 
 
 def own_domains(postfix: Postfix) -> tuple[str, ...]:
@@ -209,9 +283,12 @@ def chroot(ask: Ask, postfix: Postfix) -> Chroot:
     if not inside:
         return Chroot(directory, (), ())
     asked = [ReadFile(path) for name in CHROOT_FILES[:4] for path in (f"/{name}", f"{directory}/{name}")]
+    copies = [Stat(f"{directory}/{name}") for name in CHROOT_FILES[:4]]
+    for probe in copies:
+        ask.begin(probe)
     texts = [_text(each) for each in ask.all(asked)]
-    pairs = zip(CHROOT_FILES, texts[::2], texts[1::2], strict=False)
-    files = tuple(ChrootFile(*each) for each in pairs)
+    closed = [isinstance(each, FileInfo) and not each.mode & 0o004 for each in ask.all(copies)]
+    files = tuple(ChrootFile(*each) for each in zip(CHROOT_FILES, texts[::2], texts[1::2], closed, strict=False))
     return Chroot(directory, tuple(inside), files, _chroot_servers(ask, postfix, files[0]))
 
 

@@ -68,8 +68,9 @@ class RelayTalk:
 class Relay:
     """The relay as Postfix reaches it.
 
-    `mx` is None where no MX look-up is made; `dns` what the DNS says of each host name, `system` the addresses that the
-    system's own look-up gives (hosts file included), `addresses` those that Postfix gets, `lookup` its way to them.
+    `mx` is None where no MX look-up is made; `dns` and `dns6` what the DNS says of each host name (A, AAAA), `system` the
+    addresses that the system's own look-up gives (hosts file included), `addresses` those that Postfix gets, `lookup` its
+    way to them. `unused` are addresses of a family that inet_protocols leaves out, told where Postfix gets none.
     """
 
     hop: NextHop | None
@@ -82,6 +83,8 @@ class Relay:
     talks: tuple[RelayTalk, ...] = ()
     level: Level = Level.NONE
     level_text: str = ""
+    dns6: Answers = ()
+    unused: tuple[str, ...] = ()
 
     @property
     def answered(self) -> RelayTalk | None:
@@ -100,28 +103,59 @@ def relay(ask: Ask, postfix: Postfix) -> Relay:
     if hop is None:
         return Relay(None)
     level, text = tls_level(postfix)
+    families = protocols(postfix)
     if hop.literal:
+        used = family(hop.host) in families
         names: tuple[str, ...] = (hop.host,)
-        return _with_talks(
-            ask, postfix, Relay(hop, "literal", names=names, addresses=names, level=level, level_text=text)
-        )
+        found = Relay(hop, "literal", names=names, level=level, level_text=text)
+        if not used:
+            return replace(found, unused=names)
+        return _with_talks(ask, postfix, replace(found, addresses=names))
     lookup = lookup_way(postfix)
     mx = None if hop.bracketed or lookup == "native" else ask.maybe(DnsLookup(hop.host, "MX"))
     names = mx_hosts(mx) or (hop.host,) if mx_allows(mx) else ()
-    dns, local = _look_up(ask, names, hop)
-    found = addresses_of(lookup, dns, local)
-    return _with_talks(ask, postfix, Relay(hop, lookup, mx, names, dns, local, found, (), level, text))
+    found = _looked_up(ask, Relay(hop, lookup, mx, names, level=level, level_text=text), families)
+    return _with_talks(ask, postfix, found)
 
 
-def _look_up(ask: Ask, names: tuple[str, ...], hop: NextHop) -> tuple[Answers, Locals]:
-    asked = names or (hop.host,)
-    questions = [DnsLookup(name, "A") for name in names]
+def _looked_up(ask: Ask, relay: Relay, families: frozenset[str]) -> Relay:
+    """The addresses by both families; the unused one is asked for only where the other gives nothing."""
+    dns, local = _look_up(ask, relay, "ipv4")
+    v4 = addresses_of(relay.lookup, dns, local)
+    relay = replace(relay, dns=dns, system=local, addresses=v4 if "ipv4" in families else ())
+    if "ipv6" not in families and v4:
+        return relay
+    dns6, local6 = _look_up(ask, relay, "ipv6")
+    v6 = addresses_of(relay.lookup, dns6, local6)
+    used = (*relay.addresses, *(v6 if "ipv6" in families else ()))
+    return replace(relay, dns6=dns6, addresses=used, unused=() if used else (*v4, *v6))
+
+
+def protocols(postfix: Postfix) -> frozenset[str]:
+    """The families that Postfix uses: inet_protocols, postconf(5)."""
+    named = set(postfix.list("inet_protocols"))
+    return frozenset(named & {"ipv4", "ipv6"}) or frozenset({"ipv4", "ipv6"})
+
+
+def family(address: str) -> str:
+    """`ipv4` or `ipv6`, as inet_protocols names them."""
+    return "ipv6" if ":" in address else "ipv4"
+
+
+_RECORDS = {"ipv4": ("A", "ahostsv4"), "ipv6": ("AAAA", "ahostsv6")}
+
+
+def _look_up(ask: Ask, relay: Relay, of: str) -> tuple[Answers, Locals]:
+    assert relay.hop is not None
+    record, database = _RECORDS[of]
+    asked = relay.names or (relay.hop.host,)
+    questions = [DnsLookup(name, record) for name in relay.names]
     for question in questions:
         ask.begin(question)
-    local = ask.all([command("getent", "ahostsv4", name) for name in asked])
+    local = ask.all([command("getent", database, name) for name in asked])
     answers = ask.all(questions)
     found = tuple((name, parse_hosts(told)) for name, told in zip(asked, local, strict=True))
-    return tuple(zip(names, answers, strict=True)), found
+    return tuple(zip(relay.names, answers, strict=True)), found
 
 
 def parse_next_hop(text: str, port: int = 25) -> NextHop | None:
@@ -183,10 +217,11 @@ def mx_allows(mx: DnsAnswer | Gap | None) -> bool:
 
 
 def parse_hosts(told: CommandResult | Gap) -> tuple[str, ...]:
-    """The addresses that `getent ahostsv4` prints, each once."""
+    """The addresses that `getent ahostsv4` (or ahostsv6) prints, each once; mapped IPv4 addresses are none of IPv6."""
     if isinstance(told, Gap) or told.status != 0:
         return ()
-    return tuple(dict.fromkeys(line.split()[0] for line in told.stdout.splitlines() if line.strip()))
+    found = (line.split()[0] for line in told.stdout.splitlines() if line.strip())
+    return tuple(dict.fromkeys(each for each in found if not each.startswith("::ffff:")))
 
 
 def addresses_of(lookup: str, dns: Answers, system: Locals) -> tuple[str, ...]:

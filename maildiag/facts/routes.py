@@ -105,7 +105,7 @@ def parse_routes(told: CommandResult) -> tuple[Route, ...]:
             str(each.get("type", "unicast")),
             bool({"linkdown", "dead"} & set(each.get("flags", []))),
         )
-        for each in _json(told)
+        for each in decoded(told)
     )
 
 
@@ -119,12 +119,13 @@ def parse_links(told: CommandResult) -> tuple[Link, ...]:
             tuple(f"{one['local']}/{one['prefixlen']}" for one in each.get("addr_info", []) if "local" in one),
             "LOOPBACK" in each.get("flags", []),
         )
-        for each in _json(told)
+        for each in decoded(told)
         if each
     )
 
 
-def _json(told: CommandResult) -> list[dict[str, Any]]:
+def decoded(told: CommandResult) -> list[dict[str, Any]]:
+    """The objects that `ip -j` prints. Raises Missing for output that is no JSON."""
     try:
         found = json.loads(told.stdout or "[]")
     except json.JSONDecodeError as error:

@@ -11,7 +11,8 @@ from maildiag.firewall.values import UNKNOWN
 _HOOKS = {"PREROUTING": "prerouting", "INPUT": "input", "OUTPUT": "output", "POSTROUTING": "postrouting"}
 _PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
 _TARGETS = {"ACCEPT": Do.ACCEPT, "DROP": Do.DROP, "REJECT": Do.REJECT, "RETURN": Do.RETURN}
-_REWRITES = ("DNAT", "REDIRECT", "TPROXY", "NFQUEUE")
+_DIVERTS = {"DNAT": "--to-destination", "REDIRECT": "--to-ports"}
+_REWRITES = ("TPROXY", "NFQUEUE")
 _SILENT = ("LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "CT", "NOTRACK", "MASQUERADE", "SNAT", "CHECKSUM", "AUDIT")
 _OPTIONS = {
     "-s": Field.SOURCE,
@@ -49,8 +50,8 @@ _CALM = {
 }
 
 
-def parse(text: str, family: str = "ip") -> list[Chain]:
-    """The chains of `iptables-save`; what is not understood of a rule makes it undecidable, never wrong."""
+def parse(text: str, program: str = "iptables") -> list[Chain]:
+    """The chains that `PROGRAM-save` prints; what is not understood of a rule makes it undecidable, never wrong."""
     chains: list[Chain] = []
     table, heads, rules = "", dict[str, str](), dict[str, list[Rule]]()
     for line in text.splitlines():
@@ -62,7 +63,7 @@ def parse(text: str, family: str = "ip") -> list[Chain]:
         elif line.startswith(("-A ", "[")):
             _add(line, rules)
         elif line.strip() == "COMMIT":
-            chains += [_chain(family, table, name, policy, rules.get(name, [])) for name, policy in heads.items()]
+            chains += [_chain(program, table, name, policy, rules.get(name, [])) for name, policy in heads.items()]
     return chains
 
 
@@ -77,10 +78,10 @@ def _add(line: str, rules: dict[str, list[Rule]]) -> None:
     place.append(_rule(words[2:], line[line.index("-A ") :], len(place)))
 
 
-def _chain(family: str, table: str, name: str, policy: str, rules: list[Rule]) -> Chain:
+def _chain(program: str, table: str, name: str, policy: str, rules: list[Rule]) -> Chain:
     return Chain(
-        "iptables",
-        family,
+        program,
+        "ip6" if program.startswith("ip6") else "ip",
         table,
         name,
         tuple(rules),
@@ -144,9 +145,19 @@ def _action(words: list[str]) -> tuple[Do, str]:
             target = words[words.index(option) + 1]
             if target in _TARGETS:
                 return _TARGETS[target], ""
+            if target in _DIVERTS:
+                return Do.DIVERT, _elsewhere(words, _DIVERTS[target])
             if target in _REWRITES:
                 return Do.REWRITE, ""
             if target in _SILENT:
                 return Do.NOTHING, ""
             return (Do.GOTO if option == "-g" else Do.JUMP), target
     return Do.NOTHING, ""
+
+
+def _elsewhere(words: list[str], option: str) -> str:
+    """`address:port` of DNAT and REDIRECT; a part that stays as it is is left out."""
+    value = words[words.index(option) + 1] if option in words[:-1] else ""
+    if option == "--to-ports" or not value:
+        return f":{value}"
+    return value if ":" in value else f"{value}:"

@@ -11,7 +11,8 @@ from maildiag.firewall.values import UNKNOWN
 
 _VERDICTS = {"accept": Do.ACCEPT, "drop": Do.DROP, "reject": Do.REJECT, "return": Do.RETURN, "queue": Do.REWRITE}
 _JUMPS = {"jump": Do.JUMP, "goto": Do.GOTO}
-_REWRITES = ("dnat", "redirect", "tproxy", "fwd")
+_DIVERTS = ("dnat", "redirect")
+_REWRITES = ("tproxy", "fwd")
 _SILENT = ("counter", "log", "mangle", "notrack", "masquerade", "snat", "flow", "comment", "quota_ref", "ct helper")
 _PAYLOAD = {
     "saddr": Field.SOURCE,
@@ -70,6 +71,7 @@ def _chain(each: Mapping[str, Any], rules: Mapping[tuple[str, str, str], list[Ru
         str(each.get("hook", "")),
         priority if isinstance(priority, int) else 0,
         policy,
+        str(each.get("dev", "")) if isinstance(each.get("dev", ""), str) else "",
     )
 
 
@@ -95,6 +97,9 @@ def _rules(rule: Mapping[str, Any], sets: Mapping[tuple[str, str, str], Any], in
         elif kind == "vmap":
             yield from _verdict_map(body, rule, sets, tests, " ".join(words), index)
             return
+        elif kind in _DIVERTS:
+            yield Rule(tuple(tests), Do.DIVERT, _elsewhere(body), " ".join(words), handle, index, exact)
+            return
         elif kind in _REWRITES:
             yield Rule(tuple(tests), Do.REWRITE, "", " ".join(words), handle, index, exact)
             return
@@ -103,6 +108,12 @@ def _rules(rule: Mapping[str, Any], sets: Mapping[tuple[str, str, str], Any], in
         elif kind not in _SILENT:
             tests.append(Test(Field.OTHER))
     yield Rule(tuple(tests), Do.NOTHING, "", " ".join(words), handle, index, exact)
+
+
+def _elsewhere(body: Any) -> str:
+    """`address:port` of a dnat or redirect statement; a part that stays as it is, or is computed, is left out."""
+    address, port = (body.get(each) for each in ("addr", "port")) if isinstance(body, dict) else ("", "")
+    return f"{address if isinstance(address, str) else ''}:{port if isinstance(port, int) else ''}"
 
 
 def _verdict_map(
@@ -216,6 +227,8 @@ def _words(kind: str, body: Any) -> str | None:
             return kind
         case "reject":
             return _reject(body)
+        case "redirect" | "dnat" if isinstance(body, dict) and set(body) <= {"addr", "port"}:
+            return f"{kind} to {_elsewhere(body).rstrip(':')}"
         case "jump" | "goto":
             return f"{kind} {body.get('target', '')}"
         case "log":

@@ -16,6 +16,7 @@ class Outcome(StrEnum):
     ACCEPT = "accepted"
     DROP = "dropped"
     REJECT = "rejected"
+    DIVERT = "sent elsewhere"
     UNKNOWN = "not decidable"
 
 
@@ -29,6 +30,7 @@ class Do(StrEnum):
     JUMP = "jump"
     GOTO = "goto"
     NOTHING = "nothing"
+    DIVERT = "divert"
     REWRITE = "rewrite"
 
 
@@ -131,7 +133,7 @@ def _of(packet: Packet, wanted: Field) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule: all its tests must hold. `text` is how the back-end writes it, `at` its place as the back-end's commands name it.
+    """A rule: all its tests must hold. `target` is the chain that it leads to, or (DIVERT) the `address:port`. `text` is how the back-end writes it, `at` its place as the back-end's commands name it.
 
     `exact` tells that `text` puts the same rule back when it is typed.
     """
@@ -156,7 +158,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain; a base chain has a hook, a priority and a policy. `origin` is `nft` or `iptables`."""
+    """A chain; a base chain has a hook, a priority and a policy, and on the ingress hook perhaps a device.
+
+    `origin` is `nft`, or the program whose rules these are (`iptables`, `iptables-legacy`, `ip6tables`).
+    """
 
     origin: str
     family: str
@@ -166,6 +171,7 @@ class Chain:
     hook: str = ""
     priority: int = 0
     policy: Do = Do.ACCEPT
+    device: str = ""
 
     @property
     def place(self) -> str:
@@ -240,15 +246,14 @@ class Ruleset:
 
     def judge(self, packet: Packet) -> Judgement:
         """Send a packet through every base chain that it meets, in order of hook and priority (nft(8), iptables(8))."""
-        hooks = ("prerouting", "input") if packet.into else ("output", "postrouting")
-        families = ("inet", "ip6") if ":" in packet.destination else ("inet", "ip")
+        hooks = ("ingress", "prerouting", "input") if packet.into else ("output", "postrouting")
         maybe: list[Hit] = []
         for hook in hooks:
-            met = [each for each in self.chains if each.hook == hook and each.family in families]
+            met = [each for each in self.chains if each.hook == hook and _meets(each, packet)]
             for base in sorted(met, key=lambda each: each.priority):
                 hits = self._base(base, packet)
                 outcomes = {hit.outcome for hit in hits}
-                if outcomes <= {Outcome.DROP, Outcome.REJECT}:
+                if outcomes <= {Outcome.DROP, Outcome.REJECT} or outcomes == {Outcome.DIVERT}:
                     return Judgement(hits[0].outcome or Outcome.UNKNOWN, tuple(hits[:1]))
                 if outcomes != {Outcome.ACCEPT}:
                     maybe += [hit for hit in hits if hit.outcome is not Outcome.ACCEPT]
@@ -285,12 +290,24 @@ class Ruleset:
                 return [Hit(Outcome.DROP, chain, rule)]
             case Do.REJECT:
                 return [Hit(Outcome.REJECT, chain, rule)]
+            case Do.DIVERT:
+                return [Hit(Outcome.DIVERT, chain, rule)]
             case Do.REWRITE:
                 return [Hit(Outcome.UNKNOWN, chain, rule), Hit(None, chain, rule)]
             case Do.JUMP | Do.GOTO:
                 target = self.chain(chain, rule.target)
                 return self._walk(target, packet, depth + 1) if target else [Hit(Outcome.UNKNOWN, chain, rule)]
         return [Hit(None, chain, rule)]
+
+
+def _meets(base: Chain, packet: Packet) -> bool:
+    """nft(8), address families: netdev and the ingress hook see what comes in by a device, whatever its family.
+
+    nft before 1.1 does not tell the device in JSON; it is hardly ever loopback.
+    """
+    families = ("inet", "netdev", "ip6" if ":" in packet.destination else "ip")
+    here = packet.into != "lo" if base.hook == "ingress" and not base.device else base.device in ("", packet.into)
+    return base.family in families and here
 
 
 def address_in(address: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:

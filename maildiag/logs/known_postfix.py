@@ -53,7 +53,7 @@ CONFIGURATION: tuple[ProblemClass, ...] = (
     critical("config.no-relay-restriction", r"in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance",
              "No restriction stops relaying; the SMTP server refuses to work."),
     critical("config.relayhost", r"(?P<setting>relayhost|\w*(?:relayhost|transport)\w*) configuration problem",
-             "The relayhost points back at this host."),
+             "The relayhost leads back to this host, or its name does not exist."),
     critical("config.myhostname", r"(?:\w+: )?\"?(?P<setting>myhostname|mydomain)\"? ?=? ?\"?(?P<value>[^\"]*)\"? (?:specifies an invalid hostname|parameter setting must not contain)",
              "myhostname or mydomain is not a valid name."),
     critical("config.master-cf", r"(?P<file>/\S*master\.cf): line (?P<line>\d+): (?P<value>.*)",

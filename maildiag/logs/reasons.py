@@ -32,7 +32,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("policy.unauthenticated", r"5\.7\.2[6-9]|5\.7\.30|\b(?:spf|dkim|dmarc)\b", "The sender's domain is not authenticated (SPF, DKIM or DMARC)."),
     ("helo.rejected", r"helo command rejected|ehlo command rejected|invalid helo|bad helo|helo.{0,30}(?:rejected|invalid)", "The name given in HELO is not accepted."),
     ("sender.domain", r"sender address rejected: (?:domain not found|malformed dns)|sender (?:domain|address).{0,40}(?:does not (?:exist|resolve)|domain not found|no (?:mx|a) )|4\.1\.8|5\.1\.8", "The sender's domain cannot be found in the DNS."),
-    ("sender.rejected", r"sender (?:address )?(?:rejected|denied|blocked|refused)|in reply to mail from command\)\s*$", "The sender's address is not accepted."),
+    ("sender.rejected", r"sender (?:address )?(?:rejected|denied|blocked|refused)", "The sender's address is not accepted."),
     ("recipient.domain", r"recipient address rejected: (?:domain not found|malformed dns)|domain (?:of (?:recipient|the )|does not exist)|bad destination (?:mailbox|system) address", "The recipient's domain cannot be found in the DNS."),
     ("greylisted", r"gr[ea]y-?list|try again (?:in|after) \d+ (?:sec|min)|postgrey|come back (?:in|later)|please (?:retry|try) (?:again )?(?:in|after)", "The server asks unknown senders to come back later."),
     ("size.exceeded", r"message size \d+ exceeds|message (?:file )?(?:too (?:big|large)|size exceeds)|exceeds? (?:the )?(?:maximum |fixed )?(?:message )?size|5\.3\.4|552[ -]5\.3\.4|too large", "The message is larger than allowed."),
@@ -52,6 +52,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("local.data-error", r"local data error while talking to|local configuration error", "A lookup table or setting of this host failed while it delivered (the log says which)."),
     ("connect.refused", r"connection refused", "Nothing listens at the other end, or it rejects the connection."),
     ("connect.no-route", r"no route to host", "There is no way to the other host, or a firewall says so."),
+    ("connect.prohibited", r"connect to \S+\]:\d+: (?:permission denied|invalid argument|operation not permitted)", "A route, a policy rule or the firewall of this host forbids the connection."),
     ("connect.unreachable", r"network (?:is )?unreachable|address family not supported|cannot assign requested address", "There is no route to the other network (often IPv6)."),
     ("connect.socket-missing", r"\[(?:private|public|/)[^\]]*\]: no such file|socket.{0,30}no such file", "The socket to deliver to does not exist."),
     ("connect.socket-denied", r"\[(?:private|public|/)[^\]]*\]: permission denied", "Postfix may not open the socket to deliver to."),
@@ -65,6 +66,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("local.permission", r"permission denied|not owned by|maildir (?:delivery failed|access problem)|cannot (?:create|open|update|access|append)|can't create|operation not permitted|mailbox.{0,30}(?:lock|permission)|read-only file system|unable to (?:create|lock)", "A mailbox cannot be written on this host."),
     ("local.command", r"command died with|command (?:time limit|timed out)|command output|exited? with|temporary failure\.?", "A delivery command failed."),
     ("mailbox.temporary", r"4\.2\.[01]|mailbox (?:busy|locked|temporarily)|internal error|temporar(?:y|ily)|try (?:again )?later|unavailable|4\.3\.[02]|shutting down|local error|please try|in process", "The other server cannot take the message now."),
+    ("sender.rejected", r"in reply to mail from command\)\s*$", "The sender's address is not accepted."),
     ("policy.other", r"5\.7\.|4\.7\.|\b55[034]\b", "The server refuses by a rule of its own."),
 )
 # fmt: on

@@ -53,6 +53,7 @@ ACTIONS: dict[str, Action] = {
     "nft": Action("adds and deletes nftables rules"),
     "iptables": Action("adds and deletes iptables rules"),
     "ip6tables": Action("adds and deletes ip6tables rules"),
+    "iptables-legacy": Action("adds and deletes rules of the older kernel interface"),
     "fail2ban-client": Action("lifts a ban, reloads jails"),
     "sed": Action("edits single lines of a configuration file that has no program of its own"),
     "chown": Action("gives a file its right owner"),
@@ -73,7 +74,10 @@ ACTIONS: dict[str, Action] = {
     "restorecon": Action("gives files back their SELinux label"),
     "setsebool": Action("switches the SELinux boolean that is made for the purpose"),
     "semanage": Action("labels a port or path for the mail services", frozenset({"port", "fcontext"})),
-    "ip": Action("sets an address, link or route", frozenset({"link", "address", "addr", "route", "-4", "-6"})),
+    "ip": Action(
+        "sets an address, link, route, policy rule or neighbour",
+        frozenset({"link", "address", "addr", "route", "rule", "neigh", "-4", "-6"}),
+    ),
     "timedatectl": Action("switches time synchronisation on", frozenset({"set-ntp"})),
     "chronyc": Action("steps the clock", frozenset({"makestep", "online"})),
     "hostnamectl": Action("sets the host's name", frozenset({"set-hostname", "hostname"})),
@@ -129,7 +133,7 @@ def automatic_refusal(argv: Sequence[str]) -> str:
             return "it deletes mail"
         case "ufw", rest if "disable" in rest or "reset" in rest:
             return "it switches the firewall off"
-        case (("nft" | "iptables" | "ip6tables"), rest) if {"flush", "-F", "--flush"} & set(rest):
+        case (("nft" | "iptables" | "ip6tables" | "iptables-legacy"), rest) if {"flush", "-F", "--flush"} & set(rest):
             return "it empties the firewall"
         case (("usermod" | "chage"), _):
             return "it changes who may log in"

@@ -16,9 +16,9 @@ PACKAGES = (
     # the mail system of the guide
     "postfix", "postfix-pcre", "libsasl2-modules", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd",
     # firewalls and remote access
-    "firewalld", "ufw", "nftables", "iptables", "openssh-server", "openssh-client",
+    "firewalld", "ufw", "nftables", "iptables", "fail2ban", "openssh-server", "openssh-client",
     # what the guide and the fault catalogue use by hand
-    "s-nail", "swaks", "openssl", "ssl-cert", "ca-certificates", "bind9-host", "bind9-dnsutils", "netcat-openbsd",
+    "libfaketime", "s-nail", "swaks", "openssl", "ssl-cert", "ca-certificates", "bind9-host", "bind9-dnsutils", "netcat-openbsd",
     # what maildiag itself is installed with
     "python3", "python3-venv",
 )  # fmt: skip
@@ -26,7 +26,7 @@ PACKAGES = (
 MASKED_UNITS = (
     "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service",
     "fstrim.timer", "logrotate.timer", "man-db.timer", "systemd-tmpfiles-clean.timer", "systemd-pstore.service",
-    "getty@.service", "console-getty.service", "container-getty@.service", "getty.target", "systemd-networkd-wait-online.service",
+    "fail2ban.service", "getty@.service", "console-getty.service", "container-getty@.service", "getty.target", "systemd-networkd-wait-online.service",
 )  # fmt: skip
 
 DPKG_EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")

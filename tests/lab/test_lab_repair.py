@@ -25,6 +25,30 @@ kill -9 $maildiag 2>/dev/null || true
 wait $maildiag 2>/dev/null || true
 """
 
+# What a packet filter is: its rules without counters and handles, the permanent configuration of those who make them.
+_RULES = """
+for save in iptables-save ip6tables-save; do $save 2>/dev/null | sed -E '/^#/d; s/\\[[0-9:]+\\]//'; done
+nft list ruleset 2>/dev/null | sed -E 's/ packets [0-9]+ bytes [0-9]+//'
+firewall-cmd --state >/dev/null 2>&1 && firewall-cmd --list-all-zones && firewall-cmd --permanent --list-all-zones
+ufw show added 2>/dev/null
+cd /etc; find firewalld ufw nftables.conf -type f ! -name '*.old' -exec sha256sum {} + | sort
+"""
+_NFT_FILE = """
+printf 'table inet f {\\n chain out {\\n  type filter hook output priority 0;\\n  tcp dport 25 ip daddr 10.0.1.10 drop\\n  tcp dport 99 drop\\n }\\n}\\n' > /etc/nftables.conf
+nft -f /etc/nftables.conf
+"""
+FIREWALLS = {
+    "firewalld-zone": ("mail", "firewall-cmd --zone=drop --change-interface=eth0"),
+    "firewalld-runtime": ("mail", "firewall-cmd --remove-service=smtp"),
+    "firewalld-permanent": ("mail", "firewall-cmd --permanent --remove-service=smtp"),
+    "ufw": ("app02", "ufw --force enable; ufw allow out 53; ufw deny out 25/tcp; ufw allow 22/tcp"),
+    "nftables": ("app01", _NFT_FILE),
+    "iptables": (
+        "app01",
+        "iptables -A OUTPUT -p tcp --dport 99 -j DROP; iptables -A OUTPUT -p tcp --dport 25 -j DROP; iptables -A OUTPUT -p tcp --dport 98 -j DROP",
+    ),
+}
+
 
 def transactions(host: Host) -> list[dict[str, str]]:
     found: list[dict[str, str]] = json.loads(host.maildiag("undo", "--json").stdout)["transactions"]
@@ -45,6 +69,23 @@ def test_a_fix_killed_in_the_middle_is_undone_byte_for_byte(breakable_lab: Lab, 
     fixed = lab.mail.maildiag("fix", "--yes")
     assert fixed.returncode in (0, 1, 3), fixed.stdout
     lab.deliver(lab.app01, "alice@example.test")
+
+
+@pytest.mark.parametrize("word", ['"Intent"', '"Finished"'])
+@pytest.mark.parametrize("scene", FIREWALLS)
+def test_a_cure_of_the_firewall_killed_in_the_middle_leaves_the_rules_as_they_were(
+    breakable_lab: Lab, scene: str, word: str
+) -> None:
+    name, broken = FIREWALLS[scene]
+    host = breakable_lab.hosts[name]
+    host.sh(broken, timeout=60)
+    before = host.sh(_RULES)
+    host.sh(_KILL.replace("{word}", word), timeout=150)
+    assert transactions(host)
+    for each in transactions(host):
+        done = host.maildiag("undo", each["id"])
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert host.sh(_RULES) == before
 
 
 def test_verbose_logging_ends_by_itself_and_leaves_the_files_as_they_were(breakable_lab: Lab) -> None:

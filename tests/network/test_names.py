@@ -109,15 +109,15 @@ def relay(dns_says: DnsAnswer, system: tuple[str, ...], lookup: str = "dns", fou
 
 
 def test_a_name_of_the_hosts_file_alone_is_not_found_by_postfix() -> None:
-    (told,) = judge(dns.relayhost, relay(NOTHING, ("10.0.1.10",)))
+    (told,) = judge(dns.relayhost, relay(NOTHING, ("10.0.1.10",)), None)
     assert told.status is Status.CRITICAL
     assert told.fixes[0].id == "dns.relayhost/native"
 
 
 def test_a_failed_look_up_is_not_a_missing_name() -> None:
-    (told,) = judge(dns.relayhost, relay(SILENCE, ()))
+    (told,) = judge(dns.relayhost, relay(SILENCE, ()), None)
     assert "fails" in told.title
-    (told,) = judge(dns.relayhost, relay(NOTHING, ()))
+    (told,) = judge(dns.relayhost, relay(NOTHING, ()), None)
     assert "does not exist" in told.title
 
 

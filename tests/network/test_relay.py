@@ -27,7 +27,8 @@ from maildiag.probes import (
     TryConnect,
 )
 from maildiag.testing import judge, printed
-from maildiag_checks import connectivity, filters, outbound, relayhost
+from maildiag_checks import filters, outbound, relayhost
+from maildiag_checks import routes as routes_check
 from tests.network.recorded import RELEASES, text
 
 POSTFIX = Postfix(True, "3.7", {"myhostname": "app01.example.test", "message_size_limit": "10240000"})
@@ -175,7 +176,7 @@ def test_ip_s_json_is_read(release: str) -> None:
     assert towards is not None
     assert towards.device == "eth0"
     assert routes.link_of("10.0.1.10") is not None
-    (told,) = judge(connectivity.route, routes, POSTFIX, None)
+    (told,) = judge(routes_check.route, routes, POSTFIX, None, None)
     assert told.status is Status.OK
 
 
@@ -186,19 +187,19 @@ NETWORK = Route("10.0.1.0/24", "", "eth0", "unicast")
 
 def test_a_route_that_leads_nowhere_is_taken_away() -> None:
     routes = Routes((NETWORK, Route("10.0.1.10", "", "", "unreachable")), (LO, ETH0))
-    told = judge(connectivity.route, routes, POSTFIX, relay(transcript(BANNER)))
+    told = judge(routes_check.route, routes, POSTFIX, relay(transcript(BANNER)), None)
     bad = next(each for each in told if each.status is Status.CRITICAL)
     assert bad.fixes[0].commands[0] == ("ip", "route", "del", "unreachable", "10.0.1.10")
 
 
 def test_no_address_no_mail() -> None:
     routes = Routes((), (LO, Link("eth0", False, 1500, ())))
-    assert [each.status for each in judge(connectivity.route, routes, POSTFIX, None)] == [Status.CRITICAL]
+    assert [each.status for each in judge(routes_check.route, routes, POSTFIX, None, None)] == [Status.CRITICAL]
 
 
 def test_loopback_that_is_down_is_brought_up() -> None:
     routes = Routes((NETWORK,), (Link("lo", False, 65536, ("127.0.0.1/8",), True), ETH0))
-    told = judge(connectivity.route, routes, POSTFIX, None)
+    told = judge(routes_check.route, routes, POSTFIX, None, None)
     assert told[0].fixes[0].commands == (("ip", "link", "set", "lo", "up"),)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from maildiag.facts.local_time import LocalTime
+from maildiag.facts.log_sources import LogFile, LogSources
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.logs.classify import SENTENCES
 from maildiag.logs.reasons import MEANINGS
 from maildiag.model import Gap, GapReason, Status, Verdict
+from maildiag.probes import FileKind
 from maildiag.registry import builtin
 from maildiag.settings import Settings
-from maildiag.testing import judge
+from maildiag.testing import info, judge
 from maildiag_checks import _owners
 from maildiag_checks.logs import crashes, delivery_rate, problems, source, unclassified, unparsed
 from tests.unit.recorded import dovecot, log, log_of, master, services
@@ -156,3 +158,11 @@ def test_every_meaning_and_reason_has_an_owner_or_is_known_to_have_none() -> Non
     ownerless = {each for each in SENTENCES if not _owners.of_meaning(each)}
     assert ownerless <= nobody, sorted(ownerless - nobody)
     assert {each for each in MEANINGS if not _owners.of_reason(each)} <= {"other", "greylisted", "sender.rejected"}
+
+
+def test_a_log_file_that_is_something_else_is_silent() -> None:
+    place = LogFile("/var/log/mail.log", "mail in /etc/rsyslog.conf", info("/x", kind=FileKind.DIRECTORY), "rsyslog")
+    (verdict, *_) = judge(source, read((5, SENT)), LogSources((place,), (), "/var/log/journal"), RUNNING)
+    assert verdict.status is Status.WARNING
+    assert "it is a directory" in verdict.detail
+    assert not verdict.fixes

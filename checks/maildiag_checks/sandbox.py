@@ -1,0 +1,129 @@
+"""Step 1, around the daemons: does systemd let Postfix and Dovecot reach what they need?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from maildiag import edits
+from maildiag.facts.fences import Fence, Fences, Place
+from maildiag.facts.mailboxes import Mailboxes
+from maildiag.facts.postfix import Postfix
+from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok
+from maildiag.registry import BOTH, check
+
+_TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
+_CONDITIONS = ("Condition", "Assert")
+
+
+@check(
+    "services.sandbox",
+    step=Step.SERVICES,
+    asks="Does systemd let Postfix and Dovecot reach what they need?",
+    roles=BOTH,
+    explained_by=(),
+)
+def sandbox(fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None) -> Iterator[Verdict]:
+    """A hardened unit sees another world than root does: modes and owners look right. Source: systemd.exec(5), systemd.unit(5)."""
+    found = []
+    for each in fences.fences:
+        found += list(_skipped(each))
+        if each.values.get("Type") != "oneshot":
+            found += list(_offline(each))
+            found += list(_kept_away(each, _needed(each, postfix, mailboxes)))
+    yield from found
+    if not found:
+        units = ", ".join(each.unit for each in fences.fences) or "no unit of mail"
+        yield ok("No unit keeps its daemon away from mail", evidence=(Evidence("systemctl show", units),))
+
+
+def _needed(fence: Fence, postfix: Postfix | None, mailboxes: Mailboxes | None) -> list[str]:
+    """The places where the daemon must write."""
+    boxes = mailboxes.boxes if mailboxes else ()
+    if fence.daemon == "dovecot":
+        return [each.inbox for each in boxes if each.inbox]
+    own = [postfix.get(name) for name in ("queue_directory", "data_directory")] if postfix else []
+    return [each for each in (*own, *(box.delivered for box in boxes)) if each.startswith("/")]
+
+
+def _skipped(fence: Fence) -> Iterator[Verdict]:
+    if not fence.skipped:
+        return
+    lines = [place for name, some in fence.places.items() if name.startswith(_CONDITIONS) for place in some]
+    why = f": {lines[0].text}" if lines else ""
+    yield critical(
+        f"systemd does not start {_TITLES[fence.daemon]}, because a condition of its unit does not hold{why}",
+        detail="`systemctl start` succeeds and does nothing; the unit stays inactive.",
+        subject=f"{fence.daemon} condition",
+        evidence=_shown(fence, ("ConditionResult", "ConditionTimestamp"), lines),
+        fixes=_without(fence, lines),
+    )
+
+
+def _offline(fence: Fence) -> Iterator[Verdict]:
+    setting = fence.offline
+    if setting:
+        places = fence.places.get(setting, ())
+        yield critical(
+            f"systemd leaves {_TITLES[fence.daemon]} without a network: {setting}={_value(fence, setting, places)}",
+            detail="Everything else on this host has one: other programs reach what this daemon cannot.",
+            subject=fence.daemon,
+            evidence=_shown(fence, (setting,), places),
+            fixes=_without(fence, places),
+        )
+
+
+def _kept_away(fence: Fence, paths: list[str]) -> Iterator[Verdict]:
+    """One answer for each setting, about the first place that it closes."""
+    told: set[str] = set()
+    for path in paths:
+        hidden = fence.hides(path)
+        setting = hidden or fence.locks(path)
+        if not setting or setting in told:
+            continue
+        told.add(setting)
+        places = fence.places.get(setting, ())
+        yield critical(
+            f"systemd keeps {_TITLES[fence.daemon]} from {'seeing' if hidden else 'writing to'} {path}: "
+            f"{setting}={_value(fence, setting, places)}",
+            detail="Owner and mode look right to root; the daemon alone lives behind this setting of its unit.",
+            subject=fence.daemon,
+            data={"setting": setting, "path": path},
+            evidence=_shown(fence, (setting,), places),
+            fixes=_without(fence, places),
+        )
+
+
+def _value(fence: Fence, setting: str, places: tuple[Place, ...]) -> str:
+    return places[-1].text.partition("=")[2].strip() if places else fence.values.get(setting, "")
+
+
+def _shown(fence: Fence, names: tuple[str, ...], places: tuple[Place, ...] | list[Place]) -> tuple[Evidence, ...]:
+    values = "\n".join(f"{name}={fence.values.get(name, '')}" for name in names)
+    return (
+        Evidence(f"systemctl show {fence.unit}", values),
+        *(Evidence(each.path, f"{each.number}: {each.text}") for each in places),
+    )
+
+
+def _without(fence: Fence, places: tuple[Place, ...] | list[Place]) -> tuple[Fix, ...]:
+    """Comment the line out in the administrator's own drop-in; never automatic, for somebody meant it as a protection."""
+    own = [each for each in places if each.path.startswith("/etc/")]
+    if len(own) != 1:
+        return ()
+    unit, place = fence.unit.removesuffix(".service"), own[0]
+    return (
+        Fix(
+            id="services.sandbox/without",
+            title=f"Take `{place.text}` out of {place.path} and restart {unit}",
+            commands=(
+                edits.comment_line(place.path, place.number),
+                ("systemctl", "daemon-reload"),
+                ("systemctl", "restart", unit),
+            ),
+            undo=(("systemctl", "daemon-reload"), ("systemctl", "restart", unit)),
+            risk=Risk.MEDIUM,
+            changes=(place.path,),
+            verify=("services.sandbox",),
+            why="Somebody set it as a protection: ReadWritePaths= with the one place that is needed is narrower.",
+        ),
+    )

@@ -1,0 +1,124 @@
+"""What systemd keeps Postfix and Dovecot away from: the sandbox settings of their units, and the drop-ins that may have set them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from maildiag.asking import Ask
+from maildiag.model import Gap, GapReason, Missing
+from maildiag.probes import CommandResult, FileText, ReadFile, command
+from maildiag.registry import gatherer
+
+UNITS = ("postfix@-.service", "postfix.service", "dovecot.service")
+PROPERTIES = (
+    "Id,LoadState,ActiveState,Type,DropInPaths,ProtectHome,ProtectSystem,PrivateNetwork,ReadOnlyPaths,ReadWritePaths,"
+    "InaccessiblePaths,IPAddressDeny,IPAddressAllow,ConditionResult,ConditionTimestamp"
+)
+_HOMES = ("/home", "/root", "/run/user")
+_SYSTEM = {"yes": ("/usr", "/boot", "/efi"), "full": ("/usr", "/boot", "/efi", "/etc"), "strict": ("/",)}
+_NEVER_STRICT = ("/dev", "/proc", "/sys")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a setting stands: file, line and text."""
+
+    path: str
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """One unit's sandbox: its properties as `systemctl show` prints them, and the lines of its drop-ins by setting."""
+
+    unit: str
+    values: Mapping[str, str] = field(hash=False)
+    places: Mapping[str, tuple[Place, ...]] = field(default_factory=dict, hash=False)
+
+    @property
+    def daemon(self) -> str:
+        """`postfix` or `dovecot`."""
+        return "dovecot" if self.unit.startswith("dovecot") else "postfix"
+
+    @property
+    def skipped(self) -> bool:
+        """True where systemd did not start the unit, because a condition of it does not hold."""
+        active = self.values.get("ActiveState") in ("active", "activating", "reloading")
+        return not active and self.values.get("ConditionResult") == "no" and bool(self.values.get("ConditionTimestamp"))
+
+    @property
+    def offline(self) -> str:
+        """The setting that leaves the unit without a network, or nothing."""
+        if self.values.get("PrivateNetwork") == "yes":
+            return "PrivateNetwork"
+        denied = self.values.get("IPAddressDeny", "").split()
+        return "IPAddressDeny" if "0.0.0.0/0" in denied and not self.values.get("IPAddressAllow") else ""
+
+    def hides(self, path: str) -> str:
+        """The setting that keeps the unit from seeing the path, or nothing."""
+        if self.values.get("ProtectHome") in ("yes", "tmpfs") and _below(path, _HOMES) and not self._writes(path):
+            return "ProtectHome"
+        return "InaccessiblePaths" if _below(path, self._paths("InaccessiblePaths")) else ""
+
+    def locks(self, path: str) -> str:
+        """The setting that keeps the unit from writing there, or nothing. Source: systemd.exec(5)."""
+        if self._writes(path):
+            return ""
+        if self.values.get("ProtectHome") == "read-only" and _below(path, _HOMES):
+            return "ProtectHome"
+        if _below(path, self._paths("ReadOnlyPaths")):
+            return "ReadOnlyPaths"
+        system = _SYSTEM.get(self.values.get("ProtectSystem", ""), ())
+        return "ProtectSystem" if _below(path, system) and not _below(path, _NEVER_STRICT) else ""
+
+    def _writes(self, path: str) -> bool:
+        return _below(path, self._paths("ReadWritePaths"))
+
+    def _paths(self, name: str) -> tuple[str, ...]:
+        return tuple(each.lstrip("-+") for each in self.values.get(name, "").split())
+
+
+def _below(path: str, places: tuple[str, ...]) -> bool:
+    return any(place == "/" or path == place or path.startswith(f"{place.rstrip('/')}/") for place in places)
+
+
+@dataclass(frozen=True, slots=True)
+class Fences:
+    """The sandboxes of the units of mail that are loaded."""
+
+    fences: tuple[Fence, ...]
+
+
+@gatherer
+def fences(ask: Ask) -> Fences:
+    """Ask systemctl for the settings, and read the drop-ins."""
+    told = ask(command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *UNITS))
+    if told.status:
+        raise Missing(Gap(GapReason.FAILED, f"systemctl: {told.stderr.strip()[:200]}"))
+    found = parse_fences(told)
+    paths = list(dict.fromkeys(path for each in found for path in each.values.get("DropInPaths", "").split()))
+    texts = dict(zip(paths, ask.all([ReadFile(path) for path in paths]), strict=True))
+    return Fences(tuple(_with_places(each, texts) for each in found))
+
+
+def parse_fences(told: CommandResult) -> tuple[Fence, ...]:
+    """`systemctl show` of the units; those that are not loaded are left out."""
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in re.split(r"\n\s*\n", told.stdout)
+    ]
+    return tuple(Fence(each["Id"], each) for each in blocks if each.get("LoadState") == "loaded" and "Id" in each)
+
+
+def _with_places(fence: Fence, texts: Mapping[str, FileText | Gap]) -> Fence:
+    places: dict[str, list[Place]] = {}
+    for path in fence.values.get("DropInPaths", "").split():
+        file = texts.get(path)
+        for number, line in enumerate(file.text.splitlines() if isinstance(file, FileText) else (), 1):
+            name, equals, _ = line.partition("=")
+            if equals:
+                places.setdefault(name.strip(), []).append(Place(path, number, line.strip()))
+    return Fence(fence.unit, fence.values, {name: tuple(found) for name, found in places.items()})

@@ -1,0 +1,88 @@
+"""What systemd keeps daemons away from, by the settings of their units."""
+
+from __future__ import annotations
+
+import pytest
+
+from maildiag.facts.fences import PROPERTIES, UNITS, Fence, Fences, fences
+from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes
+from maildiag.facts.postfix import Postfix
+from maildiag.model import Status
+from maildiag.probes import ReadFile, command
+from maildiag.testing import file, gather, judge, printed
+from maildiag_checks.sandbox import sandbox
+
+DROP_IN = "/etc/systemd/system/dovecot.service.d/hard.conf"
+BOX = Mailbox("alice", "alice", "alice", "/home/alice", "/home/alice/Maildir", "/home/alice/Maildir")
+BOXES = Mailboxes(Delivery("home_mailbox", "Maildir/"), (BOX,))
+POSTFIX = Postfix(True, "3.7", {"queue_directory": "/var/spool/postfix", "data_directory": "/var/lib/postfix"})
+
+
+def fence(unit: str = "dovecot.service", **values: str) -> Fence:
+    return Fence(unit, {"LoadState": "loaded", "ActiveState": "active", "Type": "notify", **values})
+
+
+def test_what_debian_ships_keeps_nobody_away() -> None:
+    shipped = fence(ProtectHome="no", ProtectSystem="full", PrivateNetwork="no", ConditionResult="yes")
+    (told,) = judge(sandbox, Fences((shipped,)), POSTFIX, BOXES)
+    assert told.status is Status.OK
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"ProtectHome": "yes"}, "from seeing /home/alice/Maildir"),
+        ({"ProtectHome": "read-only"}, "from writing to /home/alice/Maildir"),
+        ({"ProtectSystem": "strict"}, "from writing to /home/alice/Maildir"),
+        ({"ReadOnlyPaths": "/srv /home"}, "from writing to /home/alice/Maildir"),
+        ({"InaccessiblePaths": "-/home"}, "from seeing /home/alice/Maildir"),
+        ({"PrivateNetwork": "yes"}, "without a network"),
+        ({"IPAddressDeny": "::/0 0.0.0.0/0"}, "without a network"),
+    ],
+)
+def test_each_setting_that_closes_a_mailbox_or_the_network_is_told(values: dict[str, str], words: str) -> None:
+    (told,) = judge(sandbox, Fences((fence(**values),)), POSTFIX, BOXES)
+    assert told.status is Status.CRITICAL
+    assert words in told.title
+    assert told.subject == "dovecot"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ProtectSystem": "strict", "ReadWritePaths": "/home /var/spool/postfix"},
+        {"IPAddressDeny": "::/0 0.0.0.0/0", "IPAddressAllow": "10.0.1.0/24 127.0.0.0/8"},
+        {"ProtectHome": "read-only", "ReadWritePaths": "/home"},
+    ],
+)
+def test_a_sandbox_with_the_needed_places_open_is_fine(values: dict[str, str]) -> None:
+    (told,) = judge(sandbox, Fences((fence(**values),)), POSTFIX, BOXES)
+    assert told.status is Status.OK
+
+
+def test_a_locked_spool_is_told_of_postfix() -> None:
+    (told,) = judge(sandbox, Fences((fence("postfix@-.service", ProtectSystem="strict"),)), POSTFIX, None)
+    assert "Postfix from writing to /var/spool/postfix" in told.title
+
+
+def test_a_condition_that_does_not_hold_is_why_nothing_starts() -> None:
+    values = {"ActiveState": "inactive", "ConditionResult": "no", "ConditionTimestamp": "Wed 2026-11-25 03:00:00 UTC"}
+    (told,) = judge(sandbox, Fences((fence(**values),)), POSTFIX, BOXES)
+    assert told.subject == "dovecot condition"
+    never = {**values, "ConditionTimestamp": ""}
+    (told,) = judge(sandbox, Fences((fence(**never),)), POSTFIX, BOXES)
+    assert told.status is Status.OK
+
+
+def test_the_drop_in_s_line_is_shown_and_can_be_taken_out() -> None:
+    shown = f"Id=dovecot.service\nLoadState=loaded\nActiveState=active\nType=notify\nProtectHome=yes\nDropInPaths={DROP_IN}\n"
+    answers = {
+        command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *UNITS): printed(shown),
+        ReadFile(DROP_IN): file("[Service]\nProtectHome=yes\n"),
+    }
+    found = gather(fences, answers)
+    assert isinstance(found, Fences)
+    (told,) = judge(sandbox, found, POSTFIX, BOXES)
+    assert told.evidence[-1].text == "2: ProtectHome=yes"
+    assert told.fixes[0].commands[0] == ("sed", "-i", "--follow-symlinks", "2s/^/#/", DROP_IN)
+    assert not told.fixes[0].automatic
