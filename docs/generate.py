@@ -230,7 +230,7 @@ def bash_completion() -> str:
         "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}",
         "    COMPREPLY=()",
         '    if [ "$COMP_CWORD" -eq 1 ]; then',
-        f"        COMPREPLY=($(compgen -W '{' '.join(COMMANDS)} --version --help --allow-fix' -- \"$current\"))",
+        f"        COMPREPLY=($(compgen -W '{' '.join(COMMANDS)} --version --help --allow-fix --ascii' -- \"$current\"))",
         "        return",
         "    fi",
         '    case "$command $previous" in',

@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
     from maildiag import registry
 
     settings = config.load(None).settings
-    return start(LocalHost(), registry.load(), settings, allow_fix=args.allow_fix)
+    return start(LocalHost(), registry.load(), settings, allow_fix=args.allow_fix, in_ascii=args.ascii)
 
 
 def refusal() -> str:
@@ -49,11 +49,14 @@ def refusal() -> str:
     return terminal.refusal(os.environ)
 
 
-def start(host: Host, registry: Registry, settings: Settings, *, allow_fix: bool = False) -> int:
+def start(
+    host: Host, registry: Registry, settings: Settings, *, allow_fix: bool = False, in_ascii: bool = False
+) -> int:
     """Show the screen for a host until it is left; the exit status is that of the last report."""
     from maildiag.tui import terminal
 
     terminal.prepare()
+    in_ascii = in_ascii or terminal.ascii_only(os.environ)
     try:
         from maildiag.tui.app import MaildiagApp
     except ImportError as error:
@@ -62,14 +65,14 @@ def start(host: Host, registry: Registry, settings: Settings, *, allow_fix: bool
         ) from error
     from maildiag.tui.session import Session
 
-    return MaildiagApp(Session(host, registry, settings, allow_fix)).run() or 0
+    return MaildiagApp(Session(host, registry, settings, allow_fix, in_ascii)).run() or 0
 
 
-def recorded(path: Path) -> int:
+def recorded(path: Path, in_ascii: bool = False) -> int:
     """Show the screen for a recorded incident; 0, for the demonstration worked."""
     from maildiag import registry
     from maildiag.hosts.bundle import BundleHost
     from maildiag.settings import Settings
 
-    start(BundleHost(path), registry.builtin(), Settings())
+    start(BundleHost(path), registry.builtin(), Settings(), in_ascii=in_ascii)
     return 0

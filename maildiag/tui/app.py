@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
-import termios
-import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from textual import work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.screen import Screen
-from textual.worker import get_current_worker
+from textual.theme import Theme
 
-from maildiag.events import Event
 from maildiag.model import Finding, Step
-from maildiag.repair import events, words
-from maildiag.report import exit_status
-from maildiag.tui import clipboard, repairing
-from maildiag.tui.board import Board
+from maildiag.tui import clipboard, palette
+from maildiag.tui.ascii import Ascii
 from maildiag.tui.paths import state_directory
 from maildiag.tui.record import Note, keep
 from maildiag.tui.rows import caption, row
@@ -39,9 +30,10 @@ from maildiag.tui.screens.runbook import RunbookScreen
 from maildiag.tui.screens.trace import TraceScreen
 from maildiag.tui.screens.walk import WalkScreen
 from maildiag.tui.session import Session
+from maildiag.tui.underway import Underway
 
 
-class MaildiagApp(App[int]):
+class MaildiagApp(Underway):
     """The same checks and the same engine as `maildiag run`, to walk through."""
 
     TITLE = "maildiag"
@@ -60,74 +52,39 @@ class MaildiagApp(App[int]):
         Binding("O", "home", "Overview", show=False, id="view.overview"),
         Binding("Q", "queue", "Queue", id="view.queue"),
         Binding("L", "logs", "Logs", id="view.logs"),
-        Binding("P", "probe", "Probe", id="view.probe", show=False),
-        Binding("B", "runbook", "Runbook", id="view.runbook", show=False),
-        Binding("U", "unlock", "Unlock", show=False, id="fix.unlock"),
+        Binding("P", "probe", "Probe", id="view.probe"),
+        Binding("B", "runbook", "Runbook", id="view.runbook"),
+        Binding("U", "unlock", "Unlock", id="view.unlock"),
         Binding("question_mark,f1", "help", "Help", id="view.help"),
-        Binding("colon", "command_palette", "Commands", show=False, id="view.palette"),
-        Binding("e", "export", "Export", show=False, id="report.export"),
+        Binding("colon", "command_palette", "Commands", id="view.palette"),
+        Binding("e", "export", "Export", id="view.export"),
         Binding("x", "cancel", "Cancel", show=False, id="run.cancel"),
         Binding("ctrl+l", "plain", "Plain text", show=False, id="view.plain"),
-        Binding("ctrl+q", "leave_now", "Quit at once", show=False, id="app.quit"),
+        Binding("ctrl+q", "leave", "Quit", show=False, id="app.quit"),
     ]
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
-        self.session = session
-        self.board = Board()
+        super().__init__(session)
         self.notes: list[Note] = []
-        self.fixing: threading.Event | None = None
-        self._pending: list[Event] = []
+        for theme, _ in palette.THEMES.values():
+            self.register_theme(theme)
 
     def on_mount(self) -> None:
         self.push_screen(Overview())
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, lambda: self.exit(return_code=128 + signal.SIGTERM))
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        self.set_interval(2.0, self._end_without_terminal)
-        self.set_interval(0.1, self._show_pending)
-        self.call_after_refresh(self.start_run)
+        super().on_mount()
 
-    def _end_without_terminal(self) -> None:
-        """A terminal that vanished (SSH hang-up with SIGHUP ignored) must not leave a spinning process."""
-        if self.is_headless:
-            return
-        try:
-            termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)
-        except termios.error:
-            self._hang_up()
-
-    def _hang_up(self) -> None:
-        """End without drawing once more; a fix under way is stopped between two steps and undone first."""
-        self.session.cancel()
-        if self.fixing is None:
-            os._exit(128 + signal.SIGHUP)
-        self.fixing.set()
-        self.set_timer(0.2, self._hang_up)
-
-    # -- the run ---------------------------------------------------------------------------------------------------
-
-    def start_run(self, step: Step | None = None) -> None:
-        """Run everything or one step, unless a run is under way."""
-        if not self.board.running:
-            self._run(step)
-
-    @work(thread=True, exclusive=True, group="run", exit_on_error=False)
-    def _run(self, step: Step | None) -> None:
-        worker = get_current_worker()
-        for event in self.session.run(step):
-            if worker.is_cancelled:
-                self.session.cancel()
-                return
-            self._pending.append(event)
-
-    def _show_pending(self) -> None:
-        """Take what has happened since the last tick, and draw it once."""
-        events, self._pending = self._pending, []
-        for event in events:
-            self.board = self.board.after(event)
-        if events and isinstance(self.screen, Place):
+    def board_changed(self) -> None:
+        """Let the screen on top draw the board."""
+        if isinstance(self.screen, Place):
             self.screen.update_board()
+
+    def get_theme(self, theme_name: str) -> Theme | None:
+        """Ours are known from the start, for `TEXTUAL_THEME` may name one of them."""
+        return palette.THEMES[theme_name][0] if theme_name in palette.THEMES else super().get_theme(theme_name)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's own, and the one that keeps to ASCII where the terminal does."""
+        return [*super().get_line_filters(), *([Ascii()] if self.session.ascii else [])]
 
     # -- where keys lead -------------------------------------------------------------------------------------------
 
@@ -137,9 +94,11 @@ class MaildiagApp(App[int]):
 
     def action_cancel(self) -> None:
         """End the run that is under way with what it has; a fix is stopped between two steps and undone."""
-        if self.fixing is not None:
-            self.fixing.set()
-            self.say("the fix stops after this step, and what is half done is undone")
+        if self.change is not None and self.change.stop is not None:
+            self.change.stop.set()
+            self.say(f"{self.change.what} stops after this step, and what is half done is undone")
+        elif self.change is not None:
+            self.say(f"{self.change.what} cannot be stopped, it is finished")
         elif self.board.running:
             self.session.cancel()
             self.say("the run ends here: what was not answered yet is left out")
@@ -172,62 +131,8 @@ class MaildiagApp(App[int]):
         if not finding.fixes:
             self.say("there is no fix for this finding")
             return
-        causes = self.board.diagnosis.causes
-        explains = next((each.explains for each in causes if each.finding.key == finding.key), ())
-        report = self.board.report or self.board.before
-        self.push_screen(FixScreen(finding, explains, report.host.name if report else "", apply))
-
-    def apply_fix(self, screen: FixScreen) -> None:
-        """Apply the screen's fix in a thread of the application: leaving the screen does not end it half done."""
-        self._apply(screen)
-
-    @work(thread=True, group="fix", exit_on_error=False)
-    def _apply(self, screen: FixScreen) -> None:
-        self.fixing = screen.cancelled
-        try:
-            steps = repairing.steps(self.session, screen.finding, screen.fix, screen.explains, screen.cancelled)
-            for event in steps:
-                if isinstance(event, events.Done):
-                    self.call_from_thread(self._fix_ended, screen, event.outcome)
-                elif words.told(event):
-                    self.call_from_thread(self._fix_happened, screen, words.told(event))
-        except PermissionError as error:
-            self.call_from_thread(self._fix_ended, screen, events.Refused(str(error)))
-        finally:
-            self.fixing = None
-
-    def _fix_happened(self, screen: FixScreen, text: str) -> None:
-        if screen.is_attached:
-            screen.happened(text)
-
-    def _fix_ended(self, screen: FixScreen, outcome: events.Outcome) -> None:
-        text = words.concluded(outcome)
-        if screen.is_attached:
-            screen.ended(isinstance(outcome, events.Cured), text, getattr(outcome, "transaction", ""))
-        self.notes.append(Note(datetime.now(UTC), f"fix {screen.fix.id}: {text}"))
-        self.say(text)
-        self.start_run()
-
-    def undo_fix(self, screen: FixScreen, transaction: str) -> None:
-        """Put back what a fix changed, in a thread."""
-        self._undo(screen, transaction)
-
-    @work(thread=True, group="fix", exit_on_error=False)
-    def _undo(self, screen: FixScreen, transaction: str) -> None:
-        try:
-            for event in repairing.undo_steps(self.session, transaction):
-                if words.told(event):
-                    self.call_from_thread(self._fix_happened, screen, words.told(event))
-            text = f"{transaction} is undone"
-        except (PermissionError, LookupError, OSError) as error:
-            text = f"not undone: {error}"
-        self.call_from_thread(self._undone, screen, text)
-
-    def _undone(self, screen: FixScreen, text: str) -> None:
-        if screen.is_attached:
-            screen.ended(False, text, "")
-        self.say(text)
-        self.start_run()
+        host = self.board.host
+        self.push_screen(FixScreen(finding, self.board.explained(finding.key), host.name if host else "", apply))
 
     def action_queue(self) -> None:
         """The mail queue."""
@@ -235,8 +140,11 @@ class MaildiagApp(App[int]):
 
     def action_logs(self) -> None:
         """The mail log."""
-        report = self.board.report or self.board.before
-        self.push_screen(LogsScreen(report.host.log_source if report else ""))
+        self.push_screen(LogsScreen(self._log_source))
+
+    @property
+    def _log_source(self) -> str:
+        return self.board.host.log_source if self.board.host else ""
 
     def action_probe(self) -> None:
         """A test message, watched hop by hop."""
@@ -244,8 +152,7 @@ class MaildiagApp(App[int]):
 
     def open_trace(self, key: str) -> None:
         """What the log says of a queue id, a Message-ID, or an address."""
-        report = self.board.report or self.board.before
-        self.push_screen(TraceScreen(key, report.host.log_source if report else ""))
+        self.push_screen(TraceScreen(key, self._log_source))
 
     def action_unlock(self) -> None:
         """Leave read-only mode; a recording has nothing that could be unlocked."""
@@ -279,21 +186,12 @@ class MaildiagApp(App[int]):
             input("-- enter goes back --")
 
     def action_leave(self) -> None:
-        """Quit from the home screen; a fix under way is stopped between two steps and undone first."""
-        if self.fixing is not None:
-            self.fixing.set()
-            self.say("a fix is under way: it is stopped and undone first; quit again then")
-            return
-        self.session.cancel()
-        self.exit(exit_status(self.board.report.status) if self.board.report else 0)
+        """Quit; a change of the host under way is finished, or stopped and undone, first."""
+        self.leave(self.status())
 
-    def action_leave_now(self) -> None:
-        """Quit at once."""
-        self.action_leave()
-
-    def add_note(self, step: Step, note: str) -> None:
-        """Keep a note of the walk."""
-        self.notes.append(Note(datetime.now(UTC), note, step))
+    def note(self, text: str, step: Step | None = None) -> None:
+        """Keep what was typed at a step of the walk, or what was done, for the incident record."""
+        self.notes.append(Note(datetime.now(UTC), text, step))
 
     def action_export(self) -> None:
         """Write the incident record: the report, the notes, what was done."""
@@ -330,7 +228,3 @@ class MaildiagApp(App[int]):
     def copy_to_clipboard(self, text: str) -> None:
         """Text selected with the mouse goes the same way as `y`."""
         self.copy(text)
-
-    def say(self, message: str) -> None:
-        """A short notice."""
-        self.notify(message, markup=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from maildiag.causes import diagnose
 from maildiag.events import CheckFinished, Event, FactFinished, FactStarted, RunFinished, RunStarted
-from maildiag.model import Diagnosis, Finding, Status, Step
+from maildiag.model import Diagnosis, Finding, HostInfo, Status, Step
 from maildiag.report import Report, worst
 
 
@@ -29,7 +29,11 @@ class StepState:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The state of the current run, and the report of the one before it."""
+    """The state of the current run, and the report of the one before it.
+
+    While a run is under way, what the run before found stands until its check has answered anew: nothing jumps away
+    from under the reader.
+    """
 
     findings: tuple[Finding, ...] = ()
     totals: Mapping[Step, int] = field(default_factory=dict)
@@ -46,17 +50,21 @@ class Board:
             case RunStarted(_, checks):
                 totals = {step: sum(each.step is step for each in checks) for step in Step}
                 kept = self._untouched({each.id for each in checks})
-                return Board(kept, totals, before=self.report or self.before, running=True, kept=kept)
+                return Board(self.findings, totals, before=self.report or self.before, running=True, kept=kept)
             case FactStarted(name):
                 return replace(self, underway=(*self.underway, name))
             case FactFinished(name):
                 return replace(self, underway=tuple(each for each in self.underway if each != name))
             case CheckFinished(check, findings):
                 counts = {**self.answered, check.step: self.answered.get(check.step, 0) + 1}
-                return replace(self, findings=(*self.findings, *findings), answered=counts)
+                return replace(self, findings=self._renewed(check.id, findings), answered=counts)
             case RunFinished(report):
                 whole = self._completed(report)
                 return replace(self, findings=whole.findings, report=whole, running=False, underway=())
+
+    def _renewed(self, check: str, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        both = [*(each for each in self.findings if each.check != check), *findings]
+        return tuple(sorted(both, key=lambda each: each.step.number))
 
     def _untouched(self, asked: set[str]) -> tuple[Finding, ...]:
         """The findings of the checks that a run of one step does not ask again."""
@@ -76,6 +84,25 @@ class Board:
     def diagnosis(self) -> Diagnosis:
         """The finished diagnosis, or what the findings so far amount to."""
         return self.report.diagnosis if self.report else diagnose(self.findings)
+
+    @property
+    def host(self) -> HostInfo | None:
+        """What is known of the host: since the first run has ended."""
+        report = self.report or self.before
+        return report.host if report else None
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How many checks have answered in this run, and how many there are."""
+        return sum(self.answered.values()), sum(self.totals.values())
+
+    def finding(self, key: str) -> Finding | None:
+        """The finding with this key, as far as the run has come."""
+        return next((each for each in self.findings if each.key == key), None)
+
+    def explained(self, key: str) -> tuple[str, ...]:
+        """What this finding explains, where it is a cause."""
+        return next((each.explains for each in self.diagnosis.causes if each.finding.key == key), ())
 
     def step(self, step: Step) -> StepState:
         """The state of one step."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from maildiag.model import Finding
-from maildiag.tui import views
+from maildiag.text import safe
 from maildiag.tui.board import Board
+from maildiag.tui.findingview import finding
 from maildiag.tui.rows import Part, Row, Tone, row, wrapped
+from maildiag.tui.views import Here, cut, fitted
 
 MOST_LINES = 3
 
@@ -16,8 +18,8 @@ def told(board: Board, key: str, width: int) -> list[Row]:
     if one is None:
         return [row("told", Part(f" {_HINTS.get(key.partition(':')[0], '')}", Tone.DIM))]
     why = str(one.gap) if one.gap else one.detail or one.title
-    lines = list(wrapped("why", why, width))
-    return [*lines[: MOST_LINES - 1], row("do", Part(f" {_next(board, one)}", Tone.DIM))]
+    do = fitted(f" {_next(board, one)}", width - 2)
+    return [*cut(list(wrapped("why", why, width)), MOST_LINES - 1), row("do", Part(do, Tone.DIM))]
 
 
 _HINTS = {
@@ -30,20 +32,21 @@ _HINTS = {
 def _next(board: Board, one: Finding) -> str:
     above = board.diagnosis.caused_by.get(one.key, ())
     if above:
-        return f"because of {', '.join(above[:2])}: fix that first"
+        return f"because of {safe(', '.join(above[:2]))}: fix that first"
     fix = next(iter(one.fixes), None)
-    cure = f"fix: {fix.shell()[0] if fix.commands else fix.title}" if fix else "enter shows the evidence"
-    return f"{one.id}   {cure}   B runbook"
+    return (
+        f"fix: {safe(fix.shell()[0] if fix.commands else fix.title)}"
+        if fix
+        else "enter shows the evidence, B the runbook"
+    )
 
 
-def pane(board: Board, key: str, width: int, locked: bool, recorded: bool) -> list[Row]:
+def pane(board: Board, key: str, width: int, here: Here) -> list[Row]:
     """The whole finding, to be read beside the list."""
-    one, report = _finding(board, key), board.report
-    if one is None or report is None:
-        return told(board, key, width)
-    return views.finding(report, one, width, locked, recorded)
+    one = _finding(board, key)
+    return finding(board, one, width, here) if one else told(board, key, width)
 
 
 def _finding(board: Board, key: str) -> Finding | None:
     kind, _, name = key.partition(":")
-    return next((each for each in board.findings if each.key == name), None) if kind == "finding" else None
+    return board.finding(name) if kind == "finding" else None

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from typing import cast
 
 from maildiag.hosts.local import LocalHost
 from maildiag.model import Finding, Fix, Risk
+from maildiag.repair import events, words
 from maildiag.repair.applying import Consent, Steps, Workshop, apply, refusal
 from maildiag.repair.hand import Hand
 from maildiag.repair.judging import Bench, Cure
 from maildiag.repair.store import Store
-from maildiag.repair.undo import Events, undo
+from maildiag.repair.undo import Events, conflicts, undo
+from maildiag.text import safe
 from maildiag.tui.session import Session
+from maildiag.tui.underway import Doing, Ending
 
 
 def workshop(session: Session, cancelled: threading.Event) -> Workshop | None:
@@ -54,6 +59,42 @@ def steps(session: Session, finding: Finding, fix: Fix, explains: tuple[str, ...
     if refused or shop is None:
         raise PermissionError(refused)
     return apply(Cure(finding, fix, explains), shop, Consent.CONFIRMED)
+
+
+def applying(
+    session: Session, finding: Finding, fix: Fix, explains: tuple[str, ...], cancelled: threading.Event
+) -> Doing:
+    """The same in words, and its end."""
+    ending = Ending("it ended without a word")
+    for event in steps(session, finding, fix, explains, cancelled):
+        if isinstance(event, events.Done):
+            good = isinstance(event.outcome, events.Cured)
+            ending = Ending(words.concluded(event.outcome), good, getattr(event.outcome, "transaction", ""))
+        elif text := words.told(event):
+            yield text
+    return ending
+
+
+def undoing(session: Session, transaction: str) -> Doing:
+    """Put back what a transaction changed, unless that would take away later changes too."""
+    shop = workshop(session, threading.Event())
+    if shop is not None:
+        against = conflicts(shop.store.load(transaction), shop.store)
+        if against:
+            return Ending(f"not undone: {safe(against[0])} (maildiag undo --force {transaction} does it all the same)")
+    done = yield from _told(undo_steps(session, transaction))
+    left = "" if done.complete else f", but {safe(done.left[0])} could not be put back"
+    return Ending(f"{done.transaction} is undone{left}", done.complete)
+
+
+def _told(undone: Events) -> Generator[str, None, events.Undone]:
+    while True:
+        try:
+            text = words.told(next(undone))
+        except StopIteration as end:
+            return cast("events.Undone", end.value)
+        if text:
+            yield text
 
 
 def undo_steps(session: Session, transaction: str) -> Events:

@@ -16,21 +16,11 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from maildiag.tui import palette
 from maildiag.tui.rows import Row, Tone
 
-_STYLES: dict[Tone, Style] = {
-    Tone.PLAIN: Style(),
-    Tone.DIM: Style(dim=True),
-    Tone.STRONG: Style(bold=True),
-    Tone.TITLE: Style(bold=True, color="cyan"),
-    Tone.CODE: Style(color="bright_cyan"),
-    Tone.GOOD: Style(color="green"),
-    Tone.NOTE: Style(color="bright_blue"),
-    Tone.WARN: Style(bold=True, color="yellow"),
-    Tone.BAD: Style(bold=True, color="bright_red"),
-    Tone.ASK: Style(bold=True, color="magenta"),
-}
-_CURSOR = Style(reverse=True)
+_REVERSE = Style(reverse=True)
+_AT_CURSOR = Style(bold=True)
 
 
 class RowList(ScrollView, can_focus=True):
@@ -82,8 +72,14 @@ class RowList(ScrollView, can_focus=True):
         self._every: Sequence[Row] = ()
         self._words = ""
         self._steered = False
+        self._first = ""
         self._offset = 0
         self._marked = marked
+
+    @property
+    def marked(self) -> bool:
+        """True where there is a cursor."""
+        return self._marked
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -95,19 +91,19 @@ class RowList(ScrollView, can_focus=True):
         """The row under the cursor."""
         return self._rows[self.cursor] if 0 <= self.cursor < len(self._rows) else None
 
-    def show(self, rows: Sequence[Row]) -> None:
+    def show(self, rows: Sequence[Row], first: str = "") -> None:
         """Show other rows; the cursor stays with the row of the same key, or else at its place.
 
-        Until somebody moves it, it stays at the top, where the first cause appears.
+        Until somebody moves it, it stays on the row with the key `first`, or at the top, where the first cause appears.
         """
-        self._every = rows
+        self._every, self._first = rows, first
         words = self._words.lower()
         self._draw([each for each in rows if words in each.text.lower()] if words else rows)
 
     def narrow(self, words: str) -> None:
         """Show only the rows that contain `words`, whatever the case; all of them for an empty text."""
         self._words = words
-        self.show(self._every)
+        self.show(self._every, self._first)
 
     def _draw(self, rows: Sequence[Row]) -> None:
         key = self.current.key if self.current else ""
@@ -120,7 +116,7 @@ class RowList(ScrollView, can_focus=True):
 
     def _place(self, key: str) -> int:
         if not self._steered:
-            return 0
+            return next((n for n, each in enumerate(self._rows) if each.key == self._first), 0) if self._first else 0
         near = range(max(0, self.cursor - 2000), min(len(self._rows), self.cursor + 2000))
         found = next((number for number in near if self._rows[number].key == key), None)
         return found if found is not None else max(0, min(self.cursor, len(self._rows) - 1))
@@ -153,12 +149,23 @@ class RowList(ScrollView, can_focus=True):
             return Strip.blank(width, base)
         chosen = self._marked and number == self.cursor
         segments = [Segment(">" if chosen else " ", base)] if self._marked else []
-        segments += [Segment(part.text, base + _STYLES[part.tone]) for part in self._rows[number].parts]
+        segments += [Segment(part.text, base + self._style(part.tone)) for part in self._rows[number].parts]
         strip = Strip(segments)
         if strip.cell_length > width and not self._offset and not self._rows[number].rule:
             strip = Strip([*strip.crop(0, width - 1), Segment("…", base)])
         strip = strip.crop(self._offset, self._offset + width).extend_cell_length(width, base)
-        return strip.apply_style(_CURSOR) if chosen and self.has_focus else strip
+        return self._under_cursor(strip) if chosen and self.has_focus else strip
+
+    def _style(self, tone: Tone) -> Style:
+        return palette.style(tone, self.app.theme, self.app.current_theme.dark)
+
+    def _under_cursor(self, strip: Strip) -> Strip:
+        """A calm bar where there are colours, reverse video where there are few or none."""
+        colour = "" if self.app.no_color else palette.cursor(self.app.theme)
+        if not colour:
+            return strip.apply_style(_REVERSE)
+        bar = Style(bgcolor=colour)
+        return Strip([Segment(text, (style or Style()) + bar + _AT_CURSOR) for text, style, _ in strip])
 
     def action_move(self, by: int) -> None:
         """Move the cursor, or scroll a text."""

@@ -9,6 +9,8 @@ from enum import StrEnum
 from maildiag.model import Status
 from maildiag.text import safe
 
+_AROUND = 2  # the marks of the cursor and of the scroll bar
+
 
 class Tone(StrEnum):
     """How a part is said; a tone never carries meaning that the words do not."""
@@ -96,11 +98,27 @@ def wrapped(key: str, text: str, width: int, tone: Tone = Tone.PLAIN, indent: st
     """Prose wrapped to `width` columns, as rows."""
     import textwrap
 
-    number = 0
+    number, room = 0, max(20, width - len(indent) - _AROUND)
     for paragraph in text.split("\n"):
-        for line in textwrap.wrap(safe(paragraph), max(20, width - len(indent) - 1)) or [""]:
+        for line in textwrap.wrap(safe(paragraph), room, break_on_hyphens=False) or [""]:
             yield row(f"{key}:{number}", indent, Part(line, tone))
             number += 1
+
+
+def broken(key: str, text: str, width: int, tone: Tone = Tone.PLAIN, indent: str = "   ") -> Iterable[Row]:
+    """Untrusted text of several lines, each broken at `width` columns and not a letter of it lost."""
+    import textwrap
+
+    room = max(20, width - len(indent) - _AROUND)
+    for number, line in enumerate(text.split("\n")):
+        parts = textwrap.wrap(safe(line), room - 2, break_on_hyphens=False, drop_whitespace=False) or [""]
+        for place, part in enumerate(parts):
+            yield row(
+                f"{key}:{number}" if not place else f"{key}:{number}+{place}",
+                indent,
+                "  " if place else "",
+                Part(part, tone),
+            )
 
 
 def plain(rows: Sequence[Row]) -> str:

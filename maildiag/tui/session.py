@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from maildiag.hosts import Host
 from maildiag.model import Step
 from maildiag.registry import Check, Registry
 from maildiag.settings import Settings
+from maildiag.text import safe
 
 
 @dataclass(slots=True)
@@ -22,7 +24,14 @@ class Session:
     registry: Registry
     settings: Settings
     allow_fix: bool = False
+    ascii: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def name(self) -> str:
+        """What this host may be called until a run has told its name."""
+        kind, _, rest = self.host.source.partition(":")
+        return safe(platform.node() if kind == "local" else rest if kind == "ssh" else "")
 
     @property
     def recorded(self) -> bool:

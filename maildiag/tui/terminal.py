@@ -20,7 +20,29 @@ def refusal(environment: Mapping[str, str]) -> str:
 
 
 def prepare() -> None:
-    """Let resizes through (exported COLUMNS and LINES freeze the size), and switch animations off."""
+    """Let resizes through (exported COLUMNS and LINES freeze the size), switch animations off, choose the colours.
+
+    Textual reads these when it is imported.
+    """
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    os.environ.setdefault("TEXTUAL_THEME", theme(os.environ))
+
+
+def theme(environment: Mapping[str, str]) -> str:
+    """Our own colours where the terminal has 256 of them; its own sixteen where it has not, or none are wanted."""
+    many = environment.get("COLORTERM") in ("truecolor", "24bit") or "256color" in environment.get("TERM", "")
+    return "maildiag-dark" if many and not environment.get("NO_COLOR") else "ansi-dark"
+
+
+def ascii_only(environment: Mapping[str, str]) -> bool:
+    """True for a terminal that does not speak UTF-8, as far as the locale tells, and for the Linux console's small font.
+
+    Python itself writes UTF-8 in the C locale (PEP 540), so its streams' encoding says nothing about the terminal.
+    """
+    asked = environment.get("MAILDIAG_ASCII", "")
+    if asked:
+        return asked != "0"
+    locale = next((environment[each] for each in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(each)), "")
+    return "utf" not in locale.lower() or environment.get("TERM", "") == "linux"

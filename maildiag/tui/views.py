@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from maildiag import workflow
-from maildiag.model import Cause, Finding, Fix, GapReason, Status, Step
-from maildiag.report import Report
+from maildiag.model import Cause, Finding, GapReason, Status, Step
+from maildiag.report import worst
 from maildiag.text import plural, safe
 from maildiag.tui.board import Board, StepState
-from maildiag.tui.rows import STATUS_WORDS, Part, Row, Tone, caption, lines, row, word, wrapped
+from maildiag.tui.rows import STATUS_WORDS, Part, Row, Tone, row, word, wrapped
 
 _GAPS = {
     GapReason.ABSENT: "not there",
@@ -22,28 +23,73 @@ _GAPS = {
 _ROLES = {"mail-server": "mail server", "relay-client": "relay client"}
 
 
-def title(board: Board, place: str, width: int, locked: bool, recorded: bool) -> Row:
+@dataclass(frozen=True, slots=True)
+class Here:
+    """Where one is: the screen's name, the host's until a run has told it, and whether anything can be changed."""
+
+    place: str
+    host: str = ""
+    locked: bool = True
+    recorded: bool = False
+
+    @property
+    def mode(self) -> str:
+        """The word at the right end of the title."""
+        return " DEMO " if self.recorded else " RO " if self.locked else " FIX "
+
+
+def title(board: Board, here: Here, width: int) -> Row:
     """The first line of every screen: host, role, where one is; whether changes are possible always stays visible."""
-    right = " DEMO " if recorded else " RO " if locked else " FIX "
-    info = board.report.host if board.report else None
-    who = f" {info.name} [{_ROLES.get(info.role, '?')}]" if info else ""
-    cut = " (cut short)" if board.report and not board.report.complete else ""
-    state = "running…" if board.running else f"run {board.report.started:%H:%M}Z{cut}" if board.report else ""
-    left = f" maildiag {who}  {place}"
-    room = width - len(right)
+    room = width - len(here.mode)
+    left = f" maildiag  {_who(board, here)}  {here.place}"
+    state = _state(board)
     text = f"{left}  {state:>{max(0, room - len(left) - 4)}}  "
-    text = text if len(text) <= room else left[: room - 1] + "…"
+    text = text if len(text) <= room else left if len(left) <= room else left[: room - 1] + "…"
     return row(
         "title",
         Part(f"{text:<{room}}"[:room], Tone.STRONG),
-        Part(right, Tone.WARN if right == " FIX " else Tone.STRONG),
+        Part(here.mode, Tone.WARN if here.mode == " FIX " else Tone.STRONG),
     )
 
 
+def _who(board: Board, here: Here) -> str:
+    info = board.host
+    return f"{info.name} [{_ROLES.get(info.role, '?')}]" if info else here.host
+
+
+def _state(board: Board) -> str:
+    if board.running:
+        answered, total = board.progress
+        return f"running {answered}/{total}" if total else "running"
+    if board.report is None:
+        return ""
+    return f"run {board.report.started:%H:%M}Z{'' if board.report.complete else ' (cut short)'}"
+
+
+_VERDICTS: dict[Status, str] = {
+    Status.CRITICAL: "Mail or logins fail",
+    Status.WARNING: "Mail flows, with trouble",
+    Status.UNKNOWN: "Nothing seen broken, but not all seen",
+}
+
+
+def verdict(board: Board) -> Part:
+    """Is mail working: what the worst of the statuses means (contract, Statuses)."""
+    if not board.findings or (board.running and not _failing(board)):
+        return Part("Looking …" if board.running else "Not looked yet", Tone.DIM)
+    status = worst(each.status for each in board.findings if not each.acknowledged)
+    return Part(_VERDICTS.get(status, "Mail works"), _tone(status) if status in _VERDICTS else Tone.GOOD)
+
+
+def _failing(board: Board) -> bool:
+    return any(each.status.failing for each in board.findings)
+
+
 def summary(board: Board) -> Row:
-    """The counts of all statuses that matter, worst first."""
+    """Whether mail works, and the counts of all statuses that matter, worst first."""
     order = [Status.CRITICAL, Status.WARNING, Status.UNKNOWN, Status.NOTICE, Status.OK, Status.SKIPPED]
     counts = [(status, sum(each.status is status for each in board.findings)) for status in order]
+    said = verdict(board)
     parts = [
         Part(f" {count} {STATUS_WORDS[status].strip()} ", _tone(status))
         for status, count in counts
@@ -51,25 +97,43 @@ def summary(board: Board) -> Row:
     ]
     acknowledged = sum(bool(each.acknowledged) for each in board.findings)
     more = [Part(f" {acknowledged} acknowledged", Tone.DIM)] if acknowledged else []
-    return row("summary", *parts, *more)
+    return row("summary", Part(f" {said.text}  ", said.tone), *parts, *more)
 
 
 def _tone(status: Status) -> Tone:
     return word(status).tone
 
 
-def headline(board: Board, width: int) -> list[Row]:
+def headline(board: Board, width: int, most: int = 3) -> list[Row]:
     """The one sentence to act on, at most three lines; while running, what is being looked at."""
-    if board.running and not any(each.status.failing for each in board.findings):
+    if board.running and not _failing(board):
         return [row("headline", " ", Part(f"looking at: {', '.join(board.underway[:4])}", Tone.DIM))]
     said = board.diagnosis.headline if board.findings else "Nothing has been looked at yet."
     tone = Tone.STRONG if board.diagnosis.causes else Tone.GOOD
-    return list(wrapped("headline", said, width, tone))[:3]
+    return cut(list(wrapped("headline", said, width, tone)), most)
+
+
+def cut(rows: list[Row], most: int) -> list[Row]:
+    """The first rows; that there are more is told by an ellipsis."""
+    if len(rows) <= most:
+        return rows
+    last = rows[most - 1]
+    return [*rows[: most - 1], Row(last.key, (*last.parts, Part(" …", Tone.DIM)))]
 
 
 def steps(board: Board, width: int) -> list[Row]:
     """The seven steps in order, each with its state as it fills in."""
     return [_step(board.step(step), width) for step in Step]
+
+
+def worst_step(board: Board) -> str:
+    """The key of the row where trouble is: the step of the first cause, or else the worst."""
+    causes = board.diagnosis.causes
+    if causes:
+        return f"step:{causes[0].finding.step}"
+    found = [board.step(step) for step in Step]
+    worst_of_all = max(found, key=lambda each: (each.status.weight if each.status else -1, -each.step.number))
+    return f"step:{worst_of_all.step}"
 
 
 def _step(state: StepState, width: int) -> Row:
@@ -181,68 +245,7 @@ def _folded(
             yield _symptom(each, changes)
 
 
-def finding(report: Report, one: Finding, width: int, locked: bool, recorded: bool) -> list[Row]:
-    """One finding: why, the evidence, the chain to its cause, the fixes, how it is verified."""
-    found = [row("head", " ", word(one.status), Part(f" {one.title}", Tone.STRONG))]
-    found.append(row("where", Part(f" {one.id}  step {one.step.number} {one.step}  {one.confidence}", Tone.DIM)))
-    if one.detail:
-        found += [caption("why"), *wrapped("detail", one.detail, width)]
-    if one.gap:
-        found += [caption("could not look"), *wrapped("gap", str(one.gap), width, Tone.ASK)]
-    found += _evidence(one)
-    found += _chain(report, one)
-    for number, fix in enumerate(one.fixes):
-        found += _fix(fix, "abcdefghij"[min(number, 9)], width, locked, recorded)
-    if one.acknowledged:
-        found += [caption("acknowledged"), *wrapped("ack", one.acknowledged, width)]
-    return found
-
-
-def _evidence(one: Finding) -> Iterator[Row]:
-    if not one.evidence:
-        return
-    yield caption(f"evidence {len(one.evidence)}")
-    for number, each in enumerate(one.evidence, 1):
-        at = f"  {each.at:%H:%M:%S}Z" if each.at else ""
-        yield row(f"source:{number}", Part(f" e{number} {each.source}{at}", Tone.DIM))
-        yield from lines(f"evidence:{number}", each.text, Tone.CODE, "   ")
-
-
-def _chain(report: Report, one: Finding) -> Iterator[Row]:
-    above = report.diagnosis.caused_by.get(one.key, ())
-    beneath = next((each.explains for each in report.diagnosis.causes if each.finding.key == one.key), ())
-    if above:
-        yield caption("caused by")
-        yield from (_related(report, key) for key in above)
-    if beneath:
-        yield caption(f"explains {len(beneath)}")
-        yield from (_related(report, key) for key in beneath)
-
-
-def _related(report: Report, key: str) -> Row:
-    other = report.finding(key)
-    parts = (word(other.status), Part(f" {other.title}")) if other else (Part(safe(key)),)
-    return row(f"finding:{key}", "  ", *parts)
-
-
-def _fix(fix: Fix, letter: str, width: int, locked: bool, recorded: bool) -> Iterator[Row]:
-    yield caption(f"fix {letter}: {safe(fix.title)}")
-    undo = "yes" if fix.undo or fix.changes else "no"
-    facts = f"risk: {fix.risk}   undo: {undo}   needs root: {'yes' if fix.needs_root else 'no'}"
-    yield row(f"fix:{fix.id}:facts", Part(f" {facts}", Tone.DIM))
-    for number, command in enumerate(fix.shell()):
-        yield row(f"fix:{fix.id}:command:{number}", Part(f"   # {safe(command)}", Tone.CODE))
-    for name, text in (("", fix.why), ("Disrupts: ", fix.disrupts), ("Ask: ", fix.ask)):
-        if text:
-            yield from wrapped(f"fix:{fix.id}:{name}", name + text, width)
-    if fix.verify:
-        yield row(f"fix:{fix.id}:verify", Part(f" verified by: {', '.join(fix.verify)}", Tone.DIM))
-    if fix.commands and (recorded or locked):
-        reason = "a recording cannot be changed" if recorded else "read-only: U unlocks, y copies"
-        yield row(f"fix:{fix.id}:locked", Part(f" {reason}", Tone.DIM))
-
-
-def verdict(key: str, now: Finding | None) -> str:
+def judged(key: str, now: Finding | None) -> str:
     """What judging a finding anew came to, in one sentence."""
     if now is None:
         return f"{safe(key)}: not found any more"

@@ -108,7 +108,7 @@ def test_the_incident_record_holds_the_report_and_the_notes(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
     async def scenario(pilot: Pilot[Any]) -> None:
-        app.add_note(Step.QUEUE, "called <b>Bob</b>")
+        app.note("called <b>Bob</b>", Step.QUEUE)
         await pilot.press("e")
 
     play(app, scenario)

@@ -10,32 +10,16 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
-from maildiag.tui import views
+from maildiag.tui import palette, views
 from maildiag.tui.board import Board
+from maildiag.tui.keyline import KeyLine
 from maildiag.tui.rowlist import RowList
-from maildiag.tui.rows import Row, Tone, plain
+from maildiag.tui.rows import Row, plain
 
 if TYPE_CHECKING:
     from maildiag.tui.app import MaildiagApp
-
-_STYLES = {
-    Tone.STRONG: "bold",
-    Tone.TITLE: "bold cyan",
-    Tone.DIM: "dim",
-    Tone.GOOD: "green",
-    Tone.NOTE: "blue",
-    Tone.WARN: "bold yellow",
-    Tone.BAD: "bold red",
-    Tone.ASK: "bold magenta",
-    Tone.CODE: "cyan",
-}
-
-
-def content(row: Row) -> Content:
-    """A row for a `Static`: assembled, never parsed."""
-    return Content.assemble(*((part.text, _STYLES.get(part.tone, "")) for part in row.parts))
 
 
 class Place(Screen[None]):
@@ -43,6 +27,7 @@ class Place(Screen[None]):
 
     place: ClassVar[str] = ""
     main: ClassVar[str] = "#lines"
+    enters: ClassVar[str] = ""
     words = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", id="screen.back"),
@@ -54,7 +39,7 @@ class Place(Screen[None]):
         yield Static(id="title", markup=False)
         yield from self.body()
         yield Input(id="filter", placeholder="only rows with these words; enter keeps, esc leaves")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def body(self) -> ComposeResult:
         """The widgets between title and footer."""
@@ -89,12 +74,22 @@ class Place(Screen[None]):
         """Show the board as it is now: called after every event, at most ten times a second."""
         if not self.query("#title"):
             return
-        session = self.maildiag.session
-        locked = not session.allow_fix
-        self.query_one("#title", Static).update(
-            content(views.title(self.board, self.name_of_place(), self.width, locked, session.recorded))
-        )
+        self.put("#title", views.title(self.board, self.here, self.width))
         self.refresh_rows()
+
+    @property
+    def here(self) -> views.Here:
+        """Where one is."""
+        session = self.maildiag.session
+        return views.Here(self.name_of_place(), session.name, not session.allow_fix, session.recorded)
+
+    def put(self, selector: str, *rows: Row) -> None:
+        """Show rows in a `Static`: assembled, never parsed."""
+        self.query_one(selector, Static).update(Content("\n").join(map(self._painted, rows)))
+
+    def _painted(self, row: Row) -> Content:
+        theme, dark = self.app.theme, self.app.current_theme.dark
+        return Content.assemble(*((part.text, palette.tone(part.tone, theme, dark)) for part in row.parts))
 
     def name_of_place(self) -> str:
         """What the title line calls this screen."""

@@ -13,7 +13,7 @@ from textual.widgets import Input
 from maildiag.config import SYSTEM
 from maildiag.model import Finding
 from maildiag.report import Report
-from maildiag.tui import acknowledging, copying, views
+from maildiag.tui import acknowledging, copying, findingview, views
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Tone, caption, lines, row
 from maildiag.tui.screens.base import Place
@@ -54,22 +54,19 @@ class FindingScreen(Place):
     @property
     def finding(self) -> Finding | None:
         """The finding in the newest report, or in the run under way."""
-        return next((each for each in self.board.findings if each.key == self.key), None)
+        return self.board.finding(self.key)
 
     def name_of_place(self) -> str:
-        """Its id."""
-        return f"Finding > {self.key}"
+        """Its id, without the subject: the screen tells that."""
+        return f"Finding > {self.key.partition('@')[0]}"
 
     def refresh_rows(self) -> None:
         """The finding as it is now."""
         rows = self.query_one("#lines", RowList)
-        finding, report = self.finding, self.board.report or self.board.before
-        if finding is None or report is None:
-            gone = " Not there any more: the last run does not find it." if report else " The run is not finished yet."
-            rows.show([row("gone", gone)])
-            return
-        session = self.maildiag.session
-        rows.show(views.finding(report, finding, self.width, not session.allow_fix, session.recorded))
+        if self.finding is None:
+            rows.show([row("gone", " Not there any more: the last run does not find it.")])
+        else:
+            rows.show(findingview.finding(self.board, self.finding, self.width, self.here))
 
     @on(RowList.Chosen, "#lines")
     def follow(self, event: RowList.Chosen) -> None:
@@ -99,7 +96,7 @@ class FindingScreen(Place):
         before, report = self._judged, self.board.report
         if before is not None and report is not None and report is not before:
             self._judged = None
-            self.maildiag.say(views.verdict(self.key, self.finding))
+            self.maildiag.say(views.judged(self.key, self.finding))
 
     def action_trace(self) -> None:
         """Everything the log says of the first message that the evidence names."""

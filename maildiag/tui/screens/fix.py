@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import ClassVar
 
 from textual import on, work
@@ -15,7 +16,8 @@ from maildiag.text import safe
 from maildiag.tui import repairing
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Part, Row, Tone, caption, lines, row, wrapped
-from maildiag.tui.screens.base import Place, content
+from maildiag.tui.screens.base import Place
+from maildiag.tui.underway import Change, Ending
 
 
 class FixScreen(Place):
@@ -84,7 +86,7 @@ class FixScreen(Place):
             shown.action_edge(1)
 
     def _tell(self, text: str, tone: Tone = Tone.STRONG) -> None:
-        self.query_one("#ask", Static).update(content(row("ask", Part(f" {text}", tone))))
+        self.put("#ask", *wrapped("ask", text, self.width, tone))
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
@@ -120,25 +122,44 @@ class FixScreen(Place):
     # -- acting ----------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._running = True
         self.cancelled.clear()
         self._happened = [caption("applying")]
         self._tell("applying; x stops between two steps and undoes")
-        self.maildiag.apply_fix(self)
+        session, fix, stop = self.maildiag.session, self.fix, self.cancelled
+        change = Change(f"the fix {fix.id}", self.happened, self._fix_ended, stop)
+        do = partial(repairing.applying, session, self.finding, fix, self.explains, stop)
+        self._running = self.maildiag.begin(change, do)
 
     def happened(self, text: str) -> None:
         """A step of the fix, in words."""
         self._happened += list(lines(f"step:{len(self._happened)}", text, Tone.CODE))
-        self.refresh_rows()
+        self._draw()
 
-    def ended(self, cured: bool, text: str, transaction: str) -> None:
-        """The end of it, told plainly."""
+    def _fix_ended(self, ending: Ending) -> None:
+        self.maildiag.note(f"fix {self.fix.id}: {ending.text}")
+        self._transaction = ending.transaction
+        self._ended(ending, "   u: undo" if ending.transaction else "")
+
+    def _undone(self, ending: Ending) -> None:
+        self.maildiag.note(f"undo of {self.fix.id}: {ending.text}")
+        self._transaction = "" if ending.good else self._transaction
+        self._ended(ending)
+
+    def _ended(self, ending: Ending, more: str = "") -> None:
+        """The end of it, told plainly, here and in a notice for who has left; then everything is looked at again."""
         self._running = False
-        self._transaction = transaction
-        tone = Tone.GOOD if cured else Tone.WARN
-        self._happened += list(wrapped(f"end:{len(self._happened)}", text, self.width, tone))
-        self._tell(text + ("   u: undo" if transaction else ""), tone)
-        self.refresh_rows()
+        tone = Tone.GOOD if ending.good else Tone.WARN
+        self._happened += list(wrapped(f"end:{len(self._happened)}", ending.text, self.width, tone))
+        if self.is_current:
+            self._tell(ending.text + more, tone)
+        else:
+            self.maildiag.say(ending.text)
+        self._draw()
+        self.maildiag.start_run()
+
+    def _draw(self) -> None:
+        if self.is_attached:
+            self.refresh_rows()
 
     def action_stop(self) -> None:
         """End the fix between two steps; what is half done is undone."""
@@ -151,9 +172,12 @@ class FixScreen(Place):
         if self._running or not self._transaction:
             self._tell("nothing was applied from here", Tone.WARN)
             return
-        self._running = True
-        self._tell("undoing")
-        self.maildiag.undo_fix(self, self._transaction)
+        change = Change(f"the undo of {self.fix.id}", self.happened, self._undone)
+        self._happened.append(caption("undoing"))
+        self._tell("undoing: this is finished, whatever happens")
+        self._running = self.maildiag.begin(
+            change, partial(repairing.undoing, self.maildiag.session, self._transaction)
+        )
 
     def action_other(self, by: int) -> None:
         """The finding's next fix."""

@@ -18,7 +18,7 @@ from maildiag.tui.logcopy import LogCopy, copied
 from maildiag.tui.logfile import LogFile, Selected
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Part, Row, Tone, lines, row
-from maildiag.tui.screens.base import Place, content
+from maildiag.tui.screens.base import Place
 
 
 class LogsScreen(Place):
@@ -116,7 +116,7 @@ class LogsScreen(Place):
         shown = len(self.query_one("#lines", RowList).rows)
         words = f"   filter: {self.words} ({shown:,})" if self.words else ""
         state = f" {total:,} lines   f follow: {'on' if self.following else 'off'}{words}"
-        self.query_one("#state", Static).update(content(row("state", Part(state, Tone.DIM))))
+        self.put("#state", row("state", Part(state, Tone.DIM)))
 
     def filter_by(self, words: str) -> None:
         """Show only the lines with these words; they are searched for in a thread."""

@@ -8,13 +8,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from maildiag.model import Step
-from maildiag.tui import peek, views
+from maildiag.tui import copying, hostview, peek, views
 from maildiag.tui.rowlist import RowList
-from maildiag.tui.rows import Row, caption
-from maildiag.tui.screens.base import Place, content
+from maildiag.tui.rows import Row, caption, plain
+from maildiag.tui.screens.base import Place
+from maildiag.tui.screens.copy import CopyMenu
 
 
 class Overview(Place):
@@ -22,8 +23,12 @@ class Overview(Place):
 
     place = "Overview"
     main = "#causes"
+    enters = "Open"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "back", "Quit", id="overview.quit"),
+        Binding("escape", "stay", "Stay", show=False, id="overview.stay"),
         Binding("space", "fold", "Fold", id="overview.fold"),
+        Binding("y", "copy", "Copy", id="overview.copy"),
         Binding("tab", "app.focus_next", "Pane", show=False, id="overview.pane"),
     ]
 
@@ -32,15 +37,16 @@ class Overview(Place):
         self._unfolded: frozenset[str] = frozenset()
 
     def body(self) -> ComposeResult:
-        """Summary and headline above; steps and causes below, side by side where there is room."""
+        """Verdict and headline above; steps and causes below, side by side where there is room."""
         yield Static(id="summary", markup=False)
         yield Static(id="headline", markup=False)
         with Container(id="panes"):
             with Vertical(id="left"):
-                yield Static(content(caption("workflow")), id="workflow-caption", markup=False)
+                yield Static(id="workflow-caption", markup=False)
                 yield RowList(id="steps")
+                yield RowList(id="host", marked=False)
             with Vertical(id="right"):
-                yield Static(content(caption("causes")), id="causes-caption", markup=False)
+                yield Static(id="causes-caption", markup=False)
                 yield RowList(id="causes")
                 yield RowList(id="peek", marked=False)
         yield Static(id="told", markup=False)
@@ -51,13 +57,17 @@ class Overview(Place):
 
     def refresh_rows(self) -> None:
         """Steps, causes and headline from the board."""
-        width = self.width
-        self.query_one("#summary", Static).update(content(views.summary(self.board)))
-        said = views.headline(self.board, width)
-        self.query_one("#headline", Static).update("\n".join(each.text for each in said))
-        self.query_one("#steps", RowList).show(views.steps(self.board, width))
+        self.put("#workflow-caption", caption("workflow"))
+        self.put("#causes-caption", caption(f"causes {len(self.board.diagnosis.causes) or ''}"))
+        self.put("#summary", views.summary(self.board))
+        self.put("#headline", *views.headline(self.board, self.width, 2 if self.has_class("-short") else 3))
+        self.query_one("#steps", RowList).show(views.steps(self.board, self._left()), views.worst_step(self.board))
         self.query_one("#causes", RowList).show(views.causes(self.board, self._unfolded, self._right()))
         self.tell_row()
+
+    def _left(self) -> int:
+        """Columns for the steps."""
+        return 52 if self.has_class("-wide") else self.width
 
     def _right(self) -> int:
         """Columns for the causes."""
@@ -75,12 +85,11 @@ class Overview(Place):
         current: Row | None = steps.current if steps.has_focus else causes.current
         key = current.key if current else ""
         if self._roomy:
-            session = self.maildiag.session
-            rows = peek.pane(self.board, key, self._right(), not session.allow_fix, session.recorded)
-            self.query_one("#peek", RowList).show(rows)
+            self.query_one("#peek", RowList).show(peek.pane(self.board, key, self._right(), self.here))
+            step = Step((steps.current.key if steps.current else f"step:{Step.SERVICES}").removeprefix("step:"))
+            self.query_one("#host", RowList).show(hostview.beside(self.board, step, self._left()))
         else:
-            lines = peek.told(self.board, key, self.width)
-            self.query_one("#told", Static).update("\n".join(each.text for each in lines))
+            self.put("#told", *peek.told(self.board, key, self.width))
 
     @on(RowList.Chosen, "#causes")
     def open_finding(self, event: RowList.Chosen) -> None:
@@ -95,6 +104,23 @@ class Overview(Place):
     def open_step(self, event: RowList.Chosen) -> None:
         """Walk the step."""
         self.maildiag.open_walk(Step(event.row.key.removeprefix("step:")))
+
+    def action_stay(self) -> None:
+        """Leave the filter; who presses escape once too often does not lose the screen."""
+        if self.words or self.query_one("#filter", Input).display:
+            self.action_back()
+        else:
+            self.maildiag.say("q quits")
+
+    def action_copy(self) -> None:
+        """Copy the headline, or what the finding under the cursor offers."""
+        current = self.query_one("#causes", RowList).current
+        key = current.key if current else ""
+        found = self.board.finding(key.removeprefix("finding:"))
+        if found is None:
+            self.maildiag.copy(self.board.diagnosis.headline)
+        else:
+            self.app.push_screen(CopyMenu(copying.choices(found, plain(peek.pane(self.board, key, 80, self.here)))))
 
     def leave(self) -> None:
         """Quit: there is nothing beneath the home screen."""

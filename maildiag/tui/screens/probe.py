@@ -74,13 +74,13 @@ class ProbeScreen(Place):
     def send(self, event: Input.Submitted) -> None:
         """Send to this recipient."""
         self._leave_field()
-        report = self.board.report or self.board.before
-        if report is None or self._refusal():
+        host = self.board.host
+        if host is None or self._refusal():
             self._add(row("wait", Part(" not sent: wait for the end of the first run", Tone.WARN)))
             return
         self._under_way = True
         self._rows = []
-        self._travel(event.value.strip(), report.host)
+        self._travel(event.value.strip(), host)
 
     @work(thread=True, exclusive=True, group="probe", exit_on_error=False)
     def _travel(self, to: str, host: HostInfo) -> None:

@@ -16,12 +16,12 @@ from maildiag.queue.acting import Action, act, applies, argv
 from maildiag.queue.entries import Entry
 from maildiag.queue.reading import QueueError, stream
 from maildiag.text import plural, safe
-from maildiag.tui import queueview
+from maildiag.tui import queueview, views
 from maildiag.tui.paths import state_directory
 from maildiag.tui.queueview import By, MessageRows, Queued
 from maildiag.tui.rowlist import RowList
-from maildiag.tui.rows import Part, Tone, row
-from maildiag.tui.screens.base import Place, content
+from maildiag.tui.rows import Tone, wrapped
+from maildiag.tui.screens.base import Place
 
 
 class QueueScreen(Place):
@@ -99,7 +99,7 @@ class QueueScreen(Place):
 
     def refresh_rows(self) -> None:
         """Groups, and the messages of the group under the cursor."""
-        self.query_one("#summary", Static).update(content(queueview.summary(self.queued)))
+        self.put("#summary", queueview.summary(self.queued))
         rows = queueview.group_rows(self._groups, len(self.queued.entries), self.queued.now)
         self.query_one("#groups", RowList).show(rows)
         self._show_messages()
@@ -140,7 +140,7 @@ class QueueScreen(Place):
         self.action_trace()
 
     def _tell(self, text: str, tone: Tone = Tone.STRONG) -> None:
-        self.query_one("#ask", Static).update(content(row("ask", Part(f" {safe(text)}", tone))))
+        self.put("#ask", *views.cut(list(wrapped("ask", text, self.width, tone)), 3))
 
     def action_regroup(self) -> None:
         """Group by the next kind."""

@@ -13,13 +13,14 @@ from maildiag.model import Step
 from maildiag.text import safe
 from maildiag.tui import walkview
 from maildiag.tui.rowlist import RowList
-from maildiag.tui.rows import Part, Tone, row
-from maildiag.tui.screens.base import Place, content
+from maildiag.tui.rows import Tone, wrapped
+from maildiag.tui.screens.base import Place
 
 
 class WalkScreen(Place):
     """The question, what was looked at, what was seen, what it means, what to do next."""
 
+    enters = "Open"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right_square_bracket", "step(1)", "Next step", id="walk.next"),
         Binding("left_square_bracket", "step(-1)", "Previous", id="walk.previous"),
@@ -53,7 +54,7 @@ class WalkScreen(Place):
         """The step as it is now."""
         self.query_one("#lines", RowList).show(walkview.walk(self.board, self.step, self.width, self._notes()))
         words = walkview.proposal(self.board, self.step)
-        self.query_one("#next", Static).update(content(row("next", Part(f" {words}", Tone.STRONG))))
+        self.put("#next", *wrapped("next", words, self.width, Tone.STRONG))
 
     @on(RowList.Chosen, "#lines")
     def open_finding(self, event: RowList.Chosen) -> None:
@@ -99,7 +100,7 @@ class WalkScreen(Place):
         """Keep the note with its step."""
         typed = safe(event.value.strip())
         if typed:
-            self.maildiag.add_note(self.step, f"skipped: {typed}" if self._skipping else typed)
+            self.maildiag.note(f"skipped: {typed}" if self._skipping else typed, self.step)
         self._leave_note()
         if typed and self._skipping:
             self.action_step(1)

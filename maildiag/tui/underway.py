@@ -1,0 +1,177 @@
+"""What is under way beside the screen, a run or a change of the host, and how the application ends without cutting a change in half."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import termios
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from textual import work
+from textual.app import App
+from textual.worker import get_current_worker
+
+from maildiag.events import Event
+from maildiag.model import Step
+from maildiag.report import exit_status
+from maildiag.text import safe
+from maildiag.tui.board import Board
+from maildiag.tui.session import Session
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a change ended, in words; `transaction` can be undone where there is one."""
+
+    text: str
+    good: bool = False
+    transaction: str = ""
+
+
+Doing = Generator[str, None, Ending]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the host under way. `stop` ends it between two steps and undoes it; one without a way to stop is finished."""
+
+    what: str
+    told: Callable[[str], None]
+    ended: Callable[[Ending], None]
+    stop: threading.Event | None = None
+
+
+class Underway(App[int]):
+    """Runs the engine in a thread and keeps the board; lets at most one change of the host happen, and waits for its end."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.board = Board()
+        self.change: Change | None = None
+        self._pending: list[Event] = []
+        self._leaving: int | None = None
+        self._gone = False
+
+    def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, lambda: self.leave(128 + signal.SIGTERM))
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        self.set_interval(2.0, self._end_without_terminal)
+        self.set_interval(0.1, self._tick)
+        self.call_after_refresh(self.start_run)
+
+    def say(self, message: str) -> None:
+        """A short notice."""
+        self.notify(message, markup=False)
+
+    def board_changed(self) -> None:
+        """Draw what has happened."""
+
+    # -- the run ---------------------------------------------------------------------------------------------------
+
+    def start_run(self, step: Step | None = None) -> None:
+        """Run everything or one step, unless a run is under way."""
+        if not self.board.running:
+            self._run(step)
+
+    @work(thread=True, exclusive=True, group="run", exit_on_error=False)
+    def _run(self, step: Step | None) -> None:
+        worker = get_current_worker()
+        for event in self.session.run(step):
+            if worker.is_cancelled:
+                self.session.cancel()
+                return
+            self._pending.append(event)
+
+    def _tick(self) -> None:
+        """Take what has happened since the last time, and draw it once; end where the end was waited for."""
+        events, self._pending = self._pending, []
+        for event in events:
+            self.board = self.board.after(event)
+        if events:
+            self.board_changed()
+        if self.change is None and self._leaving is not None:
+            self._end(self._leaving)
+
+    # -- changes of the host ---------------------------------------------------------------------------------------
+
+    def begin(self, change: Change, do: Callable[[], Doing]) -> bool:
+        """Do it in a thread of the application: leaving a screen does not end it half done. False where one is under way."""
+        if self.change is not None:
+            self.say(f"{self.change.what} is under way: one change at a time")
+            return False
+        self.change = change
+        self._carry_out(change, do)
+        return True
+
+    @work(thread=True, group="change", exit_on_error=False)
+    def _carry_out(self, change: Change, do: Callable[[], Doing]) -> None:
+        ending = Ending(f"{change.what} was cut off: maildiag undo lists what was begun")
+
+        def whole() -> Iterator[str]:
+            nonlocal ending
+            ending = yield from do()
+
+        try:
+            for text in whole():
+                self._pass_on(change.told, text)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and the next change may begin)
+            ending = Ending(safe(f"{change.what}: {error or type(error).__name__}"))
+        finally:
+            self._pass_on(change.ended, ending)
+            self.change = None
+
+    def _pass_on(self, tell: Callable[[T], None], news: T) -> None:
+        """To the screen's thread, if there is still a screen; a vanished terminal must not cut a change in half."""
+        if not self._gone:
+            self.call_from_thread(tell, news)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def leave(self, status: int) -> None:
+        """End now, or as soon as the change under way is finished, or stopped and undone."""
+        self.session.cancel()
+        if self.change is None:
+            self._end(status)
+            return
+        self._leaving = status
+        if self.change.stop is not None:
+            self.change.stop.set()
+            self.say(f"{self.change.what} is stopped and undone first, then maildiag ends")
+        else:
+            self.say(f"{self.change.what} is finished first, then maildiag ends")
+
+    def _end(self, status: int) -> None:
+        self._leaving = None
+        self.exit(status, return_code=status)
+
+    def status(self) -> int:
+        """The exit status that the last report stands for."""
+        return exit_status(self.board.report.status) if self.board.report else 0
+
+    def _end_without_terminal(self) -> None:
+        """A terminal that vanished (SSH hang-up with SIGHUP ignored) must not leave a spinning process."""
+        if self.is_headless:
+            return
+        try:
+            termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)
+        except termios.error:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """End without drawing once more; a fix under way is stopped between two steps and undone first."""
+        self.session.cancel()
+        self._gone = True
+        if self.change is None:
+            os._exit(128 + signal.SIGHUP)
+        if self.change.stop is not None:
+            self.change.stop.set()
+        self.set_timer(0.2, self._hang_up)
