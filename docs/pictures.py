@@ -52,7 +52,7 @@ def main() -> int:
 
 async def screens(host: BundleHost) -> None:
     """Walk through the application at 80 x 24, and keep what is drawn."""
-    app = MaildiagApp(Session(host, registry.builtin(), Settings()))
+    app = MaildiagApp(Session(host, registry.builtin, Settings()))
     async with app.run_test(size=(80, 24)) as pilot:
         await until(lambda: app.board.report is not None and not app.board.running)
         for name, keys in _SCREENS.items():

@@ -32,7 +32,11 @@ def main(args: argparse.Namespace) -> int:
             print(line)
         return 0
     chosen = _chosen(args.incident, recorded)
-    return _report(chosen, args) if args.text or tui.refusal() or not _has_textual() else tui.recorded(chosen.parent, args.ascii)
+    return (
+        _report(chosen, args)
+        if args.text or tui.refusal() or not _has_textual()
+        else tui.recorded(chosen.parent, args.ascii)
+    )
 
 
 def _has_textual() -> bool:

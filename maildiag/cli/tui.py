@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     from maildiag import registry
 
     settings = config.load(None).settings
-    return start(LocalHost(), registry.load(), settings, allow_fix=args.allow_fix, in_ascii=args.ascii)
+    return start(LocalHost(), registry.load, settings, allow_fix=args.allow_fix, in_ascii=args.ascii)
 
 
 def refusal() -> str:
@@ -50,7 +51,7 @@ def refusal() -> str:
 
 
 def start(
-    host: Host, registry: Registry, settings: Settings, *, allow_fix: bool = False, in_ascii: bool = False
+    host: Host, load: Callable[[], Registry], settings: Settings, *, allow_fix: bool = False, in_ascii: bool = False
 ) -> int:
     """Show the screen for a host until it is left; the exit status is that of the last report."""
     from maildiag.tui import terminal
@@ -65,7 +66,7 @@ def start(
         ) from error
     from maildiag.tui.session import Session
 
-    return MaildiagApp(Session(host, registry, settings, allow_fix, in_ascii)).run() or 0
+    return MaildiagApp(Session(host, load, settings, allow_fix, in_ascii)).run() or 0
 
 
 def recorded(path: Path, in_ascii: bool = False) -> int:
@@ -74,5 +75,5 @@ def recorded(path: Path, in_ascii: bool = False) -> int:
     from maildiag.hosts.bundle import BundleHost
     from maildiag.settings import Settings
 
-    start(BundleHost(path), registry.builtin(), Settings(), in_ascii=in_ascii)
+    start(BundleHost(path), registry.builtin, Settings(), in_ascii=in_ascii)
     return 0

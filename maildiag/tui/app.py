@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import ClassVar
 
+from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
@@ -13,28 +15,21 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from maildiag.model import Finding, Step
-from maildiag.tui import clipboard, palette
+from maildiag.tui import clipboard, helping, palette
 from maildiag.tui.ascii import Ascii
 from maildiag.tui.paths import state_directory
 from maildiag.tui.record import Note, keep
-from maildiag.tui.rows import caption, row
 from maildiag.tui.screens.base import Place
-from maildiag.tui.screens.finding import FindingScreen
-from maildiag.tui.screens.fix import FixScreen
-from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.overview import Overview
-from maildiag.tui.screens.probe import ProbeScreen
-from maildiag.tui.screens.queue import QueueScreen
-from maildiag.tui.screens.reader import Reader
-from maildiag.tui.screens.runbook import RunbookScreen
-from maildiag.tui.screens.trace import TraceScreen
-from maildiag.tui.screens.walk import WalkScreen
 from maildiag.tui.session import Session
 from maildiag.tui.underway import Underway
 
 
 class MaildiagApp(Underway):
-    """The same checks and the same engine as `maildiag run`, to walk through."""
+    """The same checks and the same engine as `maildiag run`, to walk through.
+
+    Screens are imported when they are opened: the first one is painted before the others are read from the disk.
+    """
 
     TITLE = "maildiag"
     ENABLE_COMMAND_PALETTE = True
@@ -72,6 +67,13 @@ class MaildiagApp(Underway):
     def on_mount(self) -> None:
         self.push_screen(Overview())
         super().on_mount()
+        self.call_after_refresh(self._warm_up)
+
+    @work(thread=True, group="warm", description="warm", exit_on_error=False)
+    def _warm_up(self) -> None:
+        """Read the other screens from the disk, so that the first key that opens one does not wait for it."""
+        for name in ("finding", "walk", "fix", "logs", "queue", "trace", "probe", "runbook"):
+            import_module(f"maildiag.tui.screens.{name}")
 
     def board_changed(self) -> None:
         """Let the screen on top draw the board."""
@@ -117,6 +119,8 @@ class MaildiagApp(Underway):
 
     def open_walk(self, step: Step) -> None:
         """The guided mode at this step."""
+        from maildiag.tui.screens.walk import WalkScreen
+
         if isinstance(self.screen, WalkScreen):
             self.screen.go(step)
         else:
@@ -124,10 +128,14 @@ class MaildiagApp(Underway):
 
     def open_finding(self, key: str) -> None:
         """One finding."""
+        from maildiag.tui.screens.finding import FindingScreen
+
         self.push_screen(FindingScreen(key))
 
     def open_fix(self, finding: Finding, *, apply: bool) -> None:
         """Preview the fixes of a finding, or ask and apply one."""
+        from maildiag.tui.screens.fix import FixScreen
+
         if not finding.fixes:
             self.say("there is no fix for this finding")
             return
@@ -136,10 +144,14 @@ class MaildiagApp(Underway):
 
     def action_queue(self) -> None:
         """The mail queue."""
+        from maildiag.tui.screens.queue import QueueScreen
+
         self.push_screen(QueueScreen())
 
     def action_logs(self) -> None:
         """The mail log."""
+        from maildiag.tui.screens.logs import LogsScreen
+
         self.push_screen(LogsScreen(self._log_source))
 
     @property
@@ -148,10 +160,14 @@ class MaildiagApp(Underway):
 
     def action_probe(self) -> None:
         """A test message, watched hop by hop."""
+        from maildiag.tui.screens.probe import ProbeScreen
+
         self.push_screen(ProbeScreen())
 
     def open_trace(self, key: str) -> None:
         """What the log says of a queue id, a Message-ID, or an address."""
+        from maildiag.tui.screens.trace import TraceScreen
+
         self.push_screen(TraceScreen(key, self._log_source))
 
     def action_unlock(self) -> None:
@@ -164,14 +180,20 @@ class MaildiagApp(Underway):
 
     def action_help(self) -> None:
         """Every key that works on this screen."""
-        found = [caption("keys here")]
-        for binding in self.screen.active_bindings.values():
-            one = binding.binding
-            found.append(row(one.id or one.key, f"  {self.get_key_display(one):<12} {one.description}"))
-        self.push_screen(Reader("Help", found))
+        from maildiag.tui.screens.reader import Reader
+
+        if isinstance(self.screen, Reader) and self.screen.name_of_place().startswith("Help"):
+            return
+        about = self.screen.about if isinstance(self.screen, Place) else ""
+        place = self.screen.name_of_place().split()[0] if isinstance(self.screen, Place) else ""
+        bindings = [(each.node, each.binding) for each in self.screen.active_bindings.values()]
+        self.push_screen(Reader(f"Help > {place}", helping.help_rows(about, bindings, self.size.width)))
 
     def action_runbook(self) -> None:
         """The runbook page of the finding on the screen, or of the first cause."""
+        from maildiag.tui.screens.finding import FindingScreen
+        from maildiag.tui.screens.runbook import RunbookScreen
+
         finding = self.screen.finding if isinstance(self.screen, FindingScreen) else None
         causes = self.board.diagnosis.causes
         name = finding.runbook if finding else causes[0].finding.runbook if causes else "services.postfix"

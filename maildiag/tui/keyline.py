@@ -11,6 +11,7 @@ from textual.events import Click
 from textual.screen import Screen
 from textual.widget import Widget
 
+from maildiag.tui.helping import named
 from maildiag.tui.rowlist import RowList
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class KeyLine(Widget):
         for _, binding, _, _ in self.screen.active_bindings.values():
             if binding.show and binding.id not in seen and binding.description:
                 seen.add(binding.id)
-                yield Shown(binding.id or "", binding.key, self.app.get_key_display(binding), binding.description)
+                yield Shown(binding.id or "", binding.key, named(binding.key), binding.description)
 
     @property
     def screen_opens(self) -> str:

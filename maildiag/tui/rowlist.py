@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from rich.segment import Segment
 from rich.style import Style
@@ -21,6 +21,15 @@ from maildiag.tui.rows import Row, Tone
 
 _REVERSE = Style(reverse=True)
 _AT_CURSOR = Style(bold=True)
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """Rows of which so many are drawn one by one that they have to know their places themselves."""
+
+    def place(self, key: str) -> int | None:
+        """The number of the row with this key."""
+        ...
 
 
 class RowList(ScrollView, can_focus=True):
@@ -112,22 +121,28 @@ class RowList(ScrollView, can_focus=True):
         place = self._place(key)
         if place != self.cursor:
             self.cursor = place
+        if not self._steered:
+            self._see_cursor()
         self.refresh()
 
     def _place(self, key: str) -> int:
         if not self._steered:
             return next((n for n, each in enumerate(self._rows) if each.key == self._first), 0) if self._first else 0
+        if isinstance(self._rows, Placed):
+            found = self._rows.place(key)
+            return found if found is not None else max(0, min(self.cursor, len(self._rows) - 1))
         near = range(max(0, self.cursor - 2000), min(len(self._rows), self.cursor + 2000))
         found = next((number for number in near if self._rows[number].key == key), None)
         return found if found is not None else max(0, min(self.cursor, len(self._rows) - 1))
 
-    def go_to(self, key: str) -> None:
-        """Put the cursor on the row with this key, where there is one."""
+    def let_go(self) -> None:
+        """Forget that somebody moved the cursor: what is shown next is something else."""
+        self._steered = False
+
+    def steer(self, number: int) -> None:
+        """Put the cursor on a row, as if somebody had moved it there."""
         self._steered = True
-        for number, each in enumerate(self._rows):
-            if each.key == key:
-                self.cursor = number
-                return
+        self.cursor = max(0, min(number, len(self._rows) - 1))
 
     def watch_cursor(self, _: int, new: int) -> None:
         """Keep the cursor in sight and tell who listens."""
@@ -139,6 +154,14 @@ class RowList(ScrollView, can_focus=True):
 
     def on_resize(self, _: Resize) -> None:
         self.virtual_size = Size(self.size.width, len(self._rows))
+        self._see_cursor()
+
+    def _see_cursor(self) -> None:
+        """Scroll to the cursor, and not at all where it is in sight from the beginning."""
+        if self._marked:
+            top = 0 if self.cursor < self.size.height else self.scroll_offset.y
+            self.scroll_to(y=top, animate=False, immediate=True)
+            self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
 
     def render_line(self, y: int) -> Strip:
         """The line `y` of the visible part."""

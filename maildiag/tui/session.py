@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from maildiag import engine
 from maildiag.events import Event
 from maildiag.hosts import Host
 from maildiag.model import Step
@@ -21,11 +20,21 @@ class Session:
     """One host under diagnosis. `allow_fix` is read where things are executed, not where keys are bound."""
 
     host: Host
-    registry: Registry
+    load: Callable[[], Registry]
     settings: Settings
     allow_fix: bool = False
     ascii: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
+    _loaded: Registry | None = None
+    _loading: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def registry(self) -> Registry:
+        """The checks, loaded when they are first asked for: the screen does not wait for them."""
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self.load()
+            return self._loaded
 
     @property
     def name(self) -> str:
@@ -45,6 +54,8 @@ class Session:
 
     def run(self, step: Step | None = None) -> Iterator[Event]:
         """Answer all checks (or a step's), as events. A cancelled run ends early with what it has."""
+        from maildiag import engine
+
         self.cancelled = threading.Event()
         checks: Sequence[Check] | None = self.registry.select([step]) if step else None
         return engine.run(self.host, self.registry, self.settings, checks, self.cancelled)

@@ -22,6 +22,7 @@ from maildiag.report import exit_status
 from maildiag.text import safe
 from maildiag.tui.board import Board
 from maildiag.tui.session import Session
+from maildiag.tui.smooth import Smooth
 
 T = TypeVar("T")
 
@@ -59,14 +60,19 @@ class Underway(App[int]):
         self._pending: list[Event] = []
         self._leaving: int | None = None
         self._gone = False
+        self._smooth = Smooth()
 
     def on_mount(self) -> None:
+        self._smooth.begin()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, lambda: self.leave(128 + signal.SIGTERM))
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         self.set_interval(2.0, self._end_without_terminal)
         self.set_interval(0.1, self._tick)
         self.call_after_refresh(self.start_run)
+
+    def on_unmount(self) -> None:
+        self._smooth.end()
 
     def say(self, message: str) -> None:
         """A short notice."""
@@ -82,7 +88,7 @@ class Underway(App[int]):
         if not self.board.running:
             self._run(step)
 
-    @work(thread=True, exclusive=True, group="run", exit_on_error=False)
+    @work(thread=True, exclusive=True, group="run", description="run", exit_on_error=False)
     def _run(self, step: Step | None) -> None:
         worker = get_current_worker()
         for event in self.session.run(step):
@@ -112,7 +118,7 @@ class Underway(App[int]):
         self._carry_out(change, do)
         return True
 
-    @work(thread=True, group="change", exit_on_error=False)
+    @work(thread=True, group="change", description="change", exit_on_error=False)
     def _carry_out(self, change: Change, do: Callable[[], Doing]) -> None:
         ending = Ending(f"{change.what} was cut off: maildiag undo lists what was begun")
 

@@ -11,24 +11,37 @@ from maildiag.tui.rows import Part, Row, Tone, caption, row, word, wrapped
 
 
 def walk(board: Board, step: Step, width: int, notes: Sequence[str]) -> list[Row]:
-    """One step of the documented workflow: the question, what was looked at and seen, what it means, what is next."""
-    mine = [each for each in board.findings if each.step is step]
+    """One step: the question and why it is asked, what was seen that is not fine, what it means, what was looked at."""
+    mine = sorted((each for each in board.findings if each.step is step), key=lambda each: -each.status.weight)
+    fine = [each for each in mine if each.status.weight < Status.NOTICE.weight]
+    state = board.step(step)
     found = [row("question", Part(f" {step.number}  {workflow.QUESTIONS[step]}", Tone.STRONG))]
     found += wrapped("why", workflow.REASONS[step], width, Tone.DIM)
-    found.append(caption("looked at"))
-    sources = dict.fromkeys(each.source for one in mine for each in one.evidence)
-    found += list(wrapped("looked", ", ".join(sources) or "nothing yet", width, Tone.CODE))
-    state = board.step(step)
     found.append(caption(f"seen ({state.answered} of {state.total} checks)" if board.running else "seen"))
-    worst_first = sorted(mine, key=lambda each: -each.status.weight)
-    found += [row(f"finding:{each.key}", " ", word(each.status), f" {each.title}") for each in worst_first]
+    found += [_seen(each) for each in mine if each not in fine] or [row("nothing", " Nothing that is not fine.")]
     found.append(caption("means"))
     found += _meaning(board, mine, width)
-    found += [
-        caption("notes"),
-        *(each for n, note in enumerate(notes) for each in wrapped(f"note:{n}", f"# {note}", width)),
-    ]
+    if notes:
+        found.append(caption("notes"))
+        found += (each for n, note in enumerate(notes) for each in wrapped(f"note:{n}", f"# {note}", width))
+    found.append(caption("looked at"))
+    sources = dict.fromkeys(each.source for one in mine for each in one.evidence)
+    found += wrapped("looked", ", ".join(sources) or "nothing yet", width, Tone.CODE)
+    if fine:
+        found += [caption(f"fine {len(fine)}"), *map(_seen, fine)]
     return found
+
+
+def _seen(each: Finding) -> Row:
+    return row(f"finding:{each.key}", " ", word(each.status), f" {each.title}")
+
+
+def worst(board: Board, step: Step) -> str:
+    """The key of the row to act on: the step's first cause, or else its worst finding."""
+    causes = [each.finding for each in board.diagnosis.causes if each.finding.step is step]
+    failing = [each for each in board.findings if each.step is step and each.status.failing]
+    first = next(iter([*causes, *failing]), None)
+    return f"finding:{first.key}" if first else ""
 
 
 def _meaning(board: Board, mine: Sequence[Finding], width: int) -> Iterator[Row]:
@@ -54,9 +67,9 @@ def proposal(board: Board, step: Step) -> str:
     causes = board.diagnosis.causes
     proposed = next_step(board, step)
     if causes and causes[0].finding.step is step:
-        return "the first cause lies here: enter on it shows evidence and fix   ]: next in order"
+        return "the first cause lies here: enter shows its evidence and cure"
     if causes and proposed:
-        return f"n: the evidence points to step {proposed.number}, {proposed}   ]: next in order"
+        return f"n: the evidence points to step {proposed.number}, {proposed}"
     if proposed:
         return f"nothing failing: ] goes on to step {proposed.number}, {proposed}"
     return "nothing failing, and this was the last step: P sends a test message"

@@ -3,7 +3,7 @@ _maildiag() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W 'run fix undo debug-peer emergency backup-config probe trace logs queue checks explain bundle demo config answer history --version --help --allow-fix' -- "$current"))
+        COMPREPLY=($(compgen -W 'run fix undo debug-peer emergency backup-config probe trace logs queue checks explain bundle demo config answer history --version --help --allow-fix --ascii' -- "$current"))
         return
     fi
     case "$command $previous" in

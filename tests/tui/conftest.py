@@ -16,7 +16,7 @@ from tests.tui import sample
 def app() -> MaildiagApp:
     registry = Registry()
     registry.add(sample)
-    return MaildiagApp(Session(TableHost({}), registry, Settings()))
+    return MaildiagApp(Session(TableHost({}), lambda: registry, Settings()))
 
 
 def screen_text(app: MaildiagApp) -> str:

@@ -19,6 +19,6 @@ from tests.tui import sample  # noqa: E402
 if __name__ == "__main__":
     registry = Registry()
     registry.add(sample)
-    app = MaildiagApp(Session(TableHost({}), registry, Settings(), ascii=terminal.ascii_only(os.environ)))
+    app = MaildiagApp(Session(TableHost({}), lambda: registry, Settings(), ascii=terminal.ascii_only(os.environ)))
     status = app.run()
     sys.exit(app.return_code or status or 0)

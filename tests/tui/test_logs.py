@@ -65,7 +65,9 @@ def test_a_log_is_a_sequence_of_its_lines(log: Path) -> None:
     assert len(opened_log) == 121
     assert opened_log.line(0) == CLEANUP.rstrip("\n")
     assert opened_log.line(100) == DEFERRED.rstrip("\n")
-    assert list(opened_log.search("STATUS=DEFERRED")) == [100]
+    assert list(opened_log.search("STATUS=DEFERRED")) == [[100]]
+    assert opened_log.place(opened_log[100].key) == 100
+    assert opened_log.place("at:1") is None
     opened_log.close()
 
 

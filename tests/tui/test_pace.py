@@ -1,17 +1,67 @@
-"""The screen comes before any answer, and keys are answered while a run is under way."""
+"""The screen comes before any answer, and keys are answered while a run is under way and a large log is read."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
 
+import pytest
+
+from maildiag import registry
+from maildiag.hosts.bundle import BundleHost
 from maildiag.registry import Registry
+from maildiag.resources import incidents
 from maildiag.settings import Settings
 from maildiag.testing import TableHost
 from maildiag.tui.app import MaildiagApp
+from maildiag.tui.queueview import Queued
+from maildiag.tui.rowlist import RowList
+from maildiag.tui.screens.logs import LogsScreen
+from maildiag.tui.screens.queue import QueueScreen
 from maildiag.tui.session import Session
 from tests.tui import sample
 from tests.tui.conftest import screen_text
+from tests.tui.pulse import Pulse
+from tests.tui.test_logs import SENT
+from tests.tui.test_queue import NOW, entry
+
+ROOT = Path(__file__).parents[2]
+KEY_S = 0.05
+
+
+@pytest.fixture(scope="module")
+def million(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("log") / "mail.log"
+    with path.open("w") as file:
+        for _ in range(100):
+            file.write(SENT * 10_000)
+    yield path
+    path.unlink()
+
+
+class Local(Session):
+    """A recording whose log is a file of this machine."""
+
+    local = True
+
+
+def recorded() -> MaildiagApp:
+    return MaildiagApp(Local(BundleHost(incidents()["dovecot-down"].parent), registry.builtin, Settings()))
+
+
+async def eventually(app: MaildiagApp, limit_s: float, *, done) -> None:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + limit_s
+    while not done():
+        assert time.monotonic() < end, screen_text(app)
+        await asyncio.sleep(0.01)
 
 
 def test_the_first_screen_is_painted_with_the_steps_before_the_run_begins() -> None:
@@ -22,9 +72,9 @@ def test_the_first_screen_is_painted_with_the_steps_before_the_run_begins() -> N
             begun.wait(10)
             return super().run(step)
 
-    registry = Registry()
-    registry.add(sample)
-    app = MaildiagApp(Watched(TableHost({}), registry, Settings()))
+    found = Registry()
+    found.add(sample)
+    app = MaildiagApp(Watched(TableHost({}), lambda: found, Settings()))
 
     async def run() -> None:
         async with app.run_test() as pilot:
@@ -35,3 +85,99 @@ def test_the_first_screen_is_painted_with_the_steps_before_the_run_begins() -> N
             begun.set()
 
     asyncio.run(run())
+
+
+def test_keys_are_answered_while_a_run_is_under_way_and_a_million_lines_are_read(million: Path) -> None:
+    app = recorded()
+
+    async def run() -> None:
+        async with app.run_test(size=(160, 50)):
+            await eventually(app, 60, done=lambda: app.board.report is not None)
+            screen = LogsScreen(str(million))
+            await app.push_screen(screen)
+            async with Pulse() as pulse:
+                app.start_run()
+                pressed = 0
+                while screen._file is None or len(screen._file) < 1_000_000 or app.board.running:
+                    app.simulate_key("up" if pressed % 2 else "pageup")
+                    pressed += 1
+                    await asyncio.sleep(0.02)
+                assert pressed > 3
+            assert pulse.longest < KEY_S
+            async with Pulse() as pulse:
+                screen.filter_by("no such words")
+                screen.action_problem(-1)
+                await asyncio.sleep(0.5)
+                app.simulate_key("G")
+                await asyncio.sleep(0.1)
+            assert pulse.longest < KEY_S
+
+    asyncio.run(run())
+
+
+def test_a_hundred_thousand_messages_stay_smooth() -> None:
+    app = recorded()
+    many = tuple(replace(entry(n), sender=f"user{n % 700}@example.test") for n in range(100_000))
+
+    async def run() -> None:
+        async with app.run_test(size=(160, 50)):
+            await eventually(app, 60, done=lambda: app.board.report is not None and not app.board.running)
+            screen = QueueScreen()
+            await app.push_screen(screen)
+            async with Pulse() as pulse:
+                screen.show(Queued(many, NOW))
+                await eventually(app, 30, done=lambda: "100,000 messages" in screen_text(app))
+                for key in (
+                    "tab",
+                    "G",
+                    "pageup",
+                    "space",
+                    "g",
+                    "down",
+                    "space",
+                    "left_square_bracket",
+                    "left_square_bracket",
+                ):
+                    app.simulate_key(key)
+                    await asyncio.sleep(0.05)
+                await eventually(app, 30, done=lambda: len(screen.shown.groups) == 700)
+                screen.filter_by("user17@")
+                await eventually(app, 30, done=lambda: len(screen.shown.queued.entries) == 143)
+            assert pulse.longest < KEY_S
+            assert len(screen.query_one("#messages", RowList).rows) == 143
+
+    asyncio.run(run())
+
+
+def test_the_end_of_a_gigabyte_of_log_is_on_the_screen_within_a_second(tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    block = (SENT * 5000).encode()
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 1 << 30)
+        file.seek((1 << 30) - len(block) - 1)
+        file.write(b"\n" + block)
+    app = recorded()
+
+    async def run() -> None:
+        async with app.run_test():
+            await eventually(app, 60, done=lambda: app.board.report is not None and not app.board.running)
+            began = time.process_time()
+            await app.push_screen(LogsScreen(str(path)))
+            await eventually(app, 10, done=lambda: "delivered to maildir" in screen_text(app))
+            assert time.process_time() - began < 1.0
+
+    asyncio.run(run())
+    path.unlink()
+
+
+def test_the_first_paint_takes_at_most_two_and_a_half_times_what_importing_textual_takes() -> None:
+    """Processor time until the steps are on the screen, checks not loaded yet; the median of five pairs, in turn."""
+    paths = [str(ROOT), str(ROOT / "checks")]
+
+    def seconds(code: str) -> float:
+        argv = [sys.executable, "-c", f"import sys, time; sys.path[:0] = {paths!r}; {code}"]
+        return float(subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+
+    textual = "import textual.app; print(time.process_time())"
+    ours = "from maildiag.tui import terminal; terminal.prepare(); from tests.tui.first_paint import seconds; print(seconds())"
+    assert median(seconds(ours) / seconds(textual) for _ in range(5)) < 2.5

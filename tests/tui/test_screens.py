@@ -88,7 +88,7 @@ def test_the_walk_goes_through_the_steps_and_keeps_notes(app: MaildiagApp) -> No
         screen = app.screen
         assert isinstance(screen, WalkScreen)
         assert screen.step.number == 1
-        assert "evidence and fix" in screen_text(app)
+        assert "evidence and cure" in screen_text(app)
         await pilot.press("4")
         await pilot.pause()
         assert screen.step.number == 4
@@ -125,7 +125,12 @@ def test_help_lists_the_keys_of_the_screen(app: MaildiagApp) -> None:
         await pilot.press("question_mark")
         await pilot.pause()
         assert isinstance(app.screen, Reader)
-        assert "Re-run" in app.screen.text()
+        text = app.screen.text()
+        assert "Show or hide what hangs beneath the row" in text
+        assert "1 to 7" in text
+        assert "mail or logins fail now" in text
+        await pilot.press("question_mark")
+        assert len(app.screen_stack) == 3, "help about help is no help"
         await pilot.press("q")
         assert isinstance(app.screen, Overview)
 

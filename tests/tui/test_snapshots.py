@@ -25,7 +25,7 @@ KEYS = {"overview": [], "finding": ["enter"], "walk": ["W"], "runbook": ["B"], "
 def shown(size: tuple[int, int]) -> dict[str, str]:
     """Each screen's text; the time of the run is not a part of it."""
     host = BundleHost(incidents()["comment-behind-inet-interfaces"].parent)
-    app = MaildiagApp(Session(host, registry.builtin(), Settings()))
+    app = MaildiagApp(Session(host, registry.builtin, Settings()))
     found = {}
 
     async def run() -> None:

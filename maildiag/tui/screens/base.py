@@ -28,6 +28,7 @@ class Place(Screen[None]):
     place: ClassVar[str] = ""
     main: ClassVar[str] = "#lines"
     enters: ClassVar[str] = ""
+    about: ClassVar[str] = ""
     words = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", id="screen.back"),

@@ -17,6 +17,7 @@ from maildiag.tui.screens.base import Place
 class CopyMenu(Place):
     """One row for each text; enter copies it."""
 
+    about = "Copying changes nothing. It always goes into a file too, which is named."
     place = "Copy: enter copies, esc does not"
 
     def __init__(self, choices: Sequence[Choice]) -> None:

@@ -25,6 +25,7 @@ from maildiag.tui.traced import queue_ids
 class FindingScreen(Place):
     """Evidence with its source, what it means, and what to type."""
 
+    about = "One finding: why, the lines that show it, the commands that cure it, and what hangs together with it. p shows what the cure would change; a asks and applies it; v judges again."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "copy", "Copy", id="finding.copy"),
         Binding("p", "preview", "Preview", id="fix.preview"),
@@ -73,6 +74,7 @@ class FindingScreen(Place):
         """Open the finding that the row names."""
         if event.row.key.startswith("finding:"):
             self.key = event.row.key.removeprefix("finding:")
+            self.query_one("#lines", RowList).let_go()
             self.update_board()
 
     def action_next(self, by: int) -> None:
@@ -82,6 +84,7 @@ class FindingScreen(Place):
         if keys:
             place = keys.index(self.key) if self.key in keys else -1
             self.key = keys[(place + by) % len(keys)]
+            self.query_one("#lines", RowList).let_go()
             self.update_board()
 
     def action_verify(self) -> None:

@@ -23,6 +23,7 @@ from maildiag.tui.underway import Change, Ending
 class FixScreen(Place):
     """Nothing happens before what the screen asks for was typed; a running fix belongs to the application, not to this screen."""
 
+    about = "What the fix would do, file by file and command by command. Nothing happens before the word it asks for was typed; then everything is saved, done, and judged again; what did not cure is undone."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "copy", "Copy commands", id="fix.copy"),
         Binding("a", "ask", "Apply", id="fix.ask"),
@@ -69,7 +70,7 @@ class FixScreen(Place):
         if self._ask_at_once:
             self.action_ask()
 
-    @work(thread=True, exclusive=True, group="preview", exit_on_error=False)
+    @work(thread=True, exclusive=True, group="preview", description="preview", exit_on_error=False)
     def _load(self) -> None:
         rows = plan(self.finding, self.fix, self.width)
         self.app.call_from_thread(self._show_plan, rows)

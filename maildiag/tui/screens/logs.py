@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
@@ -17,18 +18,24 @@ from maildiag.logs.trace import QUEUE_ID
 from maildiag.tui.logcopy import LogCopy, copied
 from maildiag.tui.logfile import LogFile, Selected
 from maildiag.tui.rowlist import RowList
-from maildiag.tui.rows import Part, Row, Tone, lines, row
+from maildiag.tui.rows import Part, Tone, lines, row, wrapped
 from maildiag.tui.screens.base import Place
+from maildiag.tui.views import cut
+
+_END = 1 << 20
+_SHOWN_EVERY_S = 0.3
 
 
 class LogsScreen(Place):
-    """A log of any size; it is read in a thread, and drawn as far as it is seen."""
+    """A log of any size: its end is there at once, the rest is read in a thread and drawn as far as it is seen."""
 
+    enters = "Trace"
+    about = "The mail log, live and back to its beginning. Moving up stops the following, G or f goes on. The whole line stands beneath. e goes to the next line that tells of trouble, enter traces its message."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "follow", "Follow", id="logs.follow"),
         Binding("e", "problem(1)", "Next problem", id="logs.next-problem"),
         Binding("E", "problem(-1)", "Previous problem", id="logs.previous-problem", show=False),
-        Binding("t", "trace", "Trace", id="logs.trace"),
+        Binding("t", "trace", "Trace", id="logs.trace", show=False),
         Binding("y", "copy", "Copy line", id="logs.copy"),
     ]
 
@@ -38,16 +45,21 @@ class LogsScreen(Place):
         self.source = source
         self.following = True
         self._file: LogFile | None = None
+        self._end: LogFile | None = None
         self._copy: LogCopy | None = None
+        self._drawn: list[LogFile] = []
+        self._selected: Selected | None = None
+        self._reading = False
 
     def name_of_place(self) -> str:
         """Which log."""
         return f"Logs  {self.source or 'no log source'}"
 
     def body(self) -> ComposeResult:
-        """The state line and the log."""
+        """The state line, the log, and the whole of the line under the cursor."""
         yield Static(id="state", markup=False)
         yield RowList(id="lines")
+        yield Static(id="whole", markup=False)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -56,91 +68,147 @@ class LogsScreen(Place):
         self.set_interval(0.5, self._look_again)
 
     def on_unmount(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        for each in self._drawn:
+            each.close()
         if self._copy is not None:
             self._copy.close()
 
-    @work(thread=True, exclusive=True, group="copy", exit_on_error=False)
+    @property
+    def _rows(self) -> RowList:
+        return self.query_one("#lines", RowList)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @work(thread=True, exclusive=True, group="copy", description="copy", exit_on_error=False)
     def _open(self) -> None:
-        """Open the log, from a copy in memory where it is no file of this machine."""
+        """Open the log, from a copy in memory where it is no file of this machine; its end first where it is large."""
         session = self.maildiag.session
         try:
             copy = self._copy = self._copy or copied(session.host, session.local, self.source)
-            file = LogFile(copy.path if copy else Path(self.source))
+            path = copy.path if copy else Path(self.source)
+            end = LogFile(path, _END)
+            for _ in end.read_on():
+                pass
+            file = LogFile(path)
         except OSError as error:
             self.app.call_from_thread(self._cannot, error.strerror or str(error))
         else:
-            self.app.call_from_thread(self._opened, file)
+            self.app.call_from_thread(self._opened, file, end)
 
     def _cannot(self, why: str) -> None:
         note = f"{self.source or 'There is no log file'} cannot be shown: {why}"
-        self.query_one("#lines", RowList).show(list(lines("none", note)))
+        self._rows.show(list(lines("none", note)))
 
-    def _opened(self, file: LogFile) -> None:
-        self._file = file
+    def _opened(self, file: LogFile, end: LogFile) -> None:
+        self._file, self._end = file, end
+        self._drawn += [file, end]
+        self._rows.show(end)
+        self._rows.action_edge(1)
         self._read()
 
     def _look_again(self) -> None:
-        if self._file is not None and self._copy is None and self._file.rotated():
-            self._file.close()
+        if self._file is None or self._reading:
+            return
+        if self._copy is None and self._file.rotated():
             self._file = None
             self._open()
-        elif self._file is not None and self.following:
+        elif self.following or self.words:
             self._read()
 
-    @work(thread=True, exclusive=True, group="log", exit_on_error=False)
     def _read(self) -> None:
+        self._reading = True
+        self._read_on()
+
+    @work(thread=True, exclusive=True, group="log", description="log", exit_on_error=False)
+    def _read_on(self) -> None:
         worker, file = get_current_worker(), self._file
-        if file is None:
-            return
-        before = len(file)
-        for _ in file.read_on():
+        before, told = len(file) if file is not None else 0, time.monotonic()
+        for _ in file.read_on() if file is not None else ():
             if worker.is_cancelled:
                 return
-        if len(file) != before:
-            self.app.call_from_thread(self._show)
+            if time.monotonic() > told + _SHOWN_EVERY_S:
+                told = time.monotonic()
+                self.app.call_from_thread(self._tell)
+        self.app.call_from_thread(self._read_to_the_end, file is not None and len(file) != before)
+
+    def _read_to_the_end(self, more: bool) -> None:
+        self._reading = False
+        if more and self.words:
+            self._select()
+        if self._file is not None and (more or self._end is not None):
+            self._end = None
+            self._show()
 
     def _show(self) -> None:
         if self._file is None:
             return
-        shown = self.query_one("#lines", RowList)
         if not self.words:
-            shown.show(self._file)
-        if self.following and not self.words:
-            shown.action_edge(1)
+            self._rows.show(self._file)
+        if self.following:
+            self._rows.action_edge(1)
         self._tell()
 
     def _tell(self) -> None:
-        total = len(self._file) if self._file else 0
-        shown = len(self.query_one("#lines", RowList).rows)
-        words = f"   filter: {self.words} ({shown:,})" if self.words else ""
-        state = f" {total:,} lines   f follow: {'on' if self.following else 'off'}{words}"
-        self.put("#state", row("state", Part(state, Tone.DIM)))
+        total = len(self._file) if self._file is not None else 0
+        reading = f"   reading {self._file.share:.0%}" if self._file is not None and self._end is not None else ""
+        words = f"   filter: {self.words} ({len(self._rows.rows):,})" if self.words else ""
+        follow = f"   f follow: {'on' if self.following else 'off'}"
+        self.put("#state", row("state", Part(f" {total:,} lines{reading}{follow}{words}", Tone.DIM)))
+
+    # -- filtering -------------------------------------------------------------------------------------------------
 
     def filter_by(self, words: str) -> None:
-        """Show only the lines with these words; they are searched for in a thread."""
+        """Show only the lines with these words; they are searched for in a thread, and lines to come are too."""
         self.words = words
         if words:
-            self._select(words)
+            self._select()
         else:
             self._show()
 
-    @work(thread=True, exclusive=True, group="search", exit_on_error=False)
-    def _select(self, words: str) -> None:
-        worker, file = get_current_worker(), self._file
-        if file is None:
-            return
-        found = []
-        for number in file.search(words):
+    def _select(self) -> None:
+        if self._file is not None:
+            if self._selected is None or (self._selected.words, self._selected.file) != (self.words, self._file):
+                self._selected = Selected(self._file, self.words)
+            self._search_on(self._selected)
+
+    @work(thread=True, exclusive=True, group="search", description="search", exit_on_error=False)
+    def _search_on(self, found: Selected) -> None:
+        worker, told = get_current_worker(), time.monotonic()
+        for _ in found.search_on():
             if worker.is_cancelled:
                 return
-            found.append(number)
-        self.app.call_from_thread(self._show_selected, Selected(file, found))
+            if time.monotonic() > told + _SHOWN_EVERY_S:
+                told = time.monotonic()
+                self.app.call_from_thread(self._show_selected, found)
+        self.app.call_from_thread(self._show_selected, found)
 
     def _show_selected(self, found: Selected) -> None:
-        self.query_one("#lines", RowList).show(found)
+        if found is not self._selected or not self.words:
+            return
+        self._rows.show(found)
+        if self.following:
+            self._rows.action_edge(1)
         self._tell()
+
+    # -- the line under the cursor ---------------------------------------------------------------------------------
+
+    @on(RowList.Moved, "#lines")
+    def tell_line(self) -> None:
+        """The whole of the line, for the list cuts it; who moves away from the end is not pulled back to it."""
+        if self.following and self._rows.cursor < len(self._rows.rows) - 1:
+            self.following = False
+            self._tell()
+        self.put("#whole", *cut(list(wrapped("whole", self._line, self.width)), 3))
+
+    @property
+    def _line(self) -> str:
+        shown = self._rows
+        match shown.rows:
+            case LogFile() as file if shown.current:
+                return file.line(shown.cursor)
+            case Selected() as some if shown.current:
+                return some.file.line(some.numbers[shown.cursor])
+        return shown.current.text if shown.current else ""
 
     def action_follow(self) -> None:
         """Follow the end of the log, or stay."""
@@ -150,24 +218,29 @@ class LogsScreen(Place):
 
     def action_problem(self, by: int) -> None:
         """The next line that tells of trouble."""
-        shown = self.query_one("#lines", RowList)
-        if self._file is None or self.words or shown.current is None:
-            return
-        self.following = False
-        found = self._file.next_problem(shown.cursor, by, datetime.now(UTC).astimezone())
-        if found is None:
-            self.maildiag.say("no more problems in this direction")
-        else:
-            shown.cursor = found
-        self._tell()
+        shown = self._rows
+        if isinstance(shown.rows, LogFile) and shown.current is not None:
+            self.following = False
+            self._tell()
+            self._find_problem(shown.rows, shown.cursor, by)
+        elif self.words:
+            shown.action_move(by)
 
-    @property
-    def _line(self) -> Row | None:
-        return self.query_one("#lines", RowList).current
+    @work(thread=True, exclusive=True, group="problem", description="problem", exit_on_error=False)
+    def _find_problem(self, file: LogFile, start: int, by: int) -> None:
+        worker, now = get_current_worker(), datetime.now(UTC).astimezone()
+        for found in file.next_problem(start, by, now):
+            if worker.is_cancelled:
+                return
+            if found is not None:
+                self.app.call_from_thread(self._rows.steer, found)
+                return
+        self.app.call_from_thread(self.maildiag.say, "no more problems in this direction")
 
+    @on(RowList.Chosen, "#lines")
     def action_trace(self) -> None:
         """Everything the log says of the message under the cursor."""
-        line = parse_line(self._line.text, datetime.now(UTC).astimezone()) if self._line else None
+        line = parse_line(self._line, datetime.now(UTC).astimezone())
         queue_id = line.text.partition(":")[0] if line else ""
         if QUEUE_ID.fullmatch(queue_id):
             self.maildiag.open_trace(queue_id)
@@ -175,6 +248,6 @@ class LogsScreen(Place):
             self.maildiag.say("this line names no queue id")
 
     def action_copy(self) -> None:
-        """Copy the line under the cursor."""
-        if self._line is not None:
-            self.maildiag.copy(self._line.text)
+        """Copy the line under the cursor, date and host included."""
+        if self._line:
+            self.maildiag.copy(self._line)

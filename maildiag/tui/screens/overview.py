@@ -24,6 +24,7 @@ class Overview(Place):
     place = "Overview"
     main = "#causes"
     enters = "Open"
+    about = "Is mail working, and if not, why: the seven steps of the workflow, then the causes in the order to act on. What hangs beneath a cause is cured with it: space shows it. enter on a cause shows its evidence and what to type."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "back", "Quit", id="overview.quit"),
         Binding("escape", "stay", "Stay", show=False, id="overview.stay"),

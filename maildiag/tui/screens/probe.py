@@ -26,6 +26,7 @@ class ProbeScreen(Place):
     """Asks to whom, sends, and shows each hop as it is seen."""
 
     place = "Probe"
+    about = "A real message, sent as users of this host send one, and followed hop by hop into the mailbox. It is the proof that mail works."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("s", "ask", "Send", id="probe.send")]
 
     def __init__(self) -> None:
@@ -82,7 +83,7 @@ class ProbeScreen(Place):
         self._rows = []
         self._travel(event.value.strip(), host)
 
-    @work(thread=True, exclusive=True, group="probe", exit_on_error=False)
+    @work(thread=True, exclusive=True, group="probe", description="probe", exit_on_error=False)
     def _travel(self, to: str, host: HostInfo) -> None:
         from datetime import UTC, datetime
 

@@ -14,6 +14,7 @@ from maildiag.tui.screens.reader import Reader
 class RunbookScreen(Reader):
     """The page of a check with the site's note; `[` and `]` turn the page."""
 
+    about = "The page about a check: what it means, how to look by hand, how to cure. Your site's own note is shown beneath it."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right_square_bracket", "turn(1)", "Next page", id="runbook.next"),
         Binding("left_square_bracket", "turn(-1)", "Previous page", id="runbook.previous"),

@@ -17,6 +17,7 @@ from maildiag.tui.screens.base import Place
 class TraceScreen(Place):
     """The trace of a queue id, a Message-ID, or an address."""
 
+    about = "Everything the log says of one message, in order: its hops, delays and outcome."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy", "Copy", id="trace.copy")]
 
     def __init__(self, key: str, source: str) -> None:
@@ -38,7 +39,7 @@ class TraceScreen(Place):
         self.focus_on("#lines")
         self._look()
 
-    @work(thread=True, exclusive=True, group="trace", exit_on_error=False)
+    @work(thread=True, exclusive=True, group="trace", description="trace", exit_on_error=False)
     def _look(self) -> None:
         session = self.maildiag.session
         try:

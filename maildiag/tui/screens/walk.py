@@ -21,6 +21,7 @@ class WalkScreen(Place):
     """The question, what was looked at, what was seen, what it means, what to do next."""
 
     enters = "Open"
+    about = "One step of the workflow at a time: the question, what was looked at, what was seen, what it means. The last line says where the evidence points. Notes become a part of the incident record."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right_square_bracket", "step(1)", "Next step", id="walk.next"),
         Binding("left_square_bracket", "step(-1)", "Previous", id="walk.previous"),
@@ -52,7 +53,8 @@ class WalkScreen(Place):
 
     def refresh_rows(self) -> None:
         """The step as it is now."""
-        self.query_one("#lines", RowList).show(walkview.walk(self.board, self.step, self.width, self._notes()))
+        rows = walkview.walk(self.board, self.step, self.width, self._notes())
+        self.query_one("#lines", RowList).show(rows, walkview.worst(self.board, self.step))
         words = walkview.proposal(self.board, self.step)
         self.put("#next", *wrapped("next", words, self.width, Tone.STRONG))
 
@@ -76,8 +78,9 @@ class WalkScreen(Place):
             self.go(proposed)
 
     def go(self, step: Step) -> None:
-        """Show another step."""
+        """Show another step, and stand where its trouble is."""
         self.step = step
+        self.query_one("#lines", RowList).let_go()
         self.update_board()
 
     def action_skip(self) -> None:
