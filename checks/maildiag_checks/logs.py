@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogSources
 from maildiag.facts.mail_log import JOURNAL, MailLog
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.queue import Queue
 from maildiag.facts.services import Services
 from maildiag.logs.classify import SENTENCES
@@ -39,6 +41,7 @@ from maildiag.settings import Settings
 from maildiag.text import plural
 from maildiag_checks import _owners
 from maildiag_checks._current import is_current, lines, origin
+from maildiag_checks._main_cf import shown
 
 # Meanings that a healthy host logs now and then, or that only accompany what another line says.
 _HARMLESS = frozenset(
@@ -171,7 +174,9 @@ def _stale(path: str, services: Services, told: str) -> Verdict:
 
 
 @check("logs.problems", step=Step.LOGS, asks="Which known problems does the log report?", explained_by=_ROOTS)
-def problems(log: MailLog, time: LocalTime, services: Services | None) -> Iterator[Verdict]:
+def problems(
+    log: MailLog, time: LocalTime, services: Services | None, postfix_config: PostfixConfig | None
+) -> Iterator[Verdict]:
     """One answer for each kind of problem that the log reports; what is over is a notice. Source: RELEASE wording of Postfix
     and Dovecot, see maildiag.logs.
     """
@@ -179,14 +184,23 @@ def problems(log: MailLog, time: LocalTime, services: Services | None) -> Iterat
     for each in log.summary.groups:
         if each.meaning not in _HARMLESS | _CRASHES | {"other"}:
             by_meaning.setdefault(each.meaning, []).append(each)
-    found = [_problem(meaning, groups, log, time.now, services) for meaning, groups in by_meaning.items()]
+    found = [
+        _problem(meaning, groups, log, time.now, services, postfix_config) for meaning, groups in by_meaning.items()
+    ]
     yield from found
     if not any(each.status.failing for each in found):
         told = f"{plural(log.summary.lines, 'line')} read"
         yield ok("The log reports no known problem that is current", evidence=(Evidence(log.source, told),))
 
 
-def _problem(meaning: str, groups: list[Group], log: MailLog, now: datetime, services: Services | None) -> Verdict:
+def _problem(
+    meaning: str,
+    groups: list[Group],
+    log: MailLog,
+    now: datetime,
+    services: Services | None,
+    config: PostfixConfig | None,
+) -> Verdict:
     count = sum(each.count for each in groups)
     last = max((each.last for each in groups if each.last), default=None)
     first = min((each.first for each in groups if each.first), default=None)
@@ -196,14 +210,37 @@ def _problem(meaning: str, groups: list[Group], log: MailLog, now: datetime, ser
     sentence = SENTENCES[meaning].rstrip(".")
     return Verdict(
         status=status,
-        title=f"{sentence} ({plural(count, 'line')})" + ("" if current else "; this looks over"),
+        title=f"{sentence}{_named(groups)} ({plural(count, 'line')})" + ("" if current else "; this looks over"),
         detail=_span(first, last),
         subject=meaning,
-        evidence=lines(groups, log),
+        evidence=(*lines(groups, log), *_set_at(meaning, groups, config)),
         explained_by=_owners.of_meaning(meaning),
         data={"count": count, "class": meaning, "current": current},
         confidence=Confidence.LIKELY,
     )
+
+
+# What the lines of a meaning are about, where they do not name the setting themselves.
+_SETTINGS: Mapping[str, str] = {"submit.refused": "authorized_submit_users", "loop.hops": "hopcount_limit"}
+_NAMES = ("map", "setting", "service", "socket", "program", "file", "user", "name", "type", "restriction", "value")
+
+
+def _named(groups: list[Group]) -> str:
+    """What the latest line names: a setting with its value, else a table, a service, a file."""
+    fields = groups[0].fields
+    setting, value = fields.get("setting", ""), fields.get("value", "").strip()
+    if setting:
+        return f": {setting}{f' = {value[:60]}' if value else ''}"
+    found = next((fields[name].strip() for name in _NAMES if fields.get(name)), "")
+    return f": {found[:80]}" if found else ""
+
+
+def _set_at(meaning: str, groups: list[Group], config: PostfixConfig | None) -> tuple[Evidence, ...]:
+    """The lines of main.cf that set what the log complains of."""
+    if config is None:
+        return ()
+    names = [_SETTINGS.get(meaning, ""), *(each.fields.get("setting", "") for each in groups)]
+    return tuple(shown(config, *dict.fromkeys(name for name in names if config.main.entry(name))))
 
 
 def _span(first: datetime | None, last: datetime | None) -> str:
@@ -289,22 +326,40 @@ def _last_words(name: str, log: MailLog) -> list[Group]:
     ][:2]
 
 
-@check("logs.unclassified", step=Step.LOGS, asks="Does the log warn of anything unknown?", explained_by=())
-def unclassified(log: MailLog, time: LocalTime, services: Services | None, queue: Queue | None) -> Iterator[Verdict]:
-    """What no class fits is still shown; it counts as a possible cause when mail is failing and nothing better is known."""
+_CONFIGURATION = ("services.main-cf", "services.lookup-tables", "services.master-cf")
+
+
+def _settings_named(group: Group, config: PostfixConfig | None) -> tuple[str, ...]:
+    """The parameters that main.cf sets and the line names."""
+    words = re.findall(r"\b[a-z0-9]+(?:_[a-z0-9A-Z]+)+\b", group.key) if config is not None else []
+    return tuple(dict.fromkeys(word for word in words if config is not None and config.main.entry(word)))
+
+
+@check("logs.unclassified", step=Step.LOGS, asks="Does the log warn of anything unknown?", explained_by=_CONFIGURATION)
+def unclassified(
+    log: MailLog, time: LocalTime, services: Services | None, queue: Queue | None, postfix_config: PostfixConfig | None
+) -> Iterator[Verdict]:
+    """What no class fits is still shown; it counts as a possible cause when mail is failing and nothing better is known.
+
+    A line that names a parameter of Postfix hangs beneath what is wrong with the configuration.
+    """
     found = [each for each in log.summary.groups if each.meaning == "other"]
     failing = _mail_fails(log, queue)
     for number, each in enumerate(found[:20]):
         current = is_current([each], log, time.now, services)
         make = warning if current and failing and each.severity != "notice" else notice
+        settings = _settings_named(each, postfix_config)
         yield make(
             f"{each.daemon} says: {each.key[:200]} ({plural(each.count, 'line')})"
             + ("" if current else "; this looks over"),
             detail=_span(each.first, each.last),
             subject=f"{each.daemon}: {each.key[:120]}",
-            evidence=tuple(Evidence(origin(each, log), sample) for sample in each.samples[-2:]),
+            evidence=(
+                *(Evidence(origin(each, log), sample) for sample in each.samples[-2:]),
+                *(shown(postfix_config, *settings) if postfix_config else ()),
+            ),
             data={"count": each.count, "number": number, "current": current},
-            explained_by=(),
+            explained_by=_CONFIGURATION if settings else (),
             confidence=Confidence.POSSIBLE,
         )
     if not found:

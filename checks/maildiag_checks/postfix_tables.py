@@ -6,10 +6,12 @@ import difflib
 from collections.abc import Iterator
 from datetime import timedelta
 
+from maildiag import edits
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Table, Tables, absent, unseen
 from maildiag.lint.table_source import BadLine, bad_lines
-from maildiag.lint.tables import BUILT, REMOTE
+from maildiag.lint.table_values import BadValue, bad_values
+from maildiag.lint.tables import BUILT, REMOTE, TEXTS
 from maildiag.model import (
     Evidence,
     Fix,
@@ -71,7 +73,7 @@ def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]
     elif _refused(table):
         yield _does_not_open(table)
     else:
-        yield from _contents(table)
+        yield from _contents(table, config)
 
 
 def _unused(table: Table, config: PostfixConfig) -> bool:
@@ -257,7 +259,7 @@ def _does_not_open(table: Table) -> Verdict:
     )
 
 
-def _contents(table: Table) -> Iterator[Verdict]:
+def _contents(table: Table, config: PostfixConfig) -> Iterator[Verdict]:
     source, built = table.source, table.built
     if isinstance(source, FileInfo) and isinstance(built, FileInfo) and source.modified > built.modified + _SLACK:
         yield warning(
@@ -276,9 +278,46 @@ def _contents(table: Table) -> Iterator[Verdict]:
         yield notice(f"The source of {table.name} is gone: it works, but cannot be built again", subject=table.name,
                      evidence=(Evidence(f"stat {table.use.path}", "No such file or directory"),))  # fmt: skip
         return
+    wrong = _wrong_values(table, config)
+    if wrong:
+        yield _bad_values(table, wrong)
+        return
     bad = _bad(table)
     if bad:
         yield _bad_lines(table, bad)
+
+
+def _wrong_values(table: Table, config: PostfixConfig) -> tuple[BadValue, ...]:
+    if not isinstance(table.text, FileText) or table.use.type not in {*BUILT, *TEXTS}:
+        return ()
+    return bad_values(table.text.text, table.use.type, table.users, config.context)
+
+
+def _bad_values(table: Table, wrong: tuple[BadValue, ...]) -> Verdict:
+    """A line that names what does not exist stops the mail it fits; the administrator knows what it was meant to be."""
+    first = wrong[0]
+    return critical(
+        f"{table.use.path} line {first.number}: {first.why}",
+        subject=table.name,
+        detail=f"{first.effect} {_uses(table)}.",
+        data={"table": table.name, "lines": [each.number for each in wrong]},
+        evidence=tuple(Evidence(f"{table.use.path}:{each.number}", each.text) for each in wrong[:5]),
+        fixes=(_without_line(table, first.number),),
+    )
+
+
+def _without_line(table: Table, number: int) -> Fix:
+    rebuild = (table.builder,) if table.use.type in BUILT else ()
+    return Fix(
+        id=f"{TABLES}/comment-{_slug(table)}",
+        title=f"Comment line {number} of {table.use.path} out",
+        commands=(edits.comment_line(table.use.path, number), *rebuild, _RELOAD),
+        risk=Risk.MEDIUM,
+        verify=(f"{TABLES}@{table.name}",),
+        changes=(table.use.path, *table.use.built),
+        undo=(_RELOAD,),
+        why="Better: correct what it names.",
+    )
 
 
 def _bad(table: Table) -> tuple[BadLine, ...]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.queue import Queue
+from maildiag.facts.tables import Tables
 from maildiag.logs.summary import ReasonGroup
 from maildiag.model import (
     Confidence,
@@ -23,6 +26,7 @@ from maildiag.queue.grouping import Group
 from maildiag.registry import check
 from maildiag.text import lasting, plural
 from maildiag_checks import _owners
+from maildiag_checks._origins import is_own, origins
 from maildiag_checks._queue_reasons import ROOTS, log_evidence, said
 
 FLUSH = Fix(
@@ -52,7 +56,14 @@ _PASSING = frozenset({"greylisted", "rate-limited", "mailbox.quota", "mailbox.te
     asks="Why do messages wait?",
     explained_by=ROOTS,
 )
-def deferred(queue: Queue, role: HostRole | None, log: MailLog | None, postfix: Postfix | None) -> Iterator[Verdict]:
+def deferred(
+    queue: Queue,
+    role: HostRole | None,
+    log: MailLog | None,
+    postfix: Postfix | None,
+    postfix_config: PostfixConfig | None,
+    tables: Tables | None,
+) -> Iterator[Verdict]:
     """One answer for each reason that messages wait for; trouble that is over waits only for the next attempt.
 
     Source: qmgr(8), postqueue(1).
@@ -63,7 +74,24 @@ def deferred(queue: Queue, role: HostRole | None, log: MailLog | None, postfix: 
         yield ok("No message waits for another attempt", evidence=shown)
     relayed = postfix is not None and bool(postfix.get("relayhost"))
     for meaning, groups in waiting.items():
-        yield _deferred(meaning, groups, queue, role.role if role else None, log, relayed)
+        found = _deferred(meaning, groups, queue, role.role if role else None, log, relayed)
+        yield _with_origin(found, groups, postfix_config, tables)
+
+
+def _with_origin(verdict: Verdict, groups: list[Group], config: PostfixConfig | None, tables: Tables | None) -> Verdict:
+    """Mail that waits for a host which a table or setting of this host names: the line is what to look at."""
+    hosts = [name for each in groups for name in (each.reason.host, each.reason.address) if name]
+    named = origins(config, tables, *hosts)
+    if not named or (verdict.status is Status.NOTICE and verdict.fixes):
+        return verdict
+    own = any(is_own(config, name) for each in groups for name in each.destinations)
+    status = Status.CRITICAL if own else max(verdict.status, Status.WARNING, key=lambda each: each.weight)
+    return replace(
+        verdict,
+        status=status,
+        title=f"{verdict.title}; {named[0].told} sends it there",
+        evidence=(*(each.evidence for each in named[:3]), *verdict.evidence),
+    )
 
 
 def _by_meaning(queue: Queue) -> dict[str, list[Group]]:

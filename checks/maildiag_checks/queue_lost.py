@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC
 
 from maildiag.facts.mail_log import MailLog
+from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.facts.tables import Tables
 from maildiag.logs.summary import LogSummary, ReasonGroup
 from maildiag.model import (
     Evidence,
@@ -19,6 +23,7 @@ from maildiag.model import (
 from maildiag.registry import check
 from maildiag.text import plural
 from maildiag_checks import _owners
+from maildiag_checks._origins import is_own, origins
 from maildiag_checks._queue_reasons import ROOTS, log_evidence, said
 
 # Losses that tell of a wrong setting on this side, and not of a wrong address or an unwelcome message.
@@ -31,8 +36,10 @@ _OWN_LOSS = frozenset(
 )  # fmt: skip
 
 
-@check("queue.lost", step=Step.QUEUE, asks="Was mail lost?", explained_by=ROOTS)
-def lost(log: MailLog, role: HostRole | None) -> Iterator[Verdict]:
+@check("queue.lost", step=Step.QUEUE, asks="Was mail lost?", explained_by=(*ROOTS, "connectivity.restrictions"))
+def lost(
+    log: MailLog, role: HostRole | None, postfix_config: PostfixConfig | None, tables: Tables | None
+) -> Iterator[Verdict]:
     """A bounced or expired message goes back to its sender and does not reach its recipient; wrong addresses are everyday.
 
     Source: bounce(8).
@@ -49,7 +56,26 @@ def lost(log: MailLog, role: HostRole | None) -> Iterator[Verdict]:
         (each.status, each.reason.meaning) for each in summary.reasons if each.status in ("bounced", "expired")
     )
     for status, meaning in meanings:
-        yield _lost(status, meaning, said(log, status, meaning), summary, log, role)
+        found = said(log, status, meaning)
+        yield _configured(_lost(status, meaning, found, summary, log, role), found, postfix_config, tables)
+
+
+def _configured(
+    verdict: Verdict, found: tuple[ReasonGroup, ...], config: PostfixConfig | None, tables: Tables | None
+) -> Verdict:
+    """A bounce of an address that a setting or a table of this host names comes back with every message."""
+    samples = [line for each in found if not each.over for line in each.samples]
+    addresses = [match[1] for line in samples if (match := re.search(r"\bto=<([^>]+)>", line))]
+    local = (each.partition("@")[0] for each in addresses if is_own(config, each.partition("@")[2]))
+    named = origins(config, tables, *addresses, *local)
+    if not named:
+        return verdict
+    return replace(
+        verdict,
+        status=max(verdict.status, Status.WARNING, key=lambda each: each.weight),
+        title=f"{verdict.title}; the address is named by {named[0].told}",
+        evidence=(*(each.evidence for each in named[:3]), *verdict.evidence),
+    )
 
 
 def _lost(
@@ -78,6 +104,10 @@ def _lost(
         detail=f"last at {last.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if last else "",
         subject=meaning if status == "bounced" else "expired",
         evidence=log_evidence(log, found),
-        explained_by=(*_owners.of_reason(meaning, role.role if role else None), "logs.problems"),
+        explained_by=(
+            *(("connectivity.restrictions@maximal_queue_lifetime", *ROOTS) if status == "expired" else ()),
+            *_owners.of_reason(meaning, role.role if role else None),
+            "logs.problems",
+        ),
         data={"messages": count, "class": meaning, "status": status, "ids": ids},
     )

@@ -28,7 +28,7 @@ from maildiag.model import (
     ok,
     skipped,
 )
-from maildiag.probes import DnsAnswer, DnsStatus
+from maildiag.probes import DnsAnswer, DnsStatus, Transcript
 from maildiag.registry import BOTH, check
 from maildiag_checks._main_cf import setting, shown
 
@@ -63,6 +63,7 @@ def relay_settings(
             *_self(config, postfix_process, relay),
             *_family(config, postfix_process, relay),
             *_lookup(config, postfix_process, relay),
+            *_wrapped(config, postfix_process, relay),
             *_listens(config, client),
         ]
     yield from found
@@ -155,6 +156,31 @@ def _self(config: PostfixConfig, process: PostfixProcess | None, relay: Relay | 
         fixes=(
             setting(SETTINGS, "empty-relayhost", "Empty relayhost: mail then goes to its destinations directly", config, process,
                     ("relayhost", ""), risk=Risk.MEDIUM, why="Or name the mail server that is meant."),
+        ),
+    )  # fmt: skip
+
+
+def _wrapped(config: PostfixConfig, process: PostfixProcess | None, relay: Relay | None) -> Iterator[Verdict]:
+    """Port 465 begins with TLS, ports 25 and 587 with a greeting. Source: RFC 8314 section 3.3, postconf(5)."""
+    name = "smtp_tls_wrappermode"
+    wrapped = config.context.yes(name)
+    if relay is None or relay.hop is None or relay.hop.port not in (25, 587, 465) or wrapped == (relay.hop.port == 465):
+        return
+    talk = relay.talks[0].transcript if relay.talks else None
+    if isinstance(talk, Transcript) and talk.exchange("banner") is not None:
+        return  # it works all the same
+    port, better = relay.hop.port, "no" if wrapped else "yes"
+    yield critical(
+        f"{name} = {'yes' if wrapped else 'no'}, but the relay's port {port} "
+        + ("greets first and begins TLS with STARTTLS" if wrapped else "begins with TLS at once"),
+        subject=name,
+        detail="Each side waits for the other to speak, until the connection times out.",
+        evidence=shown(config, name, "relayhost"),
+        fixes=(
+            setting(
+                SETTINGS, "wrapper-mode", f"Set {name} to {better}", config, process,
+                *((name, better), *(() if wrapped else (("smtp_tls_security_level", "encrypt"),))), automatic=wrapped,
+            ),
         ),
     )  # fmt: skip
 

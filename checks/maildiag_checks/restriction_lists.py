@@ -9,7 +9,7 @@ from maildiag import edits
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.facts.tables import Tables
-from maildiag.lint import restrictions
+from maildiag.lint import networks, restrictions
 from maildiag.lint.context import words
 from maildiag.lint.cure import CHECKED
 from maildiag.lint.lines import logical_lines
@@ -29,6 +29,7 @@ from maildiag.model import (
 )
 from maildiag.probes import FileText
 from maildiag.registry import check
+from maildiag.text import plural
 from maildiag_checks._main_cf import setting, shown
 
 ID = "connectivity.restrictions"
@@ -63,6 +64,7 @@ def restriction_lists(
         *_catch_all(tables),
         *_switches(config, postfix_process),
         *_limits(config, postfix_process, server),
+        *_slow(config, postfix_process),
         *_bind(config, postfix_process),
         *_tls(config, postfix_process, server),
     ]
@@ -101,16 +103,19 @@ def _refused(config: PostfixConfig, process: PostfixProcess | None, server: bool
             repaired = text
         else:
             repaired = ", ".join(part for part in (text, "reject_unauth_destination") if part)
-        judge = notice if passes else critical
+        shut = not passes or _shuts_own_out(config, name, [each.name for each in before])
+        judge = critical if shut else notice
         yield judge(
             f"{name} refuses {'everybody but ' + ', '.join(passes) if passes else 'everybody'}: {parsed[place].name}",
             subject=name,
             detail="Mail from other servers for own users is refused with it."
-            if passes
-            else "No client gets past it: all mail to this host is refused.",
+            if not shut
+            else "No client gets past it: all mail to this host is refused."
+            if not passes
+            else "Application servers and other mail servers do not log in; the list of a submission service does not fit port 25.",
             evidence=shown(config, name),
             fixes=()
-            if passes or value is not None
+            if not shut or value is not None
             else (
                 setting(
                     ID,
@@ -122,6 +127,13 @@ def _refused(config: PostfixConfig, process: PostfixProcess | None, server: bool
                 ),
             ),
         )
+
+
+def _shuts_own_out(config: PostfixConfig, name: str, before: list[str]) -> bool:
+    """Only those who log in pass, though mynetworks holds hosts that are to send without: a list pasted from submission."""
+    only_logins = all(each == "permit_sasl_authenticated" or each.startswith("reject_") for each in before)
+    others = [found for word in words(config.get("mynetworks")) if (found := networks.network(word))]
+    return name != "smtpd_relay_restrictions" and only_logins and any(not each.is_loopback for each in others)
 
 
 def _order(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
@@ -316,6 +328,61 @@ def _limits(config: PostfixConfig, process: PostfixProcess | None, server: bool)
         )
 
 
+_DELAYS = ("default_destination_rate_delay", "smtp_destination_rate_delay", "relay_destination_rate_delay",
+           "local_destination_rate_delay", "lmtp_destination_rate_delay", "default_transport_rate_delay")  # fmt: skip
+
+
+def _slow(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+    """Numbers far from what can work: each message counts hops and waits for the one before it. Source: postconf(5)."""
+    hops = _number(config, "hopcount_limit")
+    if 0 <= hops < 10:
+        yield critical(
+            f"hopcount_limit = {hops}: a message that came through {plural(hops + 1, 'server')} is returned as a loop",
+            subject="hopcount_limit",
+            detail="Each server on the way adds a Received: header; Postfix counts them (default 50).",
+            evidence=shown(config, "hopcount_limit"),
+            fixes=(_default(config, process, "hopcount_limit", "50"),),
+        )
+    for name in _DELAYS:
+        if config.main.entry(name) and (wait := _seconds(config.get(name))) > 60:
+            yield critical(
+                f"{name} = {config.get(name)}: one message in {wait} seconds leaves for a destination, the rest waits",
+                subject=name,
+                detail="qmgr(8) waits that long after each delivery to the same destination.",
+                evidence=shown(config, name),
+                fixes=(_default(config, process, name, "0s"),),
+            )
+    for name in ("maximal_queue_lifetime", "bounce_queue_lifetime"):
+        if config.main.entry(name) and _seconds(config.get(name)) < 3600:
+            yield warning(
+                f"{name} = {config.get(name)}: mail that cannot be delivered at once is "
+                + ("returned" if name.startswith("max") else "lost"),
+                subject=name,
+                detail="An outage of the next server, or its greylisting, is longer than that (default 5 days).",
+                evidence=shown(config, name),
+                fixes=(_default(config, process, name, "5d"),),
+            )
+    for name in ("queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"):
+        if config.main.entry(name) and _seconds(config.get(name)) > 86400:
+            yield warning(
+                f"{name} = {config.get(name)}: mail that was put off is not tried again for more than a day",
+                subject=name,
+                evidence=shown(config, name),
+                fixes=(_default(config, process, name, {"maximal_backoff_time": "4000s"}.get(name, "300s")),),
+            )
+
+
+def _default(config: PostfixConfig, process: PostfixProcess | None, name: str, value: str) -> Fix:
+    slug = name.replace("_", "-")
+    return setting(ID, slug, f"Set {name} to its default, {value}", config, process, (name, value), automatic=True)
+
+
+def _seconds(value: str) -> int:
+    """A time of postconf(5) in seconds; -1 where it is none (the linter tells that)."""
+    match = re.fullmatch(r"(\d+)([smhdw]?)", value.strip().lower())
+    return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]] if match else -1
+
+
 def _number(config: PostfixConfig, name: str) -> int:
     value = config.get(name)
     return int(value) if value.isdigit() else -1
@@ -324,7 +391,9 @@ def _number(config: PostfixConfig, name: str) -> int:
 def _bind(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
     for name in ("smtp_bind_address", "smtp_bind_address6"):
         value = config.get(name).strip()
-        if value and config.addresses and value.strip("[]") not in {*config.addresses, "0.0.0.0", "::"}:
+        if value.strip("[]").startswith(("127.", "::1")) and not _relay_is_here(config):
+            yield _bound_to_loopback(config, process, name, value)
+        elif value and config.addresses and value.strip("[]") not in {*config.addresses, "0.0.0.0", "::"}:
             yield critical(
                 f"{name} = {value} is no address of this host: mail for other hosts does not leave",
                 subject=name,
@@ -342,6 +411,30 @@ def _bind(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Ver
                     ),
                 ),
             )
+
+
+def _relay_is_here(config: PostfixConfig) -> bool:
+    return re.match(r"\[?(127\.|localhost|::1)", config.get("relayhost")) is not None
+
+
+def _bound_to_loopback(config: PostfixConfig, process: PostfixProcess | None, name: str, value: str) -> Verdict:
+    return critical(
+        f"{name} = {value}: mail for other hosts cannot leave from a loopback address",
+        subject=name,
+        detail="The kernel refuses each connection (Invalid argument, Network is unreachable), and the mail waits.",
+        evidence=shown(config, name),
+        fixes=(
+            setting(
+                ID,
+                f"unbind-{name}",
+                f"Empty {name}: the system then chooses",
+                config,
+                process,
+                (name, ""),
+                automatic=True,
+            ),
+        ),
+    )
 
 
 def _tls(config: PostfixConfig, process: PostfixProcess | None, server: bool) -> Iterator[Verdict]:

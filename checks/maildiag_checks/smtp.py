@@ -33,6 +33,8 @@ _NO_GREETING = (
 )
 _SLOW_GREETING = ("connectivity.milter", "dns.resolver", *_NO_GREETING)
 _NOT_ACCEPTED = (
+    "connectivity.own-clients",
+    "connectivity.recipients",
     "services.disk",
     "services.lookup-tables",
     "services.backend",
@@ -248,7 +250,7 @@ def _blame(answer: Exchange) -> tuple[str, ...]:
         return ("connectivity.domains", "connectivity.relay-access", "connectivity.restrictions")
     if answer.code == "550" and "nknown" in answer.reply:
         return ("connectivity.domains", "authentication.users", "services.lookup-tables")
-    return ("connectivity.restrictions", "connectivity.policy")
+    return ("connectivity.restrictions", "connectivity.own-clients", "connectivity.policy")
 
 
 def _banner(transcript: Transcript) -> str:

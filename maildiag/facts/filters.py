@@ -153,11 +153,12 @@ def _content(postfix: Postfix, table: list[MasterLine]) -> Iterator[Helper]:
         place = parse_next_hop(hop.removeprefix("inet:"))
         if place and programs.get(transport) == "smtp":
             yield Helper(Kind.CONTENT, name, value, place.host, place.port)
-    proxy = [(line.name, line.options.get("smtpd_proxy_filter", "")) for line in table]
+    proxy = [("smtpd_proxy_filter", postfix.get("smtpd_proxy_filter"))]
+    proxy += [(f"{line.name}: smtpd_proxy_filter", line.options.get("smtpd_proxy_filter", "")) for line in table]
     for name, value in proxy:
         place = parse_next_hop(value.removeprefix("inet:"))
         if place:
-            yield Helper(Kind.CONTENT, f"{name}: smtpd_proxy_filter", value, place.host, place.port)
+            yield Helper(Kind.CONTENT, name, value, place.host, place.port)
 
 
 def chrooted(program: str, table: list[MasterLine]) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.lint.context import Context, words
+from maildiag.lint.contradictions import CLIENT_FILES
 from maildiag.lint.main_cf import MainCf, parse_main_cf
 from maildiag.lint.master_cf import MasterCf, parse_master_cf
 from maildiag.lint.references import may_be_file
@@ -161,7 +162,7 @@ def _interface_names(ask: Ask, main: MainCf, settings: Mapping[str, str]) -> dic
 
 def _absent(ask: Ask, main: MainCf, settings: Mapping[str, str]) -> frozenset[str]:
     """The files that stand for a value or a list (`myorigin = /etc/mailname`) and that are not there."""
-    entries = [each for each in main.entries if may_be_file(each.name)]
+    entries = [each for each in main.entries if may_be_file(each.name) or CLIENT_FILES.fullmatch(each.name)]
     values = [word for each in entries for word in words(settings.get(each.name, each.value))]
     paths = list(dict.fromkeys(word.lstrip("!") for word in values if word.lstrip("!").startswith("/")))
     answers = ask.all([Stat(path) for path in paths])

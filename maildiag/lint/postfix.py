@@ -6,11 +6,13 @@ import re
 from dataclasses import replace
 
 from maildiag.lint.context import Context
+from maildiag.lint.contradictions import contradictions
 from maildiag.lint.gates import gate_problems
 from maildiag.lint.master_rules import master_problems
 from maildiag.lint.parameters import parameter_problems
 from maildiag.lint.problem import Problem
 from maildiag.lint.references import reference_problems
+from maildiag.lint.service_options import service_problems
 from maildiag.lint.syntax import syntax_problems
 
 
@@ -20,6 +22,7 @@ def lint_main(context: Context) -> tuple[Problem, ...]:
         *syntax_problems(context),
         *parameter_problems(context),
         *reference_problems(context),
+        *contradictions(context),
         *(each for each in gate_problems(context) if each.place.path == context.main.path),
     ]
     return _one_each(_without_aftermath(found))
@@ -28,7 +31,7 @@ def lint_main(context: Context) -> tuple[Problem, ...]:
 def lint_master(context: Context, server: bool) -> tuple[Problem, ...]:
     """All problems of master.cf; `server`: the host is to take mail from the network."""
     gates = [each for each in gate_problems(context) if each.place.path == context.master.path]
-    return _one_each([*gates, *master_problems(context, server)])
+    return _one_each([*gates, *master_problems(context, server), *service_problems(context)])
 
 
 def unexplained(fatal: tuple[str, ...], problems: tuple[Problem, ...]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from maildiag.logs.normal import normalise
 # and smtpd sources, Dovecot's LMTP, and the replies of large providers.
 # fmt: off
 _ROWS: tuple[tuple[str, str, str], ...] = (
-    ("loop.self", r"loops? back to myself|mail for \S+ loops|too many hops|hop ?count exceeded|mail forwarding loop", "The message goes round in circles."),
+    ("loop.self", r"loops? back to myself|mail for \S+ loops|too many hops|hop ?count exceeded|mail forwarding loop|recipient nesting limit exceeded", "The message goes round in circles."),
     ("tls.unverified", r"server certificate not (?:verified|trusted)|certificate verification failed|certificate has expired|unable to verify|server certificate.{0,30}(?:mismatch|untrusted)", "The other server's certificate is not trusted."),
     ("tls.not-offered", r"tls is required, but was not offered|tls is required, but host \S+ refused to start tls|encryption (?:is )?required but", "TLS is required and the other server does not offer it."),
     ("tls.required", r"must issue a starttls command first|(?:tls|starttls|encryption).{0,20}(?:required|needed)|5\.7\.10", "The server wants TLS before anything else."),
@@ -48,6 +48,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("alias-db.unavailable", r"alias database unavailable|alias (?:map|database)", "The alias database cannot be used."),
     ("filter.unavailable", r"service unavailable - try again later|milter|content[- ]filter|scanner|amavis|rspamd|server (?:error|local error) - try again|error in processing", "A mail filter or policy service does not answer."),
     ("disk.full", r"no space left|insufficient system (?:storage|resources)|insufficient (?:disk )?space|not enough (?:free )?space|disk full|4\.3\.1|queue file write error|452[ -]4\.3", "A file system is full."),
+    ("transport.deferred", r"^deferred transport", "defer_transports holds back what goes this way."),
     ("transport.unavailable", r"mail transport unavailable|transport (?:is )?unavailable|unknown mail transport|unsupported mail transport|malformed response", "A transport of Postfix is missing or dies."),
     ("local.data-error", r"local data error while talking to|local configuration error", "A lookup table or setting of this host failed while it delivered (the log says which)."),
     ("connect.refused", r"connection refused", "Nothing listens at the other end, or it rejects the connection."),

@@ -44,7 +44,7 @@ def failing(verdicts: list[Verdict]) -> list[Verdict]:
 
 
 def test_a_current_problem_points_at_the_check_that_owns_it() -> None:
-    (verdict,) = judge(problems, read((5, SOCKET)), TIME, RUNNING)
+    (verdict,) = judge(problems, read((5, SOCKET)), TIME, RUNNING, None)
     assert verdict.status is Status.CRITICAL
     assert verdict.subject == "sasl.socket-missing"
     assert verdict.explained_by == ("authentication.sasl-socket", "services.dovecot")
@@ -52,30 +52,30 @@ def test_a_current_problem_points_at_the_check_that_owns_it() -> None:
 
 
 def test_a_problem_before_the_last_start_is_over() -> None:
-    assert not failing(judge(problems, read((5, SOCKET), (1, STARTED)), TIME, RUNNING))
+    assert not failing(judge(problems, read((5, SOCKET), (1, STARTED)), TIME, RUNNING, None))
 
 
 def test_a_problem_before_a_start_that_the_log_lacks_is_over() -> None:
     later = services("debian12-healthy", master(started=NOW - timedelta(minutes=2)))
-    assert not failing(judge(problems, read((5, SOCKET)), TIME, later))
+    assert not failing(judge(problems, read((5, SOCKET)), TIME, later, None))
 
 
 def test_a_problem_followed_by_an_hour_of_deliveries_is_over() -> None:
-    assert not failing(judge(problems, read((120, SOCKET), (1, SENT)), TIME, RUNNING))
-    assert failing(judge(problems, read((30, SOCKET), (1, SENT)), TIME, RUNNING))
+    assert not failing(judge(problems, read((120, SOCKET), (1, SENT)), TIME, RUNNING, None))
+    assert failing(judge(problems, read((30, SOCKET), (1, SENT)), TIME, RUNNING, None))
 
 
 def test_a_unit_that_failed_and_runs_again_is_over() -> None:
-    assert not failing(judge(problems, log_of("debian12-killed"), TIME, RUNNING))
+    assert not failing(judge(problems, log_of("debian12-killed"), TIME, RUNNING, None))
 
 
 def test_a_boot_a_reload_and_a_stop_are_no_problems() -> None:
     for release in ("debian12", "debian13"):
         for state in ("healthy", "stopped"):
             found = log_of(f"{release}-{state}")
-            assert not failing(judge(problems, found, TIME, None)), f"{release}-{state}"
+            assert not failing(judge(problems, found, TIME, None, None)), f"{release}-{state}"
             assert not failing(judge(crashes, found, TIME, None, None)), f"{release}-{state}"
-            assert not failing(judge(unclassified, found, TIME, None, None))
+            assert not failing(judge(unclassified, found, TIME, None, None, None))
 
 
 def test_wrong_passwords_and_scanners_are_no_problems_of_the_log() -> None:
@@ -84,7 +84,7 @@ def test_wrong_passwords_and_scanners_are_no_problems_of_the_log() -> None:
         "postfix/smtpd[9]: warning: hostname scan.test does not resolve to address 203.0.113.9",
         "postfix/smtpd[9]: warning: non-SMTP command from unknown[203.0.113.9]: GET / HTTP/1.1",
     )
-    assert not failing(judge(problems, read(*((5, each) for each in noise)), TIME, RUNNING))
+    assert not failing(judge(problems, read(*((5, each) for each in noise)), TIME, RUNNING, None))
 
 
 def test_a_throttled_process_is_critical_and_shows_its_last_words() -> None:
@@ -106,9 +106,9 @@ def test_a_crash_is_a_warning_and_its_process_is_named() -> None:
 
 
 def test_an_unknown_warning_is_a_notice_while_mail_flows_and_a_possible_cause_while_it_fails() -> None:
-    (calm,) = judge(unclassified, read((5, ODD), (1, SENT)), TIME, RUNNING, None)
+    (calm,) = judge(unclassified, read((5, ODD), (1, SENT)), TIME, RUNNING, None, None)
     assert calm.status is Status.NOTICE
-    (suspect,) = judge(unclassified, read((5, ODD), (1, DEFERRED)), TIME, RUNNING, None)
+    (suspect,) = judge(unclassified, read((5, ODD), (1, DEFERRED)), TIME, RUNNING, None, None)
     assert suspect.status is Status.WARNING
     assert suspect.confidence == "possible"
 

@@ -61,7 +61,7 @@ SENT = status_line("sent", "250 2.0.0 Ok", dsn="2.0.0")
 
 
 def why(queue: Queue, role: HostRole, postfix: Postfix, mail: str = "") -> list[Verdict]:
-    return judge(deferred, queue, role, log(mail or line(50, STARTED), "", NOW), postfix)
+    return judge(deferred, queue, role, log(mail or line(50, STARTED), "", NOW), postfix, None, None)
 
 
 def test_the_limit_of_the_documentation_is_a_hundred() -> None:
@@ -185,20 +185,20 @@ def test_mail_that_nobody_takes_from_maildrop_is_critical() -> None:
 
 def test_one_wrong_address_is_everyday() -> None:
     mail = line(9, SENT) + line(5, status_line("bounced", 'unknown user: "nobody"', dsn="5.1.1"))
-    (verdict,) = judge(lost, log(mail, "", NOW), SERVER)
+    (verdict,) = judge(lost, log(mail, "", NOW), SERVER, None, None)
     assert verdict.status is Status.NOTICE
 
 
 def test_mail_that_the_relay_returns_because_of_us_is_critical() -> None:
     denied = "host 10.0.1.10[10.0.1.10] said: 554 5.7.1 <a@b.test>: Relay access denied (in reply to RCPT TO command)"
-    (verdict,) = judge(lost, log(line(5, status_line("bounced", denied, dsn="5.7.1")), "", NOW), CLIENT)
+    (verdict,) = judge(lost, log(line(5, status_line("bounced", denied, dsn="5.7.1")), "", NOW), CLIENT, None, None)
     assert verdict.status is Status.CRITICAL
     assert verdict.subject == "relay.denied"
     assert verdict.evidence[0].text.endswith("(in reply to RCPT TO command))")
 
 
 def test_nothing_returned_is_fine() -> None:
-    assert judge(lost, log(line(5, SENT), "", NOW), SERVER)[0].status is Status.OK
+    assert judge(lost, log(line(5, SENT), "", NOW), SERVER, None, None)[0].status is Status.OK
 
 
 def test_one_login_that_sends_far_more_than_all_others_is_suspected() -> None:

@@ -1,0 +1,301 @@
+"""Settings that are well written and cannot work together: loops, missing halves, quotes, protocols that exclude each other.
+
+Source: postconf(5), FILTER_README, VIRTUAL_README, TLS_README.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+
+from maildiag.lint.context import Context, words
+from maildiag.lint.main_cf import Entry
+from maildiag.lint.master_cf import Service
+from maildiag.lint.problem import DropParameter, Problem, Repair, SetOverride, SetParameter
+from maildiag.lint.values import has_comment
+from maildiag.model import Status
+
+_UNQUOTED = re.compile(
+    r"my(hostname|domain|origin|destination|networks)|relayhost|inet_interfaces|.*_(domains|maps|transport|directory|milters|restrictions)"
+    r"|content_filter|.*_(cert|key)_file|.*_CA(file|path)|smtpd_sasl_path|home_mailbox|fallback_relay|smtp_fallback_relay"
+)
+_PROTOCOLS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+_SPOKEN = frozenset(_PROTOCOLS[2:])
+_PROTOCOL_LISTS = re.compile(r"(smtpd?|lmtp|tlsproxy)_tls_(mandatory_)?protocols")
+CLIENT_FILES = re.compile(r"(smtp|lmtp)_tls_(CAfile|CApath|(ec|d)?(cert|key)_file)|smtpd_tls_CA(file|path)")
+"""Parameters that name a file whose absence switches TLS off; the certificates of smtpd are judged by a check of their own."""
+
+
+def contradictions(context: Context) -> Iterator[Problem]:
+    """Everything that each value alone does not show."""
+    for entry in context.main.entries:
+        if context.main.entry(entry.name) is not entry or has_comment(entry.value):
+            continue
+        yield from _quotes(context, entry)
+        yield from _protocols(context, entry)
+        yield from _missing_file(context, entry)
+    yield from _filter_loop(context)
+    yield from _virtual_base(context)
+    yield from _home_mailbox(context)
+    yield from _proxy_protocol(context)
+    yield from _service_names(context)
+    yield from _no_ipv6(context)
+    yield from _unspoken(context)
+
+
+def _problem(
+    context: Context,
+    entry: Entry,
+    kind: str,
+    status: Status,
+    title: str,
+    detail: str,
+    repairs: tuple[Repair, ...] = (),
+) -> Problem:
+    return Problem(
+        kind=kind,
+        subject=entry.name,
+        status=status,
+        title=f"main.cf line {entry.line}: {title}",
+        detail=detail,
+        place=context.main.place(entry),
+        repairs=repairs,
+    )
+
+
+def _quotes(context: Context, entry: Entry) -> Iterator[Problem]:
+    """Postfix takes quotes for a part of the name, the address or the path."""
+    if not _UNQUOTED.fullmatch(entry.name) or not re.search(r"""(^|[\s,])["'][^"']*["']([\s,]|$)""", entry.value):
+        return
+    better = re.sub(r"""["']""", "", entry.value)
+    yield _problem(
+        context, entry, "quotes", Status.CRITICAL,
+        f"{entry.name} has quotes, which Postfix takes for a part of the value",
+        "There are no quotes around values in main.cf: what stands between them matches nothing.",
+        (Repair(f"set {entry.name} to {better}", (SetParameter(entry.name, better),), certain=True),),
+    )  # fmt: skip
+
+
+def _protocols(context: Context, entry: Entry) -> Iterator[Problem]:
+    """TLS protocols that are misspelt, or lists that leave none."""
+    if not _PROTOCOL_LISTS.fullmatch(entry.name) or "$" in entry.value:
+        return
+    listed = [word for word in re.split(r"[,:\s]+", entry.value) if word]
+    plain = [re.sub(r"^(!|>=|<=)", "", word) for word in listed]
+    wrong = [word for word in plain if word.lower() not in {each.lower() for each in _PROTOCOLS}]
+    default = context.defaults.get(entry.name, "")
+    back = Repair(f"set {entry.name} back to its default, {default}", (DropParameter(entry.name),), certain=True)
+    if wrong and not any(re.fullmatch(r"0x[0-9a-fA-F]+|[0-9]+", word) for word in wrong):
+        meant = [_meant_protocol(word) for word in wrong]
+        better = entry.value
+        for word, right in zip(wrong, meant, strict=True):
+            better = better.replace(word, right) if right else better
+        mend = Repair(f"set {entry.name} to {better}", (SetParameter(entry.name, better),), certain=True)
+        yield _problem(
+            context, entry, "tls-protocol", Status.CRITICAL,
+            f"{entry.name} names {', '.join(wrong)}, which is no TLS protocol",
+            f"There are {', '.join(_PROTOCOLS)}. Postfix says: warning: Invalid TLS protocol list, and uses no TLS.",
+            (mend if all(meant) else back,),
+        )  # fmt: skip
+    elif listed and not _left(listed):
+        yield _problem(
+            context, entry, "no-tls-protocol", Status.CRITICAL,
+            f"{entry.name} = {entry.value} leaves no TLS protocol that is still spoken",
+            "Every TLS handshake fails.", (back,),
+        )  # fmt: skip
+
+
+def _meant_protocol(word: str) -> str:
+    match = re.fullmatch(r"(ssl|tls)\s*v?\s*(\d)(?:[._]?(\d))?", word, re.IGNORECASE)
+    if match is None:
+        return ""
+    name = (
+        ("SSLv" if match[1].lower() == "ssl" else "TLSv")
+        + match[2]
+        + (f".{match[3]}" if match[3] not in (None, "0") else "")
+    )
+    return name if name in _PROTOCOLS else ""
+
+
+def _left(listed: list[str]) -> frozenset[str]:
+    """The protocols that a list allows (postconf(5), smtp_tls_protocols): named ones only, or all but the excluded."""
+    order = {name.lower(): place for place, name in enumerate(_PROTOCOLS)}
+    named = {word.lower() for word in listed if word[0] not in "!<>"}
+    allowed = {name for name in order if name in named} if named else set(order)
+    for word in listed:
+        name = re.sub(r"^(!|>=|<=)", "", word).lower()
+        if word.startswith("!"):
+            allowed.discard(name)
+        elif word.startswith(">="):
+            allowed &= {each for each in order if order[each] >= order[name]}
+        elif word.startswith("<="):
+            allowed &= {each for each in order if order[each] <= order[name]}
+    return frozenset(name for name in _SPOKEN if name.lower() in allowed)
+
+
+def _missing_file(context: Context, entry: Entry) -> Iterator[Problem]:
+    value = context.settings.get(entry.name, entry.value)
+    if not CLIENT_FILES.fullmatch(entry.name) or value not in context.absent:
+        return
+    prefix = entry.name.partition("_")[0]
+    level = context.value(f"{prefix}_tls_security_level")
+    demanded = prefix != "smtpd" and level not in ("", "none", "may")
+    other = context.value(f"{prefix}_tls_CApath")
+    instead = entry.name.endswith("CAfile") and other and other not in context.absent
+    effect = (
+        "its mail waits: TLS is required, but our TLS engine is unavailable."
+        if demanded
+        else "TLS is switched off by it."
+    )
+    yield _problem(
+        context, entry, "missing-file", Status.CRITICAL if demanded else Status.WARNING,
+        f"{entry.name} names {value}, which does not exist",
+        f"Postfix's TLS code cannot start without it; {effect}",
+        (
+            Repair(
+                f"take {entry.name} out{f': {prefix}_tls_CApath = {other} counts' if instead else ''}",
+                (DropParameter(entry.name),),
+                certain=bool(instead),
+                why="Debian has the certificate authorities in /etc/ssl/certs, Red Hat in /etc/pki/tls/certs/ca-bundle.crt.",
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _filter_loop(context: Context) -> Iterator[Problem]:
+    """A content filter on this host whose port is an smtpd of our own that filters again: mail goes round until it bounces."""
+    entry = context.main.entry("content_filter")
+    match = re.fullmatch(
+        r"\w+:\[?(?:127\.\d+\.\d+\.\d+|localhost|::1)\]?:(\d+)", context.value("content_filter").strip()
+    )
+    if entry is None or match is None:
+        return
+    for service in context.master.running("smtpd"):
+        own = service.override("content_filter")
+        if service.name.rpartition(":")[2] == match[1] and (own is None or own == entry.value):
+            yield _problem(
+                context, entry, "filter-loop", Status.CRITICAL,
+                f"content_filter = {entry.value} is Postfix itself (master.cf line {service.line}), which filters again: mail goes in a circle",
+                "After 50 rounds it is returned: too many hops. The service behind a filter needs -o content_filter= (FILTER_README).",
+                (
+                    Repair(
+                        f"let {service.name} filter nothing",
+                        (SetOverride(service.name, service.type, "content_filter", ""),),
+                        certain=True,
+                        why="Mail then passes unfiltered where no filter stands in between: point content_filter at the filter.",
+                    ),
+                ),
+            )  # fmt: skip
+
+
+def _virtual_base(context: Context) -> Iterator[Problem]:
+    """virtual(8) does not start without virtual_mailbox_base."""
+    entry = context.main.entry("virtual_mailbox_domains")
+    used = context.value("virtual_transport").partition(":")[0] == "virtual"
+    if (
+        entry is None
+        or not used
+        or not context.words("virtual_mailbox_domains")
+        or context.value("virtual_mailbox_base")
+    ):
+        return
+    domains = ", ".join(context.words("virtual_mailbox_domains")[:3])
+    yield _problem(
+        context, entry, "virtual-base", Status.CRITICAL,
+        f"virtual(8) is to deliver the mail of {domains}, and virtual_mailbox_base is empty: it does not start",
+        "It says: fatal: bad string length 0 < 1: virtual_mailbox_base =. It also needs virtual_mailbox_maps, virtual_uid_maps "
+        "and virtual_gid_maps. Mailboxes of system accounts belong to a domain in mydestination instead; with Dovecot set "
+        "virtual_transport = lmtp:unix:private/dovecot-lmtp.",
+    )  # fmt: skip
+
+
+def _home_mailbox(context: Context) -> Iterator[Problem]:
+    """Without the slash at its end home_mailbox is a file in mbox format; local(8) finds the directory there and bounces."""
+    entry = context.main.entry("home_mailbox")
+    if entry is None or not re.fullmatch(r"\.?([Mm]ail[Dd]ir)", entry.value):
+        return
+    yield _problem(
+        context, entry, "no-slash", Status.CRITICAL,
+        f"home_mailbox = {entry.value} has no slash at its end: local(8) takes it for a file, not for a Maildir",
+        "It says: cannot update mailbox ~/Maildir. cannot open file: Is a directory; the mail is returned.",
+        (Repair(f"set home_mailbox to {entry.value}/", (SetParameter("home_mailbox", f"{entry.value}/"),), certain=True),),
+    )  # fmt: skip
+
+
+def _proxy_protocol(context: Context) -> Iterator[Problem]:
+    """smtpd waits for a PROXY line that only a load balancer sends; everybody else is dropped."""
+    entry = context.main.entry("smtpd_upstream_proxy_protocol")
+    port25 = _port_25(context)
+    if entry is None or not entry.value or port25 is None or port25.override(entry.name) is not None:
+        return
+    yield _problem(
+        context, entry, "proxy-protocol", Status.WARNING,
+        f"smtpd_upstream_proxy_protocol = {entry.value}: every client that does not come through the proxy is dropped without a greeting",
+        "smtpd expects the PROXY line of a load balancer first. Set it with -o at a service of its own, for the balancer only.",
+        (Repair("take it out: clients connect directly", (DropParameter(entry.name),)),),
+    )  # fmt: skip
+
+
+def _port_25(context: Context) -> Service | None:
+    return next(
+        (each for each in context.master.running("smtpd") if each.name.rpartition(":")[2] in ("smtp", "25")), None
+    )
+
+
+_PORT_NAMES = frozenset({"smtp", "submission", "submissions", "smtps", "lmtp", "urd", "ssmtp"})
+
+
+def _service_names(context: Context) -> Iterator[Problem]:
+    """A port given by a name that no list of services has."""
+    for name in ("relayhost", "smtp_fallback_relay", "content_filter", "default_transport", "relay_transport"):
+        entry = context.main.entry(name)
+        match = re.fullmatch(r"(?:\w+:)?\[?[\w.-]+\]?:([a-zA-Z][\w-]*)", entry.value) if entry else None
+        if entry is None or match is None or match[1].lower() in _PORT_NAMES:
+            continue
+        near = difflib.get_close_matches(match[1].lower(), sorted(_PORT_NAMES), 1, 0.7)
+        if not near:
+            continue
+        better = entry.value[: match.start(1)] + near[0]
+        yield _problem(
+            context, entry, "port-name", Status.CRITICAL,
+            f'{name} = {entry.value} ends in the port "{match[1]}", which no host knows; {near[0]} was meant?',
+            f"smtp(8) stops: fatal: unknown service: {match[1]}/tcp.",
+            (Repair(f"set {name} to {better}", (SetParameter(name, better),), certain=True),),
+        )  # fmt: skip
+
+
+def _no_ipv6(context: Context) -> Iterator[Problem]:
+    """IPv6 alone, on a host that has an IPv4 address only: nothing reaches it, and it reaches nothing."""
+    entry = context.main.entry("inet_protocols")
+    usable = [each for each in context.addresses if not each.startswith(("127.", "fe80:")) and each != "::1"]
+    if entry is None or entry.value.lower() != "ipv6" or not usable or any(":" in each for each in usable):
+        return
+    yield _problem(
+        context, entry, "no-ipv6", Status.CRITICAL,
+        f"inet_protocols = ipv6, but this host has IPv4 addresses only ({', '.join(sorted(usable))})",
+        "Postfix neither listens on an address that others reach, nor delivers to an IPv4 address.",
+        (Repair("set inet_protocols to ipv4", (SetParameter("inet_protocols", "ipv4"),), certain=True, restart=True),),
+    )  # fmt: skip
+
+
+def _unspoken(context: Context) -> Iterator[Problem]:
+    """smtpd_discard_ehlo_keywords hides what other settings offer."""
+    entry = context.main.entry("smtpd_discard_ehlo_keywords")
+    hidden = {word.lower() for word in context.words("smtpd_discard_ehlo_keywords")}
+    offered = {
+        "starttls": context.value("smtpd_tls_security_level") in ("may", "encrypt"),
+        "auth": context.yes("smtpd_sasl_auth_enable")
+        or any(each.override("smtpd_sasl_auth_enable") == "yes" for each in context.master.running("smtpd")),
+    }
+    lost = [word for word, wanted in offered.items() if wanted and word in hidden]
+    if entry is None or not lost:
+        return
+    rest = ", ".join(word for word in words(entry.value) if word.lower() not in lost)
+    keep = SetParameter(entry.name, rest) if rest else DropParameter(entry.name)
+    yield _problem(
+        context, entry, "hidden-keyword", Status.CRITICAL,
+        f"{entry.name} hides {' and '.join(word.upper() for word in lost)}, which other settings offer",
+        "Clients do not see it in the answer to EHLO: they cannot encrypt, or not log in.",
+        (Repair(f"take {', '.join(lost)} out of it", (keep,), certain=True),),
+    )  # fmt: skip

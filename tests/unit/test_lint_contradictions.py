@@ -1,0 +1,190 @@
+"""Settings that are well written and cannot work together: lines in, problems out."""
+
+from __future__ import annotations
+
+import pytest
+
+from maildiag.lint.contradictions import contradictions
+from maildiag.lint.problem import DropOverride, DropParameter, Problem, SetOverride, SetParameter
+from maildiag.lint.service_options import service_problems
+from maildiag.lint.table_values import bad_values
+from maildiag.model import Status
+from tests.unit.postfix_files import RELEASES, config, recorded
+
+FILTER = "content_filter = smtp:[127.0.0.1]:10025"
+REINJECTED = "127.0.0.1:10025 inet n - n - - smtpd\n"
+
+
+def found(*lines: str, master: str = "", **changes: object) -> list[Problem]:
+    text = recorded("master.cf", "debian12") + master
+    return list(contradictions(config(*lines, master=text, **changes).context))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_stock_files_contradict_nothing(release: str) -> None:
+    context = config(release=release).context
+    assert not [*contradictions(context), *service_problems(context)]
+
+
+def test_quotes_are_taken_away_where_postfix_takes_them_for_the_value() -> None:
+    (problem,) = found('relayhost = "[10.0.1.10]:25"')
+    assert problem.repairs[0].edits == (SetParameter("relayhost", "[10.0.1.10]:25"),)
+    assert problem.repairs[0].certain
+
+
+@pytest.mark.parametrize(
+    "line", ['mailbox_command = procmail -a "$EXTENSION"', 'smtpd_banner = "hello"', "relayhost = [10.0.1.10]:25"]
+)
+def test_quotes_that_belong_to_a_value_are_no_fault(line: str) -> None:
+    assert not found(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "better"),
+    [
+        ("smtp_tls_mandatory_protocols = !SSLv2, !SSLv3, !TLS1.0", "!SSLv2, !SSLv3, !TLSv1"),
+        ("smtpd_tls_protocols = >=TLS1.2", ">=TLSv1.2"),
+    ],
+)
+def test_a_misspelt_protocol_is_written_as_openssl_knows_it(line: str, better: str) -> None:
+    (problem,) = found(line)
+    assert problem.repairs[0].edits == (SetParameter(line.split(" =")[0], better),)
+
+
+@pytest.mark.parametrize("value", ["SSLv3", "!TLSv1, !TLSv1.1, !TLSv1.2, !TLSv1.3", "<=SSLv3"])
+def test_a_list_that_leaves_no_protocol_is_dropped(value: str) -> None:
+    (problem,) = found(f"smtp_tls_mandatory_protocols = {value}")
+    assert problem.kind == "no-tls-protocol"
+    assert problem.repairs[0].edits == (DropParameter("smtp_tls_mandatory_protocols"),)
+
+
+@pytest.mark.parametrize("value", ["!SSLv2, !SSLv3", ">=TLSv1.2", "TLSv1.3", "!SSLv2:!SSLv3:!TLSv1", ""])
+def test_lists_of_protocols_that_leave_one_are_fine(value: str) -> None:
+    assert not found(f"smtpd_tls_mandatory_protocols = {value}")
+
+
+def test_a_filter_that_is_an_smtpd_which_filters_again_is_a_loop() -> None:
+    (problem,) = found(FILTER, master=REINJECTED)
+    assert problem.repairs[0].edits == (SetOverride("127.0.0.1:10025", "inet", "content_filter", ""),)
+
+
+def test_the_way_back_of_a_filter_without_a_filter_is_fine() -> None:
+    assert not found(FILTER, master=REINJECTED.replace("smtpd\n", "smtpd -o content_filter=\n"))
+    assert not found(FILTER.replace("10025", "10024"), master=REINJECTED)
+
+
+def test_virtual_without_its_base_does_not_start() -> None:
+    (problem,) = found("virtual_mailbox_domains = example.test")
+    assert (problem.kind, problem.status) == ("virtual-base", Status.CRITICAL)
+    assert not found("virtual_mailbox_domains = example.test", "virtual_transport = lmtp:unix:private/dovecot-lmtp")
+
+
+def test_a_maildir_without_its_slash_gets_it() -> None:
+    (problem,) = found("home_mailbox = Maildir")
+    assert problem.repairs[0].edits == (SetParameter("home_mailbox", "Maildir/"),)
+    assert not found("home_mailbox = Maildir/")
+    assert not found("home_mailbox = Mailbox")
+
+
+def test_a_port_with_a_misspelt_name_gets_the_nearest() -> None:
+    (problem,) = found("relayhost = [10.0.1.10]:smpt")
+    assert problem.repairs[0].edits == (SetParameter("relayhost", "[10.0.1.10]:smtp"),)
+    assert not found("relayhost = [10.0.1.10]:submission")
+
+
+def test_ipv6_alone_is_a_fault_on_a_host_without_an_ipv6_address() -> None:
+    only4, both = frozenset({"127.0.0.1", "::1", "10.0.1.10"}), frozenset({"10.0.1.10", "2001:db8::1"})
+    (problem,) = found("inet_protocols = ipv6", addresses=only4)
+    assert problem.repairs[0].restart
+    assert not found("inet_protocols = ipv6", addresses=both)
+    assert not found("inet_protocols = ipv6", addresses=frozenset())
+
+
+def test_a_keyword_that_is_hidden_though_it_is_offered_is_shown_again() -> None:
+    (problem,) = found("smtpd_discard_ehlo_keywords = chunking, starttls", "smtpd_tls_security_level = may")
+    assert problem.repairs[0].edits == (SetParameter("smtpd_discard_ehlo_keywords", "chunking"),)
+    assert not found("smtpd_discard_ehlo_keywords = chunking")
+
+
+def test_a_file_of_the_tls_client_that_is_missing_is_critical_where_tls_is_demanded() -> None:
+    path = "/etc/pki/tls/certs/ca-bundle.crt"
+    line, gone = f"smtp_tls_CAfile = {path}", frozenset({path})
+    (demanded,) = found(line, "smtp_tls_security_level = encrypt", absent=gone)
+    (optional,) = found(line, "smtp_tls_security_level = may", absent=gone)
+    assert (demanded.status, optional.status) == (Status.CRITICAL, Status.WARNING)
+    assert not found(line, "smtp_tls_security_level = encrypt")
+
+
+def options(*lines: str, service: str = "submission inet n - y - - smtpd") -> list[Problem]:
+    text = "\n".join([service, *(f"  -o {line}" for line in lines), ""])
+    context = config(master=recorded("master.cf", "debian12") + text).context
+    return list(service_problems(context))
+
+
+def test_a_submission_port_with_implicit_tls_greets_nobody() -> None:
+    (problem,) = options("smtpd_tls_wrappermode=yes")
+    assert problem.repairs[0].edits == (DropOverride("submission", "inet", "smtpd_tls_wrappermode"),)
+
+
+def test_port_465_without_implicit_tls_gets_it() -> None:
+    service = "smtps inet n - y - - smtpd"
+    (problem,) = options(service=service)
+    assert problem.repairs[0].edits == (SetOverride("smtps", "inet", "smtpd_tls_wrappermode", "yes"),)
+    assert not options("smtpd_tls_wrappermode=yes", service=service)
+
+
+def test_a_service_for_logins_only_must_offer_them() -> None:
+    lists = "smtpd_relay_restrictions=permit_sasl_authenticated,reject"
+    (problem,) = options("smtpd_sasl_auth_enable=no", lists)
+    assert problem.repairs[0].edits == (SetOverride("submission", "inet", "smtpd_sasl_auth_enable", "yes"),)
+    assert not options("smtpd_sasl_auth_enable=yes", lists)
+
+
+def test_sender_login_mismatch_needs_a_table() -> None:
+    (problem,) = options("smtpd_sender_restrictions=reject_sender_login_mismatch")
+    assert not problem.repairs[0].certain
+    maps = "smtpd_sender_login_maps=hash:/etc/postfix/owners"
+    assert not options("smtpd_sender_restrictions=reject_sender_login_mismatch", maps)
+    assert not options("smtpd_sender_restrictions=reject_known_sender_login_mismatch")
+
+
+def values(text: str, user: str, kind: str = "hash", *lines: str) -> list[str]:
+    return [each.why for each in bad_values(text, kind, (user,), config(*lines).context)]
+
+
+def test_a_transport_that_master_cf_has_not_is_told_with_the_nearest() -> None:
+    assert values("example.test locla:\n", "transport_maps") == [
+        'it names the transport "locla", which master.cf does not have; local was meant?'
+    ]
+    assert not values("a.test smtp:[10.0.1.9]:25\nb.test :\nc.test :[10.0.1.9]\n* error:no\n", "transport_maps")
+
+
+def test_an_action_that_smtpd_does_not_know_is_told() -> None:
+    user = "smtpd_client_restrictions"
+    assert values("10.0.1 REJCT no\n", user) == ['"REJCT" is no action; REJECT was meant?']
+    fine = "a OK\nb 550 5.7.1 no\nc reject_unverified_sender\nd permit_mynetworks, reject\ne PREPEND X: y\nf check_x\n"
+    assert not values(fine, user, "hash", "smtpd_restriction_classes = check_x", "check_x = reject")
+
+
+def test_a_header_check_may_filter_to_transports_that_exist_only() -> None:
+    assert values("/^Subject:/ FILTER amavis:[127.0.0.1]:10024\n", "header_checks", "regexp")
+    assert not values(
+        "/^Subject:/ FILTER smtp:[127.0.0.1]:10024\n/^X-/ IGNORE\nif /a/\n/b/ WARN\nendif\n", "header_checks", "regexp"
+    )
+
+
+def test_a_policy_of_tls_knows_its_levels_only() -> None:
+    assert values("[10.0.1.10]:25 required\n", "smtp_tls_policy_maps")
+    assert not values("a.test encrypt protocols=TLSv1.2\nb.test dane-only\n", "smtp_tls_policy_maps")
+
+
+def test_aliases_that_lead_back_to_themselves_are_a_circle() -> None:
+    assert values("alice@a.test bob@a.test\nbob@a.test alice@a.test\n", "virtual_alias_maps") == [
+        "it leads in a circle: alice@a.test -> bob@a.test -> alice@a.test"
+    ]
+    assert values("alice: bob\nbob: alice\n", "alias_maps")
+
+
+def test_aliases_that_end_somewhere_are_no_circle() -> None:
+    assert not values("alice@a.test alice@a.test\nbob@a.test alice@a.test, carol@b.test\n", "virtual_alias_maps")
+    assert not values("alice: bob, \\alice\nbob: bob\nroot: alice\n", "alias_maps")

@@ -1,0 +1,109 @@
+"""Refusals in the log: own clients that are turned away, and people who are called unknown. The lines are of the lab."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from maildiag.facts.accounts import Account, Accounts
+from maildiag.facts.mail_log import MailLog
+from maildiag.facts.tables import Table, Tables
+from maildiag.lint.access import address_keys, client_keys, decision
+from maildiag.lint.tables import TableUse
+from maildiag.model import Status, Verdict
+from maildiag.testing import file, info, judge
+from maildiag_checks.refused_mail import own_clients, recipients
+from tests.unit.postfix_files import config
+from tests.unit.recorded import log
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+HEAD = "2026-11-22T11:59:55.333253+00:00 mail postfix/smtpd[231]: NOQUEUE: reject: RCPT from app01.example.test[10.0.1.20]: "
+TAIL = "; from=<alice@example.test> to=<alice@example.test> proto=ESMTP helo=<app01.example.test>"
+NETWORKS = "mynetworks = 127.0.0.0/8 10.0.1.0/24"
+FORGED = "554 5.7.1 <alice@example.test>: Sender address rejected: you are not us"
+BOGON = "554 5.7.1 <app01.example.test[10.0.1.20]>: Client host rejected: private address from outside"
+DENIED = "554 5.7.1 <app01.example.test[10.0.1.20]>: Client host rejected: Access denied"
+UNKNOWN = "550 5.1.1 <alice@example.test>: Recipient address rejected: User unknown in virtual alias table"
+ALICE = Accounts((Account("alice", 1001, 1001, "/home/alice", "/bin/bash"),))
+
+
+def table(path: str, kind: str, text: str, user: str) -> Table:
+    return Table(use=TableUse(kind, path, user), users=(user,), source=info(path), text=file(text))
+
+
+def said(line: str) -> MailLog:
+    return log(line + "\n", "", NOON)
+
+
+def clients(reason: str, *lines: str, tables: tuple[Table, ...] = ()) -> list[Verdict]:
+    return judge(own_clients, said(HEAD + reason + TAIL), config(NETWORKS, *lines), None, Tables(tables))
+
+
+def test_a_rule_against_forged_senders_that_meets_an_own_server_is_named_with_its_line() -> None:
+    path, setting = "/etc/postfix/sender_access", "smtpd_sender_restrictions"
+    access = table(path, "hash", "# forged\nexample.test REJECT you are not us\n", setting)
+    (verdict,) = clients(FORGED, f"{setting} = check_sender_access hash:{path}", tables=(access,))
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, setting)
+    assert "app01.example.test[10.0.1.20]" in verdict.title
+    assert f"{path} line 2" in verdict.title
+    assert not any(fix.automatic for fix in verdict.fixes)
+
+
+def test_a_network_of_bogons_is_found_by_the_clients_address() -> None:
+    path, setting = "/etc/postfix/bogons.cidr", "smtpd_client_restrictions"
+    access = table(path, "cidr", "10.0.0.0/8 REJECT private address from outside\n", setting)
+    (verdict,) = clients(BOGON, f"{setting} = check_client_access cidr:{path}", tables=(access,))
+    assert f"{path} line 1" in verdict.title
+
+
+def test_a_plain_reject_is_named_with_its_list() -> None:
+    (verdict,) = clients(DENIED, "smtpd_client_restrictions = permit_sasl_authenticated, reject")
+    assert verdict.subject == "smtpd_client_restrictions"
+    assert "reject" in verdict.title
+
+
+def test_strangers_may_be_refused() -> None:
+    (verdict,) = judge(
+        own_clients, said(HEAD.replace("10.0.1.20", "192.0.2.7") + DENIED + TAIL), config(NETWORKS), None, None
+    )
+    assert verdict.status is Status.OK
+
+
+def test_a_wrong_recipient_is_the_clients_own_fault() -> None:
+    (verdict,) = clients(UNKNOWN)
+    assert verdict.status is Status.OK
+
+
+def test_somebody_with_an_account_who_is_called_unknown_is_critical() -> None:
+    lines = ("mydomain = example.test", "virtual_alias_domains = example.test")
+    (verdict,) = judge(recipients, said(HEAD + UNKNOWN + TAIL), config(*lines), None, ALICE)
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "virtual_alias_domains")
+    assert "alice@example.test" in verdict.title
+
+
+def test_an_unknown_recipient_without_an_account_is_everyday() -> None:
+    told = (HEAD + UNKNOWN + TAIL).replace("alice@", "nobody-here@")
+    (verdict,) = judge(recipients, said(told), config("mydomain = example.test"), None, ALICE)
+    assert verdict.status is Status.OK
+
+
+def test_local_recipient_maps_without_the_accounts_are_set_back_to_the_default() -> None:
+    reason = UNKNOWN.replace("virtual alias", "local recipient")
+    lines = ("mydomain = example.test", "local_recipient_maps = $alias_maps")
+    (verdict,) = judge(recipients, said(HEAD + reason + TAIL), config(*lines), None, ALICE)
+    assert verdict.subject == "local_recipient_maps"
+    assert verdict.fixes[0].automatic
+
+
+def test_without_the_accounts_nothing_is_judged() -> None:
+    (verdict,) = judge(recipients, said(HEAD + UNKNOWN + TAIL), config(), None, None)
+    assert verdict.status is Status.SKIPPED
+
+
+def test_access_tables_are_read_as_smtpd_reads_them() -> None:
+    found = decision("/^info@/ DUNNO\n/example/ 550 no\n", "regexp", address_keys("alice@example.test"))
+    assert found is not None
+    assert (found.number, found.refuses) == (2, True)
+    assert decision("10.0.1 REJECT\n", "hash", client_keys("unknown", "10.0.1.20")) is not None
+    assert decision(".example.test OK\n", "hash", client_keys("app01.example.test", "10.0.1.20")) is not None
+    assert decision("!10.0.0.0/8 REJECT\n", "cidr", client_keys("unknown", "10.0.1.20")) is None
+    assert decision("other.test REJECT\n", "hash", address_keys("alice@example.test")) is None
