@@ -65,8 +65,8 @@ def _verdicts(session: Session, check: Check) -> Iterator[tuple[Verdict, Gap | N
 
 
 def _not_told(check: Check, gap: Gap) -> Verdict:
-    """What asks of Postfix does not apply where there is none; everything else could not be told."""
-    if gap.reason is GapReason.ABSENT and gap.detail == "Postfix is not installed":
+    """What asks of Postfix or Dovecot does not apply where there is none; everything else could not be told."""
+    if gap.reason is GapReason.ABSENT and gap.detail in ("Postfix is not installed", "Dovecot is not installed"):
         return Verdict(status=Status.SKIPPED, title=gap.detail)
     return Verdict(status=Status.UNKNOWN, title=f"Could not tell: {check.asks}", detail=str(gap))
 

@@ -117,9 +117,10 @@ def test_a_port_that_is_closed_to_the_networks_postfix_trusts_is_a_fault_all_the
 
 
 @both_releases
-def test_manage_sieve_that_only_the_webmail_uses_is_no_fault(release: str) -> None:
+@pytest.mark.parametrize("port", [4190, 10025])
+def test_ports_that_only_this_host_s_own_programs_use_are_no_fault(release: str, port: int) -> None:
     firewall = Firewall(Backend.FIREWALLD, nft_rules(release, "firewalld.json"), (public(release),), "public")
-    told = judge(checks.inbound, firewall, serving(4190), routes(release), SERVER, None, None, None)
+    told = judge(checks.inbound, firewall, serving(port), routes(release), SERVER, None, None, None)
     assert [each.status for each in told] == [Status.NOTICE]
 
 

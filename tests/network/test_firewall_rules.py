@@ -76,6 +76,16 @@ def test_sets_maps_and_rates_are_read(port: int, source: str, outcome: Outcome) 
     assert written_by_hand().judge(from_lan(port, source)).outcome is outcome
 
 
+@pytest.mark.parametrize(
+    ("port", "outcome"), [(25, Outcome.ACCEPT), (587, Outcome.ACCEPT), (993, Outcome.ACCEPT), (4190, Outcome.REJECT)]
+)
+def test_rules_against_storms_and_odd_flags_do_not_concern_a_calm_client(port: int, outcome: Outcome) -> None:
+    rules = iptables_rules("debian13", "storms.iptables-save")
+    assert rules.judge(from_lan(port)).outcome is outcome
+    answer = Packet("10.0.1.77", "10.0.1.10", 40000, 25, state="established", into="eth0")
+    assert rules.judge(answer).outcome is Outcome.ACCEPT
+
+
 def test_a_connection_state_map_lets_answers_in() -> None:
     answer = Packet("10.0.1.77", "10.0.1.10", 40000, 25, state="established", into="eth0")
     assert written_by_hand().judge(answer).outcome is Outcome.ACCEPT

@@ -63,6 +63,13 @@ def test_of_several_relays_the_first_is_the_one_that_is_asked() -> None:
     assert parse_next_hop("[mail.example.test], [10.0.1.10]:587") == first
 
 
+def test_an_address_without_brackets_works_and_is_a_notice() -> None:
+    hop = NextHop("10.0.1.77", "10.0.1.77", 25, False)
+    relay = Relay(hop, "literal", addresses=("10.0.1.77",))
+    found = judge(relay_settings, config("relayhost = 10.0.1.77"), None, relay, CLIENT)
+    assert [each.status for each in found] == [Status.NOTICE, Status.OK]
+
+
 def test_another_program_on_another_port_of_this_host_is_no_loop() -> None:
     hop = NextHop("[127.0.0.1]:10025", "127.0.0.1", 10025, True)
     assert settings(hop.text, Relay(hop, "literal", addresses=("127.0.0.1",))).status is Status.OK

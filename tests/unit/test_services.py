@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from maildiag.asking import gather_alone
+from maildiag.facts import postfix as facts_of_postfix
+from maildiag.facts import postfix_config, tables
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.processes import ProcessTable
 from maildiag.facts.services import MAIL_UNITS, OTHER_MTAS, OTHER_UNITS, Services, build, parse_show, parse_time
 from maildiag.facts.services import services as services_gatherer
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
-from maildiag.probes import Command, CommandResult
+from maildiag.probes import Command, CommandResult, Probe, command
 from maildiag.settings import Settings
-from maildiag.testing import TableHost, judge, printed
+from maildiag.testing import TableHost, diagnose, judge, printed
+from maildiag_checks import postfix_tables
 from maildiag_checks.services import dovecot_running, enabled, installed, postfix_running
 from tests.unit.recorded import DATA, dovecot, log_of, master, services
 
@@ -201,3 +205,10 @@ def unit_questions(listing: CommandResult | Gap) -> list[Command]:
     host = TableHost({question: listing})
     gather_alone(services_gatherer, host, {"settings": settings, "time": None, "processes": ProcessTable(())})
     return [each for each in host.asked if isinstance(each, Command)]
+
+
+def test_what_asks_of_postfix_is_skipped_where_there_is_none() -> None:
+    absent = Gap(GapReason.ABSENT, "postconf is not installed")
+    answers: dict[Probe[Any], Any] = {command("postconf", "-x"): absent, command("postconf", "-n"): absent}
+    (told,) = diagnose(answers, facts_of_postfix, postfix_config, tables, postfix_tables).findings
+    assert (told.status, told.title) == (Status.SKIPPED, "Postfix is not installed")
