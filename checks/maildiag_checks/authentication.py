@@ -9,6 +9,7 @@ from maildiag.dovecot.edits import Edit
 from maildiag.dovecot.tree import Setting
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.mail_users import NO_SUCH_USER, MailUser, MailUsers, inbox_query
 from maildiag.model import (
     Evidence,
@@ -24,6 +25,8 @@ from maildiag.model import (
 from maildiag.probes import Identity
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
+from maildiag_checks import _namespaces
+from maildiag_checks._auth_words import complaints, mailbox_complaints
 from maildiag_checks._sockets import DEAD, GUARDS, RELOAD, RESTART
 
 USERS = "authentication.users"
@@ -43,7 +46,11 @@ _CHALLENGE = frozenset({"cram-md5", "digest-md5", "apop", "ntlm", "rpa", "skey",
     explained_by=("authentication.passdb", *DEAD),
 )
 def users(
-    users: MailUsers, config: DovecotConfig, daemon: DovecotDaemon | None, identity: Identity | None
+    users: MailUsers,
+    config: DovecotConfig,
+    daemon: DovecotDaemon | None,
+    identity: Identity | None,
+    log: MailLog | None,
 ) -> Iterator[Verdict]:
     """A user that the userdb does not give cannot read mail, and mail for the user bounces (LMTP: 550).
 
@@ -62,7 +69,10 @@ def users(
         )
         return
     if not users.users:
-        yield skipped(f"No user to look up: {users.chosen}")
+        told = tuple(mailbox_complaints(log, config))
+        yield from told
+        if not told:
+            yield skipped(f"No user to look up: {users.chosen}")
         return
     privileged = identity is None or identity.privileged
     bad = [each for each in users.users if each.status not in (0, -1)]
@@ -111,18 +121,24 @@ def _failure(users: MailUsers, config: DovecotConfig, kind: str, group: list[Mai
             subject=first.name if len(group) == 1 else "users",
             evidence=evidence,
         )
+    about = _namespaces.lines(config, first.error)
+    where = f"{about[0].place}: " if about else ""
     return critical(
-        f"Dovecot cannot look up {names}: {first.error or 'it gives no reason'}",
+        f"{where}Dovecot cannot look up {names}: {first.error or 'it gives no reason'}",
         subject=first.name if len(group) == 1 else "users",
-        evidence=evidence,
+        evidence=(*evidence, *_namespaces.shown(config, first.error)),
+        fixes=_namespaces.fixes(config, first.error),
     )
 
 
 def _out_of_range(
     config: DovecotConfig, kind: str, group: list[MailUser], names: str, evidence: tuple[Evidence, ...]
 ) -> Verdict:
-    setting = config.source.find(f"first_valid_{kind}")
     numbers = sorted(int(each.fields[kind]) for each in group if each.fields.get(kind, "").isdigit())
+    last = config.source.find(f"last_valid_{kind}")
+    if last and last.value.isdigit() and numbers and 0 < int(last.value) < numbers[-1]:
+        return _beyond(last, group, names, evidence)
+    setting = config.source.find(f"first_valid_{kind}")
     fixes: tuple[Fix, ...] = ()
     detail = "Dovecot gives nobody a mailbox whose number lies outside of first_valid and last_valid."
     if setting and setting.value.isdigit():
@@ -150,6 +166,27 @@ def _out_of_range(
     )
 
 
+def _beyond(last: Setting, group: list[MailUser], names: str, evidence: tuple[Evidence, ...]) -> Verdict:
+    return critical(
+        f"{last.name} = {last.value} shuts {plural(len(group), 'user')} out of the mailboxes: {names}",
+        detail="Dovecot gives nobody a mailbox whose number lies outside of first_valid and last_valid.",
+        subject=last.name,
+        evidence=(*evidence, Evidence(last.place.file, f"{last.place.line}: {last.raw}")),
+        fixes=(
+            Fix(
+                id=f"{USERS}/no-last-valid",
+                title="Take the line out: by default there is no highest number",
+                commands=(*editing.commands((Edit(last.place),)), RELOAD),
+                automatic=True,
+                changes=(last.place.file,),
+                verify=(USERS,),
+                guards=GUARDS,
+            ),
+        ),
+        explained_by=(),
+    )
+
+
 @check(
     MECHANISMS,
     step=Step.AUTHENTICATION,
@@ -157,7 +194,7 @@ def _out_of_range(
     roles=SERVER,
     explained_by=DEAD,
 )
-def mechanisms(config: DovecotConfig) -> Iterator[Verdict]:
+def mechanisms(config: DovecotConfig, log: MailLog | None) -> Iterator[Verdict]:
     """PAM needs the password itself: with CRAM-MD5 and its like the auth process ends ("can't be supported with given
     passdbs"). Without PLAIN or LOGIN most mail programs find no way in. Source: auth_mechanisms.
     """
@@ -177,6 +214,8 @@ def mechanisms(config: DovecotConfig) -> Iterator[Verdict]:
             fixes=_offer(setting, tuple(left) or _PLAIN, certain=True),
             explained_by=(),
         )
+    elif told := tuple(complaints(log, config, MECHANISMS, of_mechanisms=True)):
+        yield from told
     elif not any(each in _PLAIN for each in offered):
         yield notice(
             f"auth_mechanisms offers neither PLAIN nor LOGIN, only {', '.join(offered) or 'nothing'}",

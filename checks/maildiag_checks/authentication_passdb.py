@@ -8,6 +8,7 @@ from maildiag.access import READ, SEARCH, allows, shown
 from maildiag.edits import comment_line
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.host import Distribution
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.passdbs import PamService, Passdbs, PasswordFile, refusing
 from maildiag.model import (
     Evidence,
@@ -24,6 +25,7 @@ from maildiag.model import (
 )
 from maildiag.probes import FileInfo
 from maildiag.registry import SERVER, check
+from maildiag_checks._auth_words import complaints
 from maildiag_checks._pam import PASSDB, absent_include, lines_with, nologin, numbered, worker_without_shadow
 from maildiag_checks._sockets import DEAD, RELOAD
 
@@ -35,7 +37,9 @@ from maildiag_checks._sockets import DEAD, RELOAD
     roles=SERVER,
     explained_by=DEAD,
 )
-def passdb(databases: Passdbs, config: DovecotConfig, distribution: Distribution | None) -> Iterator[Verdict]:
+def passdb(
+    databases: Passdbs, config: DovecotConfig, distribution: Distribution | None, log: MailLog | None
+) -> Iterator[Verdict]:
     """A password file that is missing or closed looks to the user like a wrong password.
 
     Sources: Dovecot's documentation of passwd-file, sql and PAM; pam.d(5).
@@ -56,6 +60,9 @@ def passdb(databases: Passdbs, config: DovecotConfig, distribution: Distribution
     if worker is not None:
         said = True
         yield worker
+    for verdict in complaints(log, config, PASSDB, of_mechanisms=False) if not said else ():
+        said = True
+        yield verdict
     if not said:
         drivers = ", ".join(each.driver for each in config.databases("passdb"))
         yield ok(f"The password databases have what they need ({drivers})")

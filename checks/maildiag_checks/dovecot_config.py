@@ -9,11 +9,12 @@ from datetime import timedelta
 from maildiag.dovecot import edits as editing
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
-from maildiag.facts.dovecot_parts import DovecotParts
+from maildiag.facts.dovecot_parts import DovecotParts, RunDirectory
 from maildiag.lint import dovecot as lint
 from maildiag.lint.dovecot import Mistake
 from maildiag.lint.dovecot_values import Remark, remarks
 from maildiag.model import Evidence, Fix, Gap, Step, Verdict, critical, notice, ok, skipped, unknown, warning
+from maildiag.probes import FileInfo
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
 
@@ -135,6 +136,9 @@ def _accepted(config: DovecotConfig, daemon: DovecotDaemon | None, parts: Doveco
     for each in found:
         dead = (daemon is not None and not daemon.running) or each.subject in _RESTARTED
         yield _remark(config, each, RESTART if dead else RELOAD)
+    spoilt = parts.spoilt if parts else ()
+    for directory in spoilt:
+        yield _spoilt(directory)
     yield from _unloaded(config, daemon)
     if config.refusal and config.refusal.denied:
         yield unknown(
@@ -144,7 +148,7 @@ def _accepted(config: DovecotConfig, daemon: DovecotDaemon | None, parts: Doveco
         )
     elif config.unreadable:
         yield unknown("Part of Dovecot's configuration could not be read", detail=str(config.unreadable[0]))
-    elif not found:
+    elif not found and not spoilt:
         yield ok(f"Dovecot {config.version} accepts its configuration", evidence=(Evidence(STRICT, "exit status 0"),))
 
 
@@ -174,6 +178,30 @@ def _remark(config: DovecotConfig, each: Remark, apply: tuple[str, ...]) -> Verd
             Evidence(place.file, f"{place.line}: {config.source_line(place)}") for place in each.places if place.file
         ),
         fixes=fixes,
+    )
+
+
+def _spoilt(each: RunDirectory) -> Verdict:
+    """Dovecot makes its run directory when it starts, and corrects owner and mode of one that is there."""
+    found = (
+        f"{each.info.owner}:{each.info.group} {each.info.mode:04o}" if isinstance(each.info, FileInfo) else "is gone"
+    )
+    return critical(
+        f"Dovecot's run directory {each.path} is not as it made it ({found}): its processes cannot reach each other",
+        detail="Somebody changed it while Dovecot ran; /run/dovecot is Dovecot's own, and a restart makes it again.",
+        subject=each.path,
+        evidence=(Evidence(f"stat {each.path}", found),),
+        fixes=(
+            Fix(
+                id=f"{CHECK}/run-directory",
+                title="Restart Dovecot, which makes its run directory again",
+                commands=(RESTART,),
+                automatic=True,
+                verify=(CHECK,),
+                guards=GUARDS,
+                disrupts="connections under way are cut",
+            ),
+        ),
     )
 
 

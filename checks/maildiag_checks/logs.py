@@ -64,6 +64,7 @@ _ROOTS = (
     "services.disk",
     "services.clock",
     "services.memory",
+    "services.sandbox",
     "services.main-cf",
     "services.master-cf",
     "services.lookup-tables",

@@ -27,9 +27,13 @@ _EDGES = (
     "services.dovecot",
     "services.dovecot-limits",
     "services.dovecot-config",
+    "services.sandbox",
     "services.disk",
 )
+# A login process greets nobody while the authentication process dies: "* BYE Auth process broken".
+_AUTH = ("authentication.passdb", "authentication.mechanisms", "logs.crashes@auth")
 _GREETINGS = {Protocol.IMAP: "* OK", Protocol.POP3: "+OK"}
+MAIL = frozenset(_GREETINGS)
 
 
 @check(
@@ -94,7 +98,14 @@ def _handshake(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) 
         detail=transcript.error,
         subject=str(talk.port.number),
         evidence=shown,
-        explained_by=("connectivity.certificate", "services.dovecot-config", *died(talk), "logs.problems"),
+        explained_by=(
+            "connectivity.certificate",
+            "services.dovecot-config",
+            "services.sandbox",
+            *died(talk),
+            *_AUTH,
+            "logs.problems",
+        ),
     )
 
 
@@ -161,11 +172,13 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
             data={"error": transcript.error},
             evidence=shown,
             explained_by=(
+                "services.sandbox",
                 "services.dovecot-limits",
                 "connectivity.certificate",
                 "services.dovecot",
                 "services.dovecot-config",
                 "services.disk",
+                *_AUTH,
                 *died(talk),
                 "logs.problems",
             ),
@@ -180,7 +193,7 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
         evidence=shown,
         explained_by=("connectivity.certificate", "logs.problems")
         if tls
-        else (*_EDGES[5:], *died(talk), "logs.problems"),
+        else (*_EDGES[5:], *_AUTH, *died(talk), "logs.problems"),
     )
 
 
@@ -192,7 +205,7 @@ def _capability(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...])
             detail=transcript.error,
             subject=str(talk.port.number),
             evidence=shown,
-            explained_by=("services.dovecot-limits", "services.dovecot", *died(talk), "logs.problems"),
+            explained_by=("services.dovecot-limits", "services.dovecot", *_AUTH, *died(talk), "logs.problems"),
         )
     return None
 

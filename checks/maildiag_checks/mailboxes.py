@@ -75,6 +75,8 @@ def _closed(box: Mailbox) -> Verdict:
     first = box.troubles[0]
     if first.needs == "enter":
         return _no_directory(box, first)
+    if first.needs == "follow":
+        return _to_nowhere(box, first)
     evidence = tuple(Evidence(f"stat {each.path}", shown(each.info)) for each in box.troubles[:5] if each.info)
     inside = below(first.path, box.inbox) is not None
     more = f" (and {plural(len(box.troubles) - 1, 'more path')})" if len(box.troubles) > 1 else ""
@@ -108,6 +110,24 @@ def _no_directory(box: Mailbox, trouble: Trouble) -> Verdict:
                 changes=(trouble.path,),
                 verify=(MAILBOX,),
                 why="Look first at what the file holds: it may be an mbox with mail.",
+            ),
+        ),
+    )
+
+
+def _to_nowhere(box: Mailbox, trouble: Trouble) -> Verdict:
+    """A file system that is not mounted, or a directory that was moved, leaves the link behind."""
+    return critical(
+        f"{trouble.path} is a link to a place that does not exist",
+        detail=f"Mail for {box.user} cannot be delivered there (Postfix returns it), and Dovecot finds no mailbox.",
+        subject=box.user,
+        evidence=(Evidence(f"ls -l {trouble.path}", "a symbolic link whose target is absent"),),
+        fixes=(
+            Fix(
+                id=f"{MAILBOX}/mend-link",
+                title="Mount the file system that the link leads to, or let it lead to where the mail is",
+                ask=f"readlink {trouble.path}",
+                verify=(MAILBOX,),
             ),
         ),
     )

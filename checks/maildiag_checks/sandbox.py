@@ -8,7 +8,7 @@ from maildiag import edits
 from maildiag.facts.fences import Fence, Fences, Place
 from maildiag.facts.mailboxes import Mailboxes
 from maildiag.facts.postfix import Postfix
-from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok
+from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, warning
 from maildiag.registry import BOTH, check
 
 _TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
@@ -29,6 +29,7 @@ def sandbox(fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None
         found += list(_skipped(each))
         if each.values.get("Type") != "oneshot":
             found += list(_offline(each))
+            found += list(_crippled(each))
             found += list(_kept_away(each, _needed(each, postfix, mailboxes)))
     yield from found
     if not found:
@@ -37,7 +38,7 @@ def sandbox(fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None
 
 
 def _needed(fence: Fence, postfix: Postfix | None, mailboxes: Mailboxes | None) -> list[str]:
-    """The places where the daemon must write."""
+    """The places where the daemon must write, and where its keys lie."""
     boxes = mailboxes.boxes if mailboxes else ()
     if fence.daemon == "dovecot":
         return [each.inbox for each in boxes if each.inbox]
@@ -70,6 +71,23 @@ def _offline(fence: Fence) -> Iterator[Verdict]:
             evidence=_shown(fence, (setting,), places),
             fixes=_without(fence, places),
         )
+
+
+def _crippled(fence: Fence) -> Iterator[Verdict]:
+    """Rights and room; `systemd-analyze security` asks for such lines and does not know what the program needs."""
+    for setting, why in fence.crippled.items():
+        places = fence.places[setting]
+        yield (warning if setting in ("TasksMax", "LimitNPROC") else critical)(
+            f"systemd takes from {_TITLES[fence.daemon]} what it needs: {_value_of(setting, places)}: {why}",
+            detail=f"{places[-1].path}:{places[-1].number}. It starts, or seems to, and fails at what it may not do.",
+            subject=f"{fence.daemon} {setting}",
+            evidence=tuple(Evidence(each.path, f"{each.number}: {each.text}") for each in places),
+            fixes=_without(fence, places),
+        )
+
+
+def _value_of(setting: str, places: tuple[Place, ...]) -> str:
+    return f"{setting}={places[-1].text.partition('=')[2].strip()}"
 
 
 def _kept_away(fence: Fence, paths: list[str]) -> Iterator[Verdict]:

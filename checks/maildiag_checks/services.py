@@ -39,6 +39,7 @@ _POSTFIX_ROOTS = (
     "services.port-taken",
     "queue.directories",
     "services.memory",
+    "services.sandbox",
 )
 _DOVECOT_ROOTS = (
     "services.installed",
@@ -47,6 +48,7 @@ _DOVECOT_ROOTS = (
     "connectivity.certificate",
     "services.port-taken",
     "services.memory",
+    "services.sandbox",
     "services.clock",
 )
 

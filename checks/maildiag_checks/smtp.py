@@ -202,7 +202,13 @@ def _offers(talk: Talk, transcript: Transcript, postfix: Postfix, shown: tuple[E
         detail="Clients cannot log in to send mail.",
         subject=str(talk.port.number),
         evidence=(*shown, Evidence("postconf -x", "smtpd_sasl_auth_enable = yes")),
-        explained_by=("authentication.sasl-socket", "authentication.mechanisms", "services.dovecot"),
+        explained_by=(
+            "authentication.sasl-socket",
+            "authentication.mechanisms",
+            "authentication.passdb",
+            "services.dovecot",
+            "logs.crashes@auth",
+        ),
     )
 
 

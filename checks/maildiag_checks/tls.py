@@ -32,7 +32,7 @@ from maildiag.registry import SERVER, check
 from maildiag.settings import Settings
 from maildiag.text import first_line, plural
 from maildiag_checks import _dovecot_tls
-from maildiag_checks.mail_access import died
+from maildiag_checks.mail_access import MAIL, died
 
 _PASSPHRASE = re.compile(r"bad decrypt|maybe wrong password|bad password read|pkcs12 cipherfinal error", re.I)
 _FIRST = ("services.clock", "services.main-cf", "services.dovecot-config")
@@ -396,6 +396,7 @@ _HANDSHAKE = (
     "services.main-cf",
     "services.dovecot-config",
     "services.dovecot-limits",
+    "services.sandbox",
     "services.clock",
 )
 
@@ -439,7 +440,11 @@ def _starttls(talk: Talk, transcript: Transcript, postfix: Postfix | None) -> Ve
             f"The TLS handshake on port {subject} fails: {transcript.error}",
             subject=subject,
             evidence=shown,
-            explained_by=(*_HANDSHAKE, *died(talk)),
+            explained_by=(
+                *_HANDSHAKE,
+                *died(talk),
+                *((f"connectivity.{talk.port.protocol}@{subject}",) if talk.port.protocol in MAIL else ()),
+            ),
         )
     answer = transcript.exchange("starttls")
     if answer is not None:

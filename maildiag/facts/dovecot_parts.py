@@ -9,8 +9,9 @@ from maildiag.asking import Ask
 from maildiag.dovecot.tree import Setting
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
+from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.model import Gap, GapReason
-from maildiag.probes import Directory, Interfaces, ListDirectory, Stat
+from maildiag.probes import Directory, FileInfo, Interfaces, ListDirectory, Stat
 from maildiag.registry import gatherer
 
 _LISTENERS = ("unix_listener", "fifo_listener")
@@ -32,14 +33,28 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """A directory below base_dir: what stat(2) says of it now, and the bits that those who must enter it need."""
+
+    path: str
+    info: FileInfo | Gap
+    wanted: int
+
+
+@dataclass(frozen=True, slots=True)
 class DovecotParts:
-    """The references that lead nowhere."""
+    """The references that lead nowhere, and the directories that a running Dovecot made at its start and that are not as it
+    made them.
+    """
 
     dangling: tuple[Reference, ...]
+    spoilt: tuple[RunDirectory, ...] = ()
 
 
 @gatherer
-def dovecot_parts(ask: Ask, config: DovecotConfig, accounts: Accounts | None) -> DovecotParts:
+def dovecot_parts(
+    ask: Ask, config: DovecotConfig, accounts: Accounts | None, daemon: DovecotDaemon | None
+) -> DovecotParts:
     """Look up what the files refer to. What cannot be looked up is left out: it is not known to be absent."""
     found = [
         *(_accounts(config, accounts) if accounts else ()),
@@ -47,7 +62,23 @@ def dovecot_parts(ask: Ask, config: DovecotConfig, accounts: Accounts | None) ->
         *_directories(ask, config),
         *_plugins(ask, config),
     ]
-    return DovecotParts(tuple(found))
+    running = daemon is not None and daemon.running
+    return DovecotParts(tuple(found), tuple(_spoilt(ask, config)) if running else ())
+
+
+def _spoilt(ask: Ask, config: DovecotConfig) -> Iterator[RunDirectory]:
+    """Everybody must enter base_dir, and the group of the login processes its `login`. Source: Dovecot's master at its start."""
+    base = config.value("base_dir", "/run/dovecot")
+    wanted = ((base, 0o055), (f"{base}/login", 0o050))
+    answers = ask.all([Stat(path) for path, _ in wanted]) if base.startswith("/") else []
+    for (path, bits), info in zip(wanted, answers, strict=False):
+        absent = isinstance(info, Gap) and info.reason is GapReason.ABSENT
+        if absent or (isinstance(info, FileInfo) and (info.mode & bits != bits or _groupless(path, base, info))):
+            yield RunDirectory(path, info, bits)
+
+
+def _groupless(path: str, base: str, info: FileInfo) -> bool:
+    return path != base and info.group == "root" and not info.mode & 0o005
 
 
 def _accounts(config: DovecotConfig, accounts: Accounts) -> Iterator[Reference]:

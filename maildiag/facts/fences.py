@@ -57,6 +57,15 @@ class Fence:
         denied = self.values.get("IPAddressDeny", "").split()
         return "IPAddressDeny" if "0.0.0.0/0" in denied and not self.values.get("IPAddressAllow") else ""
 
+    @property
+    def crippled(self) -> Mapping[str, str]:
+        """The lines of drop-ins that take a right or room which a mail daemon needs, and what that is.
+
+        Of these the property tells less than the line: `systemctl show` prints a default for each. Source: systemd.exec(5).
+        """
+        lines = {name: places[-1].text.partition("=")[2].strip() for name, places in self.places.items()}
+        return {name: why for name, value in lines.items() if (why := _lack(name, value))}
+
     def hides(self, path: str) -> str:
         """The setting that keeps the unit from seeing the path, or nothing."""
         if self.values.get("ProtectHome") in ("yes", "tmpfs") and _below(path, _HOMES) and not self._writes(path):
@@ -79,6 +88,35 @@ class Fence:
 
     def _paths(self, name: str) -> tuple[str, ...]:
         return tuple(each.lstrip("-+") for each in self.values.get(name, "").split())
+
+
+_NEEDED = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_CHROOT")
+_YES = ("yes", "true", "1", "on")
+_LEAST = {"TasksMax": (50, "processes"), "LimitNPROC": (50, "processes"), "LimitNOFILE": (256, "open files")}
+
+
+def _lack(name: str, value: str) -> str:
+    """What a daemon lacks that starts as root, becomes each user, binds low ports and changes into a chroot."""
+    if not value:
+        return ""
+    match name:
+        case "User":
+            return "" if value in ("root", "0") else f"it must start as root, not as {value}"
+        case "DynamicUser" | "PrivateUsers":
+            return "it cannot become the user whose mail it handles" if value.lower() in _YES else ""
+        case "CapabilityBoundingSet":
+            words, forbids = set(value.lstrip("~").upper().split()), value.startswith("~")
+            lacking = [each for each in _NEEDED if (each in words) is forbids]
+            return f"it lacks {', '.join(lacking)}" if lacking else ""
+        case "RestrictAddressFamilies":
+            words, forbids = set(value.lstrip("~").split()), value.startswith("~")
+            lacking = [each for each in ("AF_UNIX", "AF_INET") if (each in words) is forbids]
+            return f"it may open no socket of {' and '.join(lacking)}" if lacking else ""
+        case "TasksMax" | "LimitNPROC" | "LimitNOFILE":
+            least, what = _LEAST[name]
+            soft = value.partition(":")[0]
+            return f"{soft} {what} are too few for its clients" if soft.isdigit() and int(soft) < least else ""
+    return ""
 
 
 def _below(path: str, places: tuple[str, ...]) -> bool:

@@ -23,7 +23,8 @@ _BY_DOVECOT = ("dovecot-lda", "dovecot/deliver")
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A path that its user cannot use: `needs` in words (search, write, read, own, or enter what is no directory)."""
+    """A path that its user cannot use: `needs` in words (search, write, read, own, enter what is no directory, or
+    follow a link to nowhere)."""
 
     path: str
     needs: str
@@ -183,6 +184,11 @@ def _troubles(
 def _cannot_be_made(ask: Ask, path: PurePosixPath, owner: str, groups: tuple[str, ...], gap: Gap) -> Iterator[Trouble]:
     """An INBOX that is not there yet is made by the first delivery, where its user may."""
     if gap.reason is not GapReason.ABSENT:
+        return
+    listing = ask.maybe(ListDirectory(str(path.parent), _SAMPLE))
+    named = [each for each in listing.entries if each.path == str(path)] if isinstance(listing, Directory) else []
+    if named:
+        yield Trouble(str(path), "follow", named[0])
         return
     for parent in path.parents:
         info = ask.maybe(Stat(str(parent)))

@@ -42,6 +42,7 @@ def remarks(config: DovecotConfig, parts: DovecotParts | None) -> tuple[Remark, 
         *(_dollars(config) if config.modern else ()),
         *_drivers(config),
         *_without_tls(config),
+        *_trusting(config),
         *(_dangling(each) for each in (parts.dangling if parts else ())),
     )
 
@@ -88,6 +89,26 @@ def _drivers(config: DovecotConfig) -> Iterator[Remark]:
         driver = setting.value if setting.name == "mail_driver" else driver
         if driver and driver.isalpha() and driver not in _STORAGES:
             yield _misspelt(setting, driver, _STORAGES, "mailbox format", "no mailbox can be opened")
+
+
+_EVERYBODY = ("0.0.0.0/0", "::/0", "[::]/0")
+
+
+def _trusting(config: DovecotConfig) -> Iterator[Remark]:
+    """Whoever is trusted may say what address it has, and may log in without TLS. Source: login_trusted_networks."""
+    for setting in config.source.settings:
+        if setting.name not in ("login_trusted_networks", "haproxy_trusted_networks"):
+            continue
+        if any(each in _EVERYBODY for each in setting.value.replace(",", " ").split()):
+            yield Remark(
+                kind="trust",
+                status=Status.WARNING,
+                title=f"{setting.place}: {setting.name} = {setting.value}: every client of the world is trusted",
+                why="Each may claim any address, which defeats bans and logs, and may send its password without TLS.",
+                subject=setting.name,
+                places=(setting.place,),
+                cure="Name the proxies and web mailers alone",
+            )
 
 
 _IMPLICIT = {"imaps": "993", "pop3s": "995", "submissions": "465"}

@@ -19,6 +19,10 @@ MAX_COUNTED = 5000  # distinct users, addresses, clients kept per counter
 SAMPLES = 5  # raw lines kept per group: the first two, and the latest
 
 
+# Dovecot's master counts its limits before it says that it starts.
+_OF_THE_START_TO_COME = frozenset({"dovecot.fd-limit", "dovecot.limits"})
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """A start, reload or stop of Postfix or Dovecot."""
@@ -138,7 +142,7 @@ class _Tally:
             self.tail = [*self.tail[-(SAMPLES - 3) :], line.raw[:2000]]
 
     def current(self, generation: int) -> int:
-        return self.since_start if self.generation == generation else 0
+        return self.since_start if self.generation >= generation else 0
 
 
 _GroupKey = tuple[str, str, Family, str, str]
@@ -206,7 +210,8 @@ class _Summary:
     def _problem(self, line: LogLine, problem: Problem) -> None:
         key = (problem.meaning, problem.key, problem.family, problem.daemon, line.host)
         tally = self._tally(self.groups, key)
-        tally.add(line, self.generation[problem.family, line.host])
+        begun = self.generation[problem.family, line.host] + (problem.meaning in _OF_THE_START_TO_COME)
+        tally.add(line, begun)
         tally.latest = problem
 
     def _tally(self, table: dict[_GroupKey, _Tally] | dict[_ReasonKey, _Tally], key: tuple[str, ...]) -> _Tally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from maildiag.dovecot.tree import build
 from maildiag.facts.closed_accounts import ClosedAccount, ClosedAccounts, expired
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
+from maildiag.facts.dovecot_parts import DovecotParts, dovecot_parts
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.mail_users import MailUser, MailUsers, first_error, parse_users
 from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes, Quota, Quotas, Trouble
@@ -46,6 +47,7 @@ from maildiag_checks import (
     login_failures,
     mailboxes,
 )
+from tests.unit.recorded import log
 
 DATA = Path(__file__).parents[1] / "data" / "dovecot"
 FILE = "/etc/dovecot/local.conf"
@@ -53,6 +55,7 @@ SOCKET = "/var/spool/postfix/private/auth"
 LISTENER = f"service auth {{\n  unix_listener {SOCKET} {{\n    mode = 0660\n    user = postfix\n    group = postfix\n  }}\n}}\n"
 RUNNING = DovecotDaemon(True, 397, NOW - timedelta(hours=1), NOW - timedelta(hours=1))
 STOPPED = DovecotDaemon(False)
+NOW_OF_LOG = datetime(2026, 11, 25, 3, 23, tzinfo=UTC)
 ABSENT = Gap(GapReason.ABSENT, "no such file")
 
 
@@ -238,7 +241,7 @@ def test_users_shut_out_by_their_number_are_one_cause_with_its_line() -> None:
     error = first_error(TOO_LOW)
     bad = tuple(MailUser(name, {"uid": "1000"}, "", 75, error) for name in ("alice", "bob"))
     text = "first_valid_uid = 5000\n"
-    found = judge(authentication.users, MailUsers("people", bad), config(text), RUNNING, None)
+    found = judge(authentication.users, MailUsers("people", bad), config(text), RUNNING, None, None)
     verdict = only(found)
     assert verdict.subject == "first_valid_uid"
     assert verdict.fixes[0].automatic
@@ -248,13 +251,14 @@ def test_users_shut_out_by_their_number_are_one_cause_with_its_line() -> None:
 def test_users_that_are_found_are_fine() -> None:
     good = MailUser("alice", {"uid": "1000"}, "/home/alice/Maildir")
     assert (
-        only(judge(authentication.users, MailUsers("people", (good,)), config(""), RUNNING, None)).status is Status.OK
+        only(judge(authentication.users, MailUsers("people", (good,)), config(""), RUNNING, None, None)).status
+        is Status.OK
     )
 
 
 def test_a_look_up_without_an_answer_is_a_dead_authentication_process() -> None:
     silent = MailUsers("people", (), "doveadm user alice timed out after 3 s")
-    assert only(judge(authentication.users, silent, config(""), RUNNING, None)).status is Status.CRITICAL
+    assert only(judge(authentication.users, silent, config(""), RUNNING, None, None)).status is Status.CRITICAL
 
 
 @pytest.mark.parametrize(
@@ -284,7 +288,7 @@ PAM = "passdb {\n  driver = pam\n}\n"
     ],
 )
 def test_pam_can_check_plain_passwords_alone(offered: str, status: Status) -> None:
-    found = judge(authentication.mechanisms, config(f"auth_mechanisms = {offered}\n{PAM}"))
+    found = judge(authentication.mechanisms, config(f"auth_mechanisms = {offered}\n{PAM}"), None)
     assert only(found).status is status
 
 
@@ -428,7 +432,7 @@ def test_the_default_limits_are_fine() -> None:
 def pam_says(answers: dict[Probe[Any], Any], text: str = PAM) -> list[Verdict]:
     found = gather(passdbs, answers, config=config(text))
     assert isinstance(found, Passdbs)
-    return judge(authentication_passdb.passdb, found, config(text), None)
+    return judge(authentication_passdb.passdb, found, config(text), None, None)
 
 
 def directory(*names: str) -> Directory:
@@ -472,3 +476,135 @@ def test_an_auth_worker_that_cannot_read_shadow_is_named(inside: str, status: St
     answers: dict[Probe[Any], Any] = {ReadFile("/etc/pam.d/dovecot"): file("auth required pam_unix.so\n")}
     verdict, *_ = pam_says(answers, PAM + f"service auth-worker {{\n  {inside}\n}}\n")
     assert verdict.status is status
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "edit"),
+    [
+        ("namespace inbox {\n  inbox = no\n}\n", "inbox=yes namespace missing", "2s/.*/  inbox = yes/"),
+        (
+            "namespace inbox {\n  inbox = yes\n}\nnamespace other {\n  inbox = yes\n  prefix = Other.\n}\n",
+            "There can be only one namespace with inbox=yes",
+            "5s/^/#/",
+        ),
+        (
+            "namespace other {\n  prefix = Other\n}\n",
+            "list=yes requires prefix=Other to end with separator /",
+            "2s/.*/  prefix = Other\\//",
+        ),
+    ],
+)
+def test_namespaces_that_do_not_fit_are_led_back_to_their_line(text: str, error: str, edit: str) -> None:
+    bad = MailUsers("people", (MailUser("alice", status=75, error=f"namespace configuration error: {error}"),))
+    verdict = only(judge(authentication.users, bad, config(text), RUNNING, None, None))
+    assert verdict.title.startswith(f"{FILE}:")
+    assert verdict.fixes[0].commands[0][3] == edit
+
+
+AUTH_SAYS = "2026-11-25T03:22:38.706219+00:00 mail dovecot: auth: "
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "kept"),
+    [
+        (
+            "Fatal: Unknown authentication mechanism 'GSSAPI'",
+            "auth_mechanisms = plain login gssapi\n",
+            "auth_mechanisms = plain login",
+        ),
+        ("Fatal: No authentication mechanisms configured", "auth_mechanisms =\n", "auth_mechanisms = plain login"),
+    ],
+)
+def test_a_mechanism_that_the_auth_process_does_not_have_is_taken_out(words: str, text: str, kept: str) -> None:
+    said = log(f"{AUTH_SAYS}{words}\n", "", NOW_OF_LOG)
+    verdict = only(judge(authentication.mechanisms, config(text), said))
+    assert verdict.title.startswith(f"{FILE}:1: Dovecot's authentication process says")
+    assert kept in verdict.fixes[0].commands[0][3]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            "Fatal: static userdb: Invalid uid: vmial",
+            "userdb {\n  driver = static\n  args = uid=vmial gid=vmail home=/home/%u\n}\n",
+        ),
+        ("Fatal: sql: Unknown database driver 'mysql'", "passdb {\n  driver = sql\n}\n"),
+        ("Fatal: Support not compiled in for passdb driver 'ldap'", "passdb {\n  driver = ldap\n}\n"),
+        (
+            "Error: passwd-file(alice,10.0.1.21,<mERLUxFhouEKAAEV>): Unknown scheme SHA3",
+            "passdb {\n  driver = passwd-file\n}\n",
+        ),
+        (
+            "Error: prefetch(alice,10.0.1.21,<OxJCURFhALoKAAEV>): userdb lookup not possible with only userdb prefetch",
+            "userdb {\n  driver = prefetch\n}\npassdb {\n  driver = pam\n}\n",
+        ),
+    ],
+)
+def test_what_the_auth_process_complains_of_is_led_back_to_its_database(words: str, text: str) -> None:
+    text = text if "passdb" in text else text + "passdb {\n  driver = pam\n}\n"
+    said = log(f"{AUTH_SAYS}{words}\n", "", NOW_OF_LOG)
+    verdict, *_ = judge(authentication_passdb.passdb, Passdbs((), ()), config(text), None, said)
+    assert verdict.status is Status.CRITICAL
+    assert verdict.title.startswith(f"{FILE}:")
+    assert "<" not in verdict.title
+
+
+def test_a_highest_number_that_shuts_users_out_is_taken_out() -> None:
+    error = "Mail access for users with UID 1000 not permitted (see first_valid_uid in config file, uid from userdb lookup)."
+    bad = MailUsers("people", (MailUser("alice", {"uid": "1000"}, status=75, error=error),))
+    verdict = only(judge(authentication.users, bad, config("last_valid_uid = 999\n"), RUNNING, None, None))
+    assert verdict.subject == "last_valid_uid"
+    assert verdict.fixes[0].automatic
+
+
+@pytest.mark.parametrize(
+    ("base", "login", "spoilt"),
+    [
+        (info("/run/dovecot", 0o755), info("/run/dovecot/login", 0o750, "root", "dovenull"), ()),
+        (
+            info("/run/dovecot", 0o700),
+            info("/run/dovecot/login", 0o750, "root", "dovenull"),
+            ("/run/dovecot",),
+        ),
+        (info("/run/dovecot", 0o755), info("/run/dovecot/login", 0o700), ("/run/dovecot/login",)),
+        (info("/run/dovecot", 0o755), ABSENT, ("/run/dovecot/login",)),
+    ],
+)
+def test_a_run_directory_that_was_changed_is_told(
+    base: FileInfo, login: FileInfo | Gap, spoilt: tuple[str, ...]
+) -> None:
+    answers: dict[Probe[Any], Any] = {Stat("/run/dovecot"): base, Stat("/run/dovecot/login"): login}
+    found = gather(dovecot_parts, answers, config=config("ssl = yes\n"), accounts=None, daemon=RUNNING)
+    assert isinstance(found, DovecotParts)
+    assert tuple(each.path for each in found.spoilt) == spoilt
+    verdicts = judge(dovecot_config.dovecot_config, Dovecot(True, "2.3.19.1"), config("ssl = yes\n"), RUNNING, found)
+    assert [each.subject for each in verdicts if each.status is Status.CRITICAL] == list(spoilt)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "imap(alice)<410><g9PVThFhgJoKAAEV>: Error: Namespace '': Home directory not set for user. Can't expand ~/ for mail"
+        " root dir in: ~/Maildir",
+        "imap(alice): Error: Mail access for users with UID 8 not permitted (see first_valid_uid in config file, uid from"
+        " userdb lookup).",
+    ],
+)
+def test_where_no_user_is_known_the_mail_processes_tell_what_the_userdb_lacks(words: str) -> None:
+    text = "passdb {\n  driver = pam\n}\nuserdb {\n  driver = static\n  args = uid=mail gid=mail\n}\n"
+    said = log(f"2026-11-25T03:20:25.479590+00:00 mail dovecot: {words}\n", "", NOW_OF_LOG)
+    verdict = only(judge(authentication.users, MailUsers("no users are known", ()), config(text), RUNNING, None, said))
+    assert verdict.title.startswith(f"{FILE}:4: Dovecot opens no mailbox")
+
+
+def test_where_no_user_is_known_and_nothing_is_said_nothing_is_judged() -> None:
+    verdict = only(judge(authentication.users, MailUsers("no users are known", ()), config(""), RUNNING, None, None))
+    assert verdict.status is Status.SKIPPED
+
+
+def test_a_maildir_that_is_a_link_to_nowhere_is_told() -> None:
+    link = info("/home/alice/Maildir", 0o777, kind=FileKind.FILE)
+    box = Mailbox("alice", "alice", "alice", "/home/alice", link.path, troubles=(Trouble(link.path, "follow", link),))
+    verdict, *_ = judge(mailboxes.mailbox, Mailboxes(Delivery("home_mailbox", "Maildir/"), (box,)), None)
+    assert verdict.title == "/home/alice/Maildir is a link to a place that does not exist"

@@ -352,3 +352,9 @@ def test_a_dollar_of_2_3_is_written_as_2_4_has_it(line: str, lines: tuple[str, .
 
 def test_a_dollar_of_2_4_is_fine() -> None:
     assert remarks_2_4("default_login_user = $SET:default_internal_user\n") == ()
+
+
+def test_trusting_every_client_is_a_warning() -> None:
+    (remark,) = remarks(config("login_trusted_networks = 10.0.1.0/24 0.0.0.0/0\n", "2.3.19.1"), None)
+    assert remark.status == "warning"
+    assert remarks(config("login_trusted_networks = 10.0.1.0/24\n", "2.3.19.1"), None) == ()

@@ -166,3 +166,14 @@ def test_a_log_file_that_is_something_else_is_silent() -> None:
     assert verdict.status is Status.WARNING
     assert "it is a directory" in verdict.detail
     assert not verdict.fixes
+
+
+def test_what_the_master_counts_before_it_starts_belongs_to_the_start() -> None:
+    """Recorded on Debian 12 with LimitNOFILE=64."""
+    limit = (
+        "dovecot: master: Warning: fd limit (ulimit -n) is lower than required under max. load (64 < 1000),"
+        " because of default_client_limit"
+    )
+    started = "dovecot: master: Dovecot v2.3.19.1 (9b53102964) starting up for imap, lmtp, pop3 (core dumps disabled)"
+    (group,) = read((2, limit), (1.99, started)).summary.of("dovecot.fd-limit")
+    assert not group.over

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from maildiag.facts.fences import PROPERTIES, UNITS, Fence, Fences, fences
+from maildiag.facts.fences import PROPERTIES, UNITS, Fence, Fences, Place, fences
 from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes
 from maildiag.facts.postfix import Postfix
-from maildiag.model import Status
+from maildiag.model import Status, Verdict
 from maildiag.probes import ReadFile, command
 from maildiag.testing import file, gather, judge, printed
 from maildiag_checks.sandbox import sandbox
@@ -86,3 +86,47 @@ def test_the_drop_in_s_line_is_shown_and_can_be_taken_out() -> None:
     assert told.evidence[-1].text == "2: ProtectHome=yes"
     assert told.fixes[0].commands[0] == ("sed", "-i", "--follow-symlinks", "2s/^/#/", DROP_IN)
     assert not told.fixes[0].automatic
+
+
+def hardened(*lines: str) -> Verdict:
+    places: dict[str, tuple[Place, ...]] = {}
+    for number, line in enumerate(lines, 2):
+        name = line.partition("=")[0]
+        places[name] = (*places.get(name, ()), Place(DROP_IN, number, line))
+    values = {"LoadState": "loaded", "ActiveState": "active", "Type": "notify"}
+    told, *_ = judge(sandbox, Fences((Fence("dovecot.service", values, places),)), POSTFIX, BOXES)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("User=dovecot", "must start as root"),
+        ("CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_KILL", "it lacks CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_SETGID"),
+        ("CapabilityBoundingSet=~CAP_SETUID CAP_SYS_ADMIN", "it lacks CAP_SETUID"),
+        ("RestrictAddressFamilies=AF_INET AF_INET6", "no socket of AF_UNIX"),
+        ("PrivateUsers=yes", "cannot become the user"),
+        ("LimitNOFILE=64", "64 open files are too few"),
+        ("TasksMax=6", "6 processes are too few"),
+    ],
+)
+def test_a_right_that_a_line_takes_away_is_told_with_its_place(line: str, words: str) -> None:
+    told = hardened(line)
+    assert told.status.failing
+    assert words in told.title
+    assert f"{DROP_IN}:2" in told.detail
+    assert told.fixes[0].commands[0][-1] == DROP_IN
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("User=root",),
+        ("CapabilityBoundingSet=~CAP_SYS_ADMIN CAP_SYS_PTRACE",),
+        ("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",),
+        ("TasksMax=6", "TasksMax=4096"),
+        ("LimitNOFILE=65536:65536", "Restart=always", "Environment=TZ=UTC"),
+    ],
+)
+def test_rights_that_suffice_are_fine(lines: tuple[str, ...]) -> None:
+    assert hardened(*lines).status is Status.OK
