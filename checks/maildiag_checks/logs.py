@@ -106,9 +106,10 @@ def source(
                 subject=each.path,
                 evidence=(Evidence(f"stat {each.path}", "no such file"),),
             )
-    closed = [each for each in log.sources if each.gap is not None and each.gap.reason is GapReason.DENIED]
+    closed = [each for each in log.sources if each.gap is not None and each.gap.reason is not GapReason.ABSENT]
     for one in closed:
-        yield unknown(f"{one.name} may not be read", subject=one.name, detail=str(one.gap))
+        may = "may" if one.gap is not None and one.gap.reason is GapReason.DENIED else "could"
+        yield unknown(f"{one.name} {may} not be read", subject=one.name, detail=str(one.gap))
     if silent is None:
         told = "; ".join(f"{each.name}: {plural(each.lines, 'line')}" for each in log.sources if each.gap is None)
         last = f", the latest at {log.summary.last.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if log.summary.last else ""

@@ -15,6 +15,7 @@ from maildiag.lint.tables import BUILT, REMOTE, TEXTS
 from maildiag.model import (
     Evidence,
     Fix,
+    Gap,
     Risk,
     Status,
     Step,
@@ -70,6 +71,8 @@ def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]
         yield unknown(
             f"{table.name}: only root may open it", subject=table.name, detail=f"{_refused(table)} (needs root)"
         )
+    elif isinstance(table.query, Gap):
+        yield unknown(f"{table.name}: could not be asked", subject=table.name, detail=str(table.query))
     elif _refused(table):
         yield _does_not_open(table)
     else:

@@ -358,6 +358,9 @@ def enabled(
     if not services.systemd:
         yield skipped("The host was not booted with systemd")
         return
+    if services.gap is not None:
+        yield unknown("Could not ask the service manager", detail=str(services.gap))
+        return
     wanted = [services.postfix] if postfix is None or postfix.installed else []
     if (role is None or role.role is Role.MAIL_SERVER) and (dovecot is None or dovecot.installed):
         wanted.append(services.dovecot)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from maildiag.asking import Ask
-from maildiag.model import Gap, Missing
+from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, command
 from maildiag.registry import gatherer
 
@@ -77,7 +77,10 @@ def accounts(ask: Ask) -> Accounts:
     if isinstance(listed, Gap):
         raise Missing(listed)
     known = tuple(parse_group(groups.stdout)) if isinstance(groups, CommandResult) else ()
-    return Accounts(tuple(parse_passwd(listed.stdout)), known)
+    people = tuple(parse_passwd(listed.stdout))
+    if not any(each.uid == 0 for each in people):
+        raise Missing(Gap(GapReason.FAILED, "getent passwd listed no root: that is not all accounts"))
+    return Accounts(people, known)
 
 
 def parse_group(text: str) -> Iterator[Group]:

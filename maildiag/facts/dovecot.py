@@ -151,16 +151,19 @@ def _database(tree: Tree, section: Section) -> Database:
 @gatherer
 def dovecot(ask: Ask) -> Dovecot:
     """Ask doveconf for the settings that differ from the defaults, and dovecot for its version where that has no head."""
-    settings = ask.maybe(_NOT_DEFAULT)
-    told = settings if isinstance(settings, CommandResult) else CommandResult(1, "", str(settings))
-    head = _HEAD.match(told.stdout)
-    if head:
+    told = ask.maybe(_NOT_DEFAULT)
+    head = _HEAD.match(told.stdout) if isinstance(told, CommandResult) else None
+    if head and isinstance(told, CommandResult):
         return Dovecot(True, head[1], told.stdout, told.stderr.strip())
     version = ask.maybe(command("dovecot", "--version"))
     if isinstance(version, Gap):
         if version.reason is GapReason.ABSENT:
             return NOT_INSTALLED
         raise Missing(version)
+    if isinstance(told, Gap):
+        raise Missing(told)
+    if not told.status:
+        raise Missing(Gap(GapReason.FAILED, "doveconf -n printed no settings"))
     return Dovecot(True, version.stdout.split(" ")[0].strip(), told.stdout, told.stderr.strip())
 
 
@@ -179,7 +182,9 @@ def dovecot_config(ask: Ask, dovecot: Dovecot) -> DovecotConfig:
     source = reading.builder.tree()
     refusal = parse_refusal(strict.stderr) if isinstance(strict, CommandResult) and strict.status else None
     gaps = [*reading.gaps, *([strict] if isinstance(strict, Gap) else [])]
-    told = isinstance(every, CommandResult) and every.status == 0
+    if isinstance(strict, CommandResult) and strict.status and not refusal:
+        gaps.append(Gap(GapReason.FAILED, f"doveconf -x -n ended with status {strict.status} and named no mistake"))
+    told = isinstance(every, CommandResult) and every.status == 0 and bool(_HEAD.match(every.stdout))
     return DovecotConfig(
         version=dovecot.version,
         source=source,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.facts.relay import parse_next_hop, protocols
-from maildiag.facts.sockets import MASTER, MasterLine, parse_master
+from maildiag.facts.sockets import MasterLine, master_lines
 from maildiag.model import Gap, Missing
 from maildiag.probes import Connect, Connection, Dialogue, Protocol, Transcript, TryConnect
 from maildiag.registry import gatherer
@@ -67,7 +67,7 @@ def filters(ask: Ask, postfix: Postfix) -> Filters:
     """Connect to each of them, side by side; a content filter that speaks SMTP or LMTP is spoken to."""
     if not postfix.installed:
         raise Missing(WITHOUT)
-    table = parse_master(ask(MASTER))
+    table = master_lines(ask)
     found = list(dict.fromkeys([*_milters(postfix, table), *_policies(postfix, table), *_content(postfix, table)]))
     probes = [_probe(each, postfix, each.host) for each in found]
     for probe in probes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from maildiag.asking import Ask
+from maildiag.facts.processes import ProcessTable
 from maildiag.firewall import iptables, nft
 from maildiag.firewall.rules import Chain, Ruleset
 from maildiag.model import Gap, GapReason, Missing
@@ -99,13 +100,17 @@ class Bans:
 
 
 @gatherer
-def firewall(ask: Ask, identity: Identity | None) -> Firewall:
+def firewall(ask: Ask, identity: Identity | None, processes: ProcessTable | None = None) -> Firewall:
     """Ask nft and iptables-save for every rule; and firewalld's files, or ufw, for what belongs to them."""
     if identity is not None and not identity.privileged:
         raise Missing(Gap(GapReason.DENIED, "the rules of the packet filter are shown to root only", "needs root"))
     account = command("getent", "passwd", "postfix")
     ask.begin(account)
     ruleset, saved = ask.all([command("nft", "-j", "list", "ruleset"), command("iptables-save")])
+    if _is_absent(ruleset) and processes is not None and processes.named("firewalld"):
+        raise Missing(
+            Gap(GapReason.ABSENT, "nft is not installed: firewalld's rules cannot be seen", "install nftables")
+        )
     rules = read_rules(ruleset, saved, *_further(ask, ruleset, saved))
     users = _account(ask.maybe(account))
     match backend_of(rules):
@@ -130,6 +135,10 @@ def _further(ask: Ask, ruleset: CommandResult | Gap, saved: CommandResult | Gap)
     legacy = ask.maybe(command("iptables-legacy-save")) if "iptables-legacy tables present" in told else _NONE
     listed = ruleset.stdout if isinstance(ruleset, CommandResult) else ""
     return legacy, ask.maybe(command("ip6tables-save")) if '"xt"' in listed and '"ip6"' in listed else _NONE
+
+
+def _is_absent(answer: object) -> bool:
+    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
 
 
 def read_rules(
@@ -159,12 +168,24 @@ def read_rules(
 
 
 def _saved(told: CommandResult | Gap, program: str) -> list[Chain]:
-    return iptables.parse(told.stdout, program) if isinstance(told, CommandResult) and told.status == 0 else []
+    """The chains that the program printed. Raises Missing where it is there and gave no answer, or printed something else."""
+    if isinstance(told, Gap) and told.reason in (GapReason.TIMEOUT, GapReason.FAILED):
+        raise Missing(told)
+    if isinstance(told, Gap) or told.status != 0:
+        return []
+    try:
+        return iptables.parse(told.stdout, program)
+    except ValueError as error:
+        raise Missing(Gap(GapReason.FAILED, f"{program}-save: {error}")) from error
 
 
 def _demand(ruleset: CommandResult | Gap, saved: CommandResult | Gap) -> None:
-    """Without nft the rules of iptables must be there; a host with neither program has no filter that it could manage."""
-    if isinstance(saved, CommandResult) and saved.status == 0:
+    """Without nft the rules of iptables must be there; a host with neither program has no filter that it could manage.
+
+    An nft that is there and tells nothing may hide rules that iptables-save does not know; a kernel without nf_tables has none.
+    """
+    unsupported = isinstance(ruleset, CommandResult) and "not supported" in ruleset.stderr
+    if (unsupported or _is_absent(ruleset)) and isinstance(saved, CommandResult) and saved.status == 0:
         return
     for each in (ruleset, saved):
         if isinstance(each, Gap) and each.reason is not GapReason.ABSENT:

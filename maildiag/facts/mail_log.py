@@ -81,19 +81,24 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
     read = [_file(ask, each, since) for each in places.files()]
     texts = [each for each in read if isinstance(each, _Text)]
     main = _main_texts(texts, places)
-    latest = _latest_in_journal(ask, time.now) if main else None
+    newest = ask.maybe(LATEST)
+    latest = _latest_in_journal(newest, time.now) if main else None
     stale = tuple(each.name for each in main if latest is not None and _behind(each, latest, time.now))
     by_mail = [each for each in main if each.name not in stale]
-    journal = _journal(ask.maybe(journal_query(since, _units(services), mail=not by_mail)))
+    query = journal_query(since, _units(services), mail=not by_mail)
+    journal = _journal(newest if _timed_out(newest) else ask.maybe(query))
     if not texts and isinstance(journal, Gap):
         raise Missing(_why_not(places, journal))
     source = by_mail[0].name if by_mail or isinstance(journal, Gap) else JOURNAL
     return _together(time, since, [each for each in texts if each.name not in stale], journal, read, source, stale)
 
 
-def _latest_in_journal(ask: Ask, now: datetime) -> datetime | None:
+def _timed_out(answer: object) -> bool:
+    return isinstance(answer, Gap) and answer.reason is GapReason.TIMEOUT
+
+
+def _latest_in_journal(told: CommandResult | Gap, now: datetime) -> datetime | None:
     """When the journal got its latest line of the mail facility; None where it has none or is closed to us."""
-    told = ask.maybe(LATEST)
     lines = told.stdout.splitlines() if isinstance(told, CommandResult) else []
     when = line_time(lines[-1], now) if lines else _OLDEST
     return None if when == _OLDEST else when

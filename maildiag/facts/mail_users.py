@@ -60,6 +60,11 @@ def inbox_query(user: str) -> tuple[str, ...]:
     return ("doveadm", "mailbox", "path", "-u", user, "-t", "mailbox", "INBOX")
 
 
+_TABLE = re.compile(r"^field\s+value$", re.M)  # the head of each user's table
+_PATH = re.compile(r"/[^\n]*")
+_ITSELF = command("doveadm", "help", timeout=2.0)  # asks no other process
+
+
 @gatherer
 def mail_users(
     ask: Ask, settings: Settings, config: DovecotConfig, daemon: DovecotDaemon | None, accounts: Accounts | None
@@ -75,9 +80,11 @@ def mail_users(
         return MailUsers(chosen, ())
     answer = ask.maybe(command("doveadm", "user", *names, timeout=_PATIENCE))
     if isinstance(answer, Gap):
-        if answer.reason is not GapReason.TIMEOUT:
+        if answer.reason is not GapReason.TIMEOUT or isinstance(ask.maybe(_ITSELF), Gap):
             raise Missing(answer)
         return MailUsers(chosen, (), str(answer))
+    if not _TABLE.search(answer.stdout) and not first_error(answer.stderr):
+        raise Missing(Gap(GapReason.FAILED, f"doveadm user told of no user and no error (exit status {answer.status})"))
     fields = _fields(answer, names)
     asked = names[:MOST_PATHS]
     paths = ask.all([command(*inbox_query(name), timeout=_PATIENCE) for name in asked])
@@ -132,6 +139,8 @@ def _user(name: str, fields: Mapping[str, str], path: CommandResult | Gap | None
     if isinstance(path, Gap):
         return MailUser(name, fields, "", -1, str(path))
     inbox = path.stdout.strip() if path.status == 0 else ""
+    if inbox and not _PATH.fullmatch(inbox):
+        return MailUser(name, fields, "", -1, f"doveadm mailbox path printed no path but {inbox[:80]!r}")
     return MailUser(name, fields, inbox, path.status, first_error(path.stderr))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.facts.relay import is_address, parse_hosts
-from maildiag.facts.sockets import MASTER, Sockets, parse_master
+from maildiag.facts.sockets import Sockets, master_lines
 from maildiag.model import Gap, GapReason, HostRole, Missing, Role
 from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, DnsStatus, FileInfo, FileText, ReadFile, Stat, command
 from maildiag.registry import begins, gatherer
@@ -271,7 +271,7 @@ def chroot(ask: Ask, postfix: Postfix) -> Chroot:
     """Compare the files in the chroot with the system's, where a service that needs them runs in it."""
     if not postfix.installed:
         raise Missing(WITHOUT)
-    table = parse_master(ask(MASTER))
+    table = master_lines(ask)
     default = "n" if _compatibility(postfix) >= 1 else "y"
     inside = [
         each.name

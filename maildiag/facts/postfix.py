@@ -40,6 +40,8 @@ class Postfix:
         return self.get(name).strip().lower() == "yes"
 
 
+_PROGRAM = "/usr/sbin/postfix"
+_SETTINGS = re.compile(r"^[a-z][a-z0-9_]* =", re.M)
 WITHOUT = Gap(GapReason.ABSENT, "Postfix is not installed")
 
 
@@ -49,9 +51,11 @@ def postfix(ask: Ask) -> Postfix:
     every, explicit = ask.all([command("postconf", "-x"), command("postconf", "-n")])
     if isinstance(every, Gap):
         if every.reason is GapReason.ABSENT:
+            if not isinstance(ask.maybe(Stat(_PROGRAM)), Gap):
+                raise Missing(Gap(GapReason.ABSENT, f"postconf is not installed, and yet there is {_PROGRAM}"))
             return Postfix(installed=False, remains=isinstance(ask.maybe(Stat("/etc/postfix/main.cf")), FileInfo))
         raise Missing(every)
-    if not every.stdout:
+    if not _SETTINGS.search(every.stdout):
         raise Missing(Gap(GapReason.FAILED, f"postconf printed no settings: {every.stderr.strip()[:300]}"))
     return parse_postconf(every, explicit if isinstance(explicit, CommandResult) else CommandResult(1, "", ""))
 

@@ -85,6 +85,8 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
     if isinstance(postfix, Postfix) and not postfix.installed:
         raise Missing(WITHOUT)
     defaults = pairs(ask(_DEFAULTS).stdout)
+    if "mail_version" not in defaults:
+        raise Missing(Gap(GapReason.FAILED, "postconf -dx printed no settings"))
     directory = defaults.get("config_directory", "/etc/postfix")
     settings = postfix.settings if isinstance(postfix, Postfix) else {}
     told, types, canary = ask.all([command("postconf", "-n"), _TYPES, CANARY])
@@ -98,7 +100,7 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
         settings=settings,
         said=_lines(told),
         fatal=tuple(dict.fromkeys(line for result in (told, canary) for line in _lines(result) if _refuses(line))),
-        table_types=frozenset(types.stdout.split()) if isinstance(types, CommandResult) else frozenset(),
+        table_types=_types(types),
         daemons=_names(
             ask.maybe(ListDirectory(settings.get("daemon_directory") or defaults.get("daemon_directory", "")))
         ),
@@ -120,6 +122,12 @@ def pairs(text: str) -> dict[str, str]:
 
 def _text(answer: FileText | Gap) -> str:
     return answer.text if isinstance(answer, FileText) else ""
+
+
+def _types(answer: CommandResult | Gap) -> frozenset[str]:
+    """The table types of `postconf -m`; none where it cannot be that: `static` is built into every Postfix."""
+    found = frozenset(answer.stdout.split()) if isinstance(answer, CommandResult) else frozenset[str]()
+    return found if "static" in found else frozenset()
 
 
 def _lines(answer: CommandResult | Gap) -> tuple[str, ...]:

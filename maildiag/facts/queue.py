@@ -72,6 +72,8 @@ def queue(ask: Ask, postfix: Postfix | None, time: LocalTime) -> Queue:
     lines = told.stdout.splitlines()
     if told.truncated and lines:
         lines.pop()
+    if told.stdout.strip() and next(read_json(lines[:1]), None) is None:
+        raise Missing(Gap(GapReason.FAILED, "postqueue -j printed something else than the queue"))
     return Queue(
         group(read_json(lines), now), now, "postqueue -j", not told.truncated, _direct(told), lifetime, bounces
     )

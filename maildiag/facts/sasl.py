@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from maildiag.asking import Ask
 from maildiag.facts.mail_users import MailUsers
 from maildiag.facts.postfix import WITHOUT, Postfix
-from maildiag.facts.sockets import MASTER, MasterLine, parse_master
+from maildiag.facts.sockets import MasterLine, master_lines
 from maildiag.model import Gap, Missing
 from maildiag.probes import (
     CommandResult,
@@ -109,8 +109,8 @@ def mail_sockets(ask: Ask, postfix: Postfix, users: MailUsers | None) -> MailSoc
     """
     if not postfix.installed:
         raise Missing(WITHOUT)
-    lines, member = ask.all([MASTER, command("id", "-Gn", _owner(postfix))])
-    services = _services(parse_master(lines) if isinstance(lines, CommandResult) else (), postfix)
+    member = ask.maybe(command("id", "-Gn", _owner(postfix)))
+    services = _services(master_lines(ask), postfix)
     uses = [*_sasl(postfix, services), *_lmtp(postfix, services)]
     types = {each.name: _effective(postfix, each, "smtpd_sasl_type") for each in services if _offers(postfix, each)}
     recipient = _recipient(postfix, users)

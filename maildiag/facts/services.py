@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
@@ -12,7 +12,7 @@ from maildiag.asking import Ask
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.processes import ProcessTable
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import Command, CommandResult, Process, command
+from maildiag.probes import Command, CommandResult, FileInfo, Process, Stat, command
 from maildiag.registry import begins
 from maildiag.settings import Settings
 
@@ -35,6 +35,7 @@ _OTHER_NAMES = (
     " saslauthd systemd-resolved unbound named bind9 dnsmasq chrony chronyd ntp ntpd ntpsec systemd-timesyncd docker"
 )
 OTHER_UNITS = tuple(f"{name}.service" for name in _OTHER_NAMES.split())
+_BOOTED = Stat("/run/systemd/system")  # sd_booted(3)
 PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,Result,MainPID,UnitFileState,UnitFilePreset,ExecMainCode,ExecMainStatus,"
     "ActiveEnterTimestamp,InactiveEnterTimestamp,StateChangeTimestamp,NRestarts,FragmentPath,Type,ConditionResult,LoadError"
@@ -124,12 +125,16 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All units asked for by name, and the two daemons; `systemd` is False on hosts that were not booted with it."""
+    """All units asked for by name, and the two daemons; `systemd` is False on hosts that were not booted with it.
+
+    `gap` tells why a service manager that is there told nothing.
+    """
 
     systemd: bool
     postfix: Daemon
     dovecot: Daemon
     units: Mapping[str, Unit] = field(default_factory=dict)
+    gap: Gap | None = None
 
     def unit(self, *names: str) -> Unit | None:
         """The first of these units (`.service` may be left out) that has a unit file."""
@@ -213,15 +218,22 @@ def services(ask: Ask, settings: Settings, time: LocalTime | None, processes: Pr
     """
     listed = ask.maybe(_files(settings))
     names = _there(listed, settings) if isinstance(listed, CommandResult) and not listed.status else _wanted(settings)
-    told = ask.maybe(command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *names))
+    silent = isinstance(listed, Gap) and listed.reason is GapReason.TIMEOUT
+    told = (
+        listed if silent else ask.maybe(command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *names))
+    )
     units = (
         parse_show(told.stdout, time.tz if time else UTC) if isinstance(told, CommandResult) and not told.status else {}
     )
+    gap = (
+        told
+        if isinstance(told, Gap)
+        else Gap(GapReason.FAILED, f"systemctl told of no unit: {told.stderr[:200].strip()}")
+    )
     if not units and processes is None:
-        raise Missing(
-            told if isinstance(told, Gap) else Gap(GapReason.FAILED, f"systemctl: {told.stderr.strip()[:200]}")
-        )
-    return build(units, processes)
+        raise Missing(gap)
+    booted = bool(units) or isinstance(ask.maybe(_BOOTED), FileInfo)
+    return replace(build(units, processes), systemd=booted, gap=gap if booted and not units else None)
 
 
 def build(units: Mapping[str, Unit], processes: ProcessTable | None) -> Services:

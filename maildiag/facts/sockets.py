@@ -10,12 +10,13 @@ from enum import StrEnum
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
-from maildiag.model import Gap, HostRole, Role
+from maildiag.model import Gap, GapReason, HostRole, Missing, Role
 from maildiag.probes import CommandResult, Interface, Interfaces, Listener, Listeners, Protocol, Tls, command
 from maildiag.registry import begins
 from maildiag.settings import Settings
 
 MASTER = command("postconf", "-M")
+_KINDS = ("inet", "unix", "unix-dgram", "fifo", "pass")  # master(5)
 PORTS = {
     "smtp": 25,
     "submission": 587,
@@ -119,9 +120,7 @@ def expected(
     interfaces = ask(Interfaces())
     expected: list[Port] = []
     if postfix and postfix.installed:
-        table = ask.maybe(MASTER)
-        if not isinstance(table, Gap):
-            expected += postfix_ports(postfix, parse_master(table))
+        expected += postfix_ports(postfix, master_lines(ask))
     if dovecot and dovecot.installed and (role is None or role.role is Role.MAIL_SERVER):
         expected += dovecot_ports(dovecot)
     named = {each.number for each in expected}
@@ -147,6 +146,15 @@ def is_loopback(address: str) -> bool:
 def is_any(address: str) -> bool:
     """True for the wildcard addresses."""
     return address in ("0.0.0.0", "::", "*", "")
+
+
+def master_lines(ask: Ask) -> list[MasterLine]:
+    """The services of master.cf as postconf lists them. Raises Missing where what it prints is no such list."""
+    told = ask(MASTER)
+    found = parse_master(told)
+    if told.stdout.strip() and not any(each.kind in _KINDS for each in found):
+        raise Missing(Gap(GapReason.FAILED, "postconf -M printed no services"))
+    return found
 
 
 def parse_master(told: CommandResult) -> list[MasterLine]:

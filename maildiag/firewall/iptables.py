@@ -51,7 +51,10 @@ _CALM = {
 
 
 def parse(text: str, program: str = "iptables") -> list[Chain]:
-    """The chains that `PROGRAM-save` prints; what is not understood of a rule makes it undecidable, never wrong."""
+    """The chains that `PROGRAM-save` prints; what is not understood of a rule makes it undecidable, never wrong.
+
+    Raises ValueError for text that it never prints.
+    """
     chains: list[Chain] = []
     table, heads, rules = "", dict[str, str](), dict[str, list[Rule]]()
     for line in text.splitlines():
@@ -64,6 +67,8 @@ def parse(text: str, program: str = "iptables") -> list[Chain]:
             _add(line, rules)
         elif line.strip() == "COMMIT":
             chains += [_chain(program, table, name, policy, rules.get(name, [])) for name, policy in heads.items()]
+        elif line.strip() and not line.startswith("#"):
+            raise ValueError(f"it printed {line[:80]!r}")
     return chains
 
 

@@ -143,8 +143,24 @@ def _collect(probe: Command, process: subprocess.Popen[bytes], terminal: int | N
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
+    _refuse(probe, process.returncode, truncated)
     *out, err = (bytes(data).decode("utf-8", "surrogateescape") for data in streams.values())
     return CommandResult(process.returncode, "".join(out), err.replace("\r\n", "\n"), truncated)
+
+
+def _refuse(probe: Command, status: int, truncated: bool) -> None:
+    """Half of what a program wanted to say is no answer, unless whoever asks takes as much as there is."""
+    if truncated and not probe.partial:
+        raise Missing(Gap(GapReason.FAILED, f"{probe.source} printed more than {probe.most // 1024} KB"))
+    if status < 0 and not truncated:
+        raise Missing(Gap(GapReason.FAILED, f"{probe.source} was killed by {_signal(-status)}"))
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _drain(streams: dict[int, bytearray], probe: Command, process: subprocess.Popen[bytes]) -> bool:

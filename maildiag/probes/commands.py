@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from maildiag.probes.probe import Probe
 
+MOST = 8 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a program printed and its exit status (negative: the signal that ended it). A non-zero exit is an answer."""
+    """What a program printed and its exit status. A non-zero exit is an answer; a program that a signal ended gave none."""
 
     status: int
     stdout: str
@@ -29,7 +31,7 @@ class Command(Probe[CommandResult]):
 
     `tty` puts standard error on a pseudo-terminal: postfix(1) tells its errors to nothing else. `user` runs it as that
     account where maildiag is root, and otherwise as the caller. `stdin` is given to it (default: nothing). Output past
-    `most` bytes a stream is cut and `truncated` set. With `discard_stdout` what it prints on standard output is never
+    `most` bytes a stream is no answer, unless `most` was chosen: then it is cut and `truncated` set. With `discard_stdout` what it prints on standard output is never
     read, because it may hold secrets; exit status and standard error are the answer.
     """
 
@@ -38,8 +40,13 @@ class Command(Probe[CommandResult]):
     tty: bool = False
     user: str = ""
     stdin: str = ""
-    most: int = 8 * 1024 * 1024
+    most: int = MOST
     discard_stdout: bool = False
+
+    @property
+    def partial(self) -> bool:
+        """True where the beginning of a long output is of use."""
+        return self.most != MOST
 
     @property
     def source(self) -> str:

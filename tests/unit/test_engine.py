@@ -135,17 +135,25 @@ def test_a_program_that_is_no_program_is_unknown(tmp_path: Path) -> None:
     assert one(run(LocalHost(programs={"hostname"}, path=str(tmp_path)), speaks)) == (Status.UNKNOWN, GapReason.ABSENT)
 
 
-def test_a_crashing_program_is_an_answer_with_its_exit_status(tmp_path: Path) -> None:
-    reading = program(tmp_path, "echo half; kill -SEGV $$").ask(command("hostname"))
-    assert isinstance(reading, Reading)
-    assert (reading.value.status, reading.value.stdout) == (-11, "half\n")
+def test_a_crashing_program_is_unknown_whatever_it_printed_before(tmp_path: Path) -> None:
+    gap = program(tmp_path, "echo fine; kill -SEGV $$").ask(command("hostname"))
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.detail) == (GapReason.FAILED, "hostname was killed by SIGSEGV")
 
 
-def test_a_talkative_program_is_cut_and_does_not_fill_the_memory(tmp_path: Path) -> None:
-    reading = program(tmp_path, "exec yes").ask(Command(("hostname",), most=100_000))
+def test_a_talkative_program_is_ended_and_half_of_its_words_are_no_answer(tmp_path: Path) -> None:
+    began = time.monotonic()
+    gap = program(tmp_path, "exec yes fine").ask(Command(("hostname",), timeout=120))
+    assert isinstance(gap, Gap)
+    assert (gap.reason, gap.detail) == (GapReason.FAILED, "hostname printed more than 8192 KB")
+    assert time.monotonic() - began < 100
+
+
+def test_a_talkative_program_is_cut_where_its_beginning_is_of_use(tmp_path: Path) -> None:
+    reading = program(tmp_path, "exec yes fine").ask(Command(("hostname",), timeout=120, most=1000))
     assert isinstance(reading, Reading)
     assert reading.value.truncated
-    assert len(reading.value.stdout) == 100_000
+    assert len(reading.value.stdout) == 1000
 
 
 def test_a_program_outside_the_list_is_never_run(tmp_path: Path) -> None:

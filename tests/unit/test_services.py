@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +18,9 @@ from maildiag.facts.processes import ProcessTable
 from maildiag.facts.services import MAIL_UNITS, OTHER_MTAS, OTHER_UNITS, Services, build, parse_show, parse_time
 from maildiag.facts.services import services as services_gatherer
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
-from maildiag.probes import Command, CommandResult, Probe, command
+from maildiag.probes import Command, CommandResult, Probe, Stat, command
 from maildiag.settings import Settings
-from maildiag.testing import TableHost, diagnose, judge, printed
+from maildiag.testing import TableHost, diagnose, info, judge, printed
 from maildiag_checks import postfix_tables
 from maildiag_checks.services import dovecot_running, enabled, installed, postfix_running
 from tests.unit.recorded import DATA, dovecot, log_of, master, services
@@ -194,8 +195,37 @@ def test_only_units_with_a_file_are_asked_for_and_those_of_mail_in_any_case() ->
 
 
 def test_every_unit_is_asked_for_where_the_unit_files_cannot_be_listed() -> None:
-    for answer in (printed(status=1), Gap(GapReason.TIMEOUT, "timed out")):
+    for answer in (printed(status=1), Gap(GapReason.FAILED, "killed by SIGSEGV")):
         assert {*OTHER_MTAS, *OTHER_UNITS} < set(unit_questions(answer)[-1].argv)
+
+
+def test_a_service_manager_that_gave_no_answer_in_time_is_not_asked_again() -> None:
+    assert len(unit_questions(Gap(GapReason.TIMEOUT, "timed out"))) == 1
+
+
+def test_a_service_manager_that_tells_nothing_is_not_taken_for_a_host_without_one() -> None:
+    found = without_units({Stat("/run/systemd/system"): info("/run/systemd/system")})
+    assert found.systemd
+    assert found.gap is not None
+    (verdict,) = judge(enabled, found, POSTFIX, DOVECOT, SERVER)
+    assert verdict.status is Status.UNKNOWN
+
+
+def test_a_host_without_systemd_is_judged_by_its_processes() -> None:
+    found = without_units({})
+    assert not found.systemd
+    assert found.gap is None
+    assert found.postfix.running
+    (verdict,) = judge(enabled, found, POSTFIX, DOVECOT, SERVER)
+    assert verdict.status is Status.SKIPPED
+
+
+def without_units(answers: Mapping[Probe[Any], Any]) -> Services:
+    """The services of a host where Postfix runs and systemctl tells nothing."""
+    facts = {"settings": Settings(), "time": None, "processes": ProcessTable((master(),))}
+    found = gather_alone(services_gatherer, TableHost(answers), facts)
+    assert isinstance(found, Services)
+    return found
 
 
 def unit_questions(listing: CommandResult | Gap) -> list[Command]:
