@@ -52,8 +52,10 @@ def mailbox(found: Mailboxes, identity: Identity | None) -> Iterator[Verdict]:
 
 
 def _homeless(box: Mailbox) -> Verdict:
-    return warning(
-        f"The home directory {box.home} of {box.user} does not exist",
+    """An account that nobody can log in to and that has no home was made for a program (useradd makes no home by itself)."""
+    return (notice if box.locked else warning)(
+        f"The home directory {box.home} of {box.user} does not exist"
+        + (", and its password is locked: an account for a program, it seems" if box.locked else ""),
         detail="Neither Postfix nor Dovecot can make a mailbox in it: mail for the user is deferred or bounces.",
         subject=box.user,
         evidence=(Evidence(f"stat {box.home}", "No such file or directory"),),

@@ -36,7 +36,8 @@ class Mailbox:
     """One user's mail: the account that Dovecot works as, INBOX, where Postfix delivers ("" where Dovecot does it or it
     cannot be told), and what stands in the way.
 
-    `waiting` counts messages at Postfix's place, `seen` those at Dovecot's, where both places were looked at.
+    `waiting` counts messages at Postfix's place, `seen` those at Dovecot's, where both places were looked at. `locked`: there
+    is no home, and no password that opens the account.
     """
 
     user: str
@@ -47,6 +48,7 @@ class Mailbox:
     delivered: str = ""
     exists: bool = True
     homeless: bool = False
+    locked: bool = False
     troubles: tuple[Trouble, ...] = ()
     waiting: int = 0
     seen: int = 0
@@ -119,7 +121,8 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
         return box
     groups = (*accounts.groups_of(owner, group), *extra)
     home = ask.maybe(Stat(user.home)) if user.home not in _NO_HOMES else None
-    homeless = isinstance(home, Gap) and home.reason is GapReason.ABSENT
+    absent = isinstance(home, Gap) and home.reason is GapReason.ABSENT
+    homeless = absent and user.inbox.startswith(user.home + "/")
     maildir = delivered.endswith("/") and same_place(delivered, user.inbox)
     troubles = tuple(_troubles(ask, user, owner, groups, maildir))
     info = ask.maybe(Stat(user.inbox))
@@ -131,11 +134,19 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
         inbox=user.inbox,
         delivered=delivered,
         exists=isinstance(info, FileInfo),
-        homeless=homeless and user.inbox.startswith(user.home + "/"),
+        homeless=homeless,
+        locked=homeless and local and _locked(ask, user.name),
         troubles=troubles,
         waiting=_messages(ask, delivered) if delivered and not same_place(delivered, user.inbox) else 0,
         seen=_messages(ask, user.inbox),
     )
+
+
+def _locked(ask: Ask, user: str) -> bool:
+    """passwd(1): L in the second field tells of a locked password, which useradd leaves behind too."""
+    told = ask.maybe(command("passwd", "-S", user))
+    words = told.stdout.split() if isinstance(told, CommandResult) else []
+    return len(words) > 1 and words[1] in ("L", "LK")
 
 
 def same_place(one: str, other: str) -> bool:

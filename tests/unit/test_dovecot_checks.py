@@ -376,6 +376,12 @@ def test_a_mailbox_without_trouble_is_fine() -> None:
     assert only(judge(mailboxes.mailbox, Mailboxes(HOME, (MAILDIR,)), None)).status is Status.OK
 
 
+@pytest.mark.parametrize(("locked", "status"), [(False, Status.WARNING), (True, Status.NOTICE)])
+def test_only_a_person_misses_a_home(locked: bool, status: Status) -> None:
+    box = replace(MAILDIR, homeless=True, locked=locked)
+    assert only(judge(mailboxes.mailbox, Mailboxes(HOME, (box,)), None)).status is status
+
+
 def test_the_same_place_written_otherwise_is_fine() -> None:
     assert only(judge(mailboxes.inbox_place, Mailboxes(HOME, (MAILDIR,)), config(""))).status is Status.OK
 
