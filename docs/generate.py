@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -38,13 +39,16 @@ def main() -> int:
 def files() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
     completions = ROOT / "packaging" / "completions"
-    privileges, fixing = ROOT / "docs" / "privileges.md", ROOT / "docs" / "fixing.md"
+    privileges, fixing, architecture = (
+        ROOT / "docs" / f"{name}.md" for name in ("privileges", "fixing", "architecture")
+    )
     with_actions = with_generated(fixing.read_text("utf-8"), "actions", actions_table(ACTIONS))
     with_programs = with_generated(privileges.read_text("utf-8"), "programs", programs_table())
     return {
         ROOT / "docs" / "report.schema.json": schema.published(),
         ROOT / "docs" / "checks.md": checks_page(),
         privileges: with_generated(with_programs, "files", files_table()),
+        architecture: with_generated(architecture.read_text("utf-8"), "modules", modules_table()),
         fixing: with_generated(with_actions, "guards", actions_table(GUARDS)),
         ROOT / "packaging" / "maildiag.1": man_page(),
         completions / "maildiag.bash": bash_completion(),
@@ -78,6 +82,48 @@ def programs_table() -> str:
     """The whole list of programs that a diagnosis may run."""
     rows = [f"| `{name}` | {why} |" for name, why in sorted(PROGRAMS.items())]
     return "\n".join(["| program | what for |", "|---|---|", *rows]) + "\n"
+
+
+AREAS = {
+    "The words": "model settings workflow events report",
+    "Asking a host": "probes hosts asking access programs reading secrets workers",
+    "What is learnt": "facts lint dovecot firewall logs queue dialogue_text dns_text",
+    "Judging and explaining": "registry engine judging causes runbook indicators history",
+    "Curing": "repair edits",
+    "Showing": "cli tui render document schema text nearest",
+    "Recordings": "codec redact pseudonyms resources",
+    "The rest": "probing config testing",
+}
+
+
+def modules_table() -> str:
+    """Every module and package at the top of `maildiag`, by area. Raises ValueError for one that is in none."""
+    found = {path.parent.name if path.stem == "__init__" else path.stem: path for path in top_modules()}
+    left = set(found) - {name for names in AREAS.values() for name in names.split()}
+    if left:
+        raise ValueError(f"put into AREAS of docs/generate.py: {', '.join(sorted(left))}")
+    lines = ["| module | what it is |", "|---|---|"]
+    for area, names in AREAS.items():
+        lines.append(f"| **{area}** | |")
+        lines += [f"| `{place(found[name])}` | {first_sentence(found[name])} |" for name in names.split()]
+    return "\n".join(lines) + "\n"
+
+
+def top_modules() -> list[Path]:
+    """The modules that a reader finds in `maildiag`, its packages by their `__init__.py`."""
+    top = ROOT / "maildiag"
+    return [*top.glob("[a-z]*.py"), *top.glob("*/__init__.py")]
+
+
+def place(path: Path) -> str:
+    """`facts/` for a package, `model.py` for a module."""
+    return f"{path.parent.name}/" if path.stem == "__init__" else path.name
+
+
+def first_sentence(path: Path) -> str:
+    """The first paragraph of a module's docstring."""
+    told = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    return " ".join(told.split("\n\n")[0].split()).replace("|", r"\|")
 
 
 def files_table() -> str:

@@ -1,4 +1,4 @@
-"""The report of a run: the contract's document as types, and its folding from findings."""
+"""The report of a run as a value, with what follows from its findings: status, counts, steps, exit status."""
 
 from __future__ import annotations
 

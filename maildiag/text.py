@@ -1,4 +1,4 @@
-"""Makes text that strangers wrote safe to show: no terminal escapes, no direction tricks, no endless lines."""
+"""Text for people: what strangers wrote made safe to show (no escapes, no direction tricks), and counts, times and lists set in words."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _report(path: Path, args: argparse.Namespace) -> int:
 
     told = story(path)
     if told:
-        print(f"Recorded incident {path.parent.name}: {told}\n", file=sys.stderr)
+        print(f"Recorded incident {path.parent.name}:\n{told}\n", file=sys.stderr)
     report = engine.report(options.recorded(path.parent), registry.builtin(), Settings())
     print(render(report, Format.TEXT, options.look(args.color)), end="")
     return 0
