@@ -25,6 +25,7 @@ from maildiag.model import (
     Step,
     Verdict,
 )
+from maildiag.redact import cut_secrets
 from maildiag.registry import Check, Want
 from maildiag.text import safe, safe_lines
 
@@ -80,15 +81,15 @@ def _crashed(check: Check, error: Exception) -> Verdict:
 
 
 def _finding(session: Session, check: Check, verdict: Verdict, gap: Gap | None, took: int) -> Finding:
-    """The verdict in its place, with all text made safe to show."""
+    """The verdict in its place, with all text made safe to show and without the secrets that log lines and settings tell."""
     return Finding(
         id=verdict.id or check.id,
         check=check.id,
         step=check.step,
-        subject=safe(verdict.subject, 300),
+        subject=safe(cut_secrets(verdict.subject), 300),
         status=verdict.status,
-        title=safe(verdict.title, 300),
-        detail=safe_lines(verdict.detail),
+        title=safe(cut_secrets(verdict.title), 300),
+        detail=safe_lines(cut_secrets(verdict.detail)),
         data={safe(key): _clean(value) for key, value in verdict.data.items()},
         evidence=tuple(_evidence(session, each) for each in verdict.evidence),
         fixes=tuple(_clean_fix(each) for each in verdict.fixes),
@@ -103,12 +104,13 @@ def _finding(session: Session, check: Check, verdict: Verdict, gap: Gap | None, 
 
 def _evidence(session: Session, each: Evidence) -> Evidence:
     at = each.at or session.read_at.get(each.source)
-    return Evidence(safe(each.source, 300), safe_lines(each.text), at)
+    return Evidence(safe(cut_secrets(each.source), 300), safe_lines(cut_secrets(each.text)), at)
 
 
 def _clean_fix(fix: Fix) -> Fix:
     """The words made safe; the commands stay what they are, and `Fix.shell` shows them safely."""
-    return replace(fix, title=safe(fix.title, 300), why=safe_lines(fix.why), ask=safe_lines(fix.ask))
+    title, why, ask = (cut_secrets(each) for each in (fix.title, fix.why, fix.ask))
+    return replace(fix, title=safe(title, 300), why=safe_lines(why), ask=safe_lines(ask))
 
 
 def _clean_gap(gap: Gap | None) -> Gap | None:
@@ -117,7 +119,7 @@ def _clean_gap(gap: Gap | None) -> Gap | None:
 
 def _clean(value: JsonValue) -> JsonValue:
     if isinstance(value, str):
-        return safe(value)
+        return safe(cut_secrets(value))
     if isinstance(value, list | tuple):
         return [_clean(each) for each in value]
     if isinstance(value, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from maildiag.probes import (
@@ -69,13 +70,20 @@ def processes(_: Processes) -> tuple[Process, ...]:
                 info["ppid"] or 0,
                 info["name"] or "",
                 info["username"] or "",
-                tuple(info["cmdline"] or ()),
+                _command(info["name"] or "", info["cmdline"] or ()),
                 datetime.fromtimestamp(info["create_time"] or 0, UTC),
                 info["memory_info"].rss if info["memory_info"] else 0,
                 info["status"] or "",
             )
         )
     return tuple(found)
+
+
+def _command(name: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The whole command line of Postfix's and Dovecot's masters; of others the program alone, for people put passwords there."""
+    if name in ("master", "dovecot"):
+        return tuple(words)
+    return tuple(word.split(" ")[0] for word in words[:1])
 
 
 def interfaces(_: Interfaces) -> tuple[Interface, ...]:

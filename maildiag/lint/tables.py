@@ -87,7 +87,7 @@ def tables_in(value: str) -> Iterator[tuple[str, str, bool]]:
 
 def _unwrap(word: str, wrapped: bool) -> Iterator[tuple[str, str, bool]]:
     match = _TABLE.fullmatch(word)
-    if match is None:
+    if match is None or match[2].startswith("//"):  # ldap://host in x_server_host (ldap_table(5)) is no table
         return
     kind, rest = match.groups()
     if kind == "proxy":

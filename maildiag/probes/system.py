@@ -58,7 +58,9 @@ class Listeners(Probe[tuple[Listener, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A running process; `started` in UTC, `cpu_s` seconds of processor time, `memory` resident bytes."""
+    """A running process; `started` in UTC, `memory` in resident bytes; `command` is whole for Postfix's and Dovecot's masters
+    alone, and the program of all others.
+    """
 
     pid: int
     parent: int

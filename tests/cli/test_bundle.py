@@ -33,6 +33,24 @@ SECRETS = (
     "alice:{SSHA512}hunter2hunter2hunter2hunter2:1000",
     "alice:$6$saltsalt$hunter2hunter2hunter2:19000:0",
     "api_key = hunter2",
+    "ldap_bind_pw = hunter2",
+    "postconf: warning: mysql:/etc/postfix/valias.cf: unused parameter: bind_pw=hunter2",
+    "import_environment = MAIL_CONFIG DB_PASSWORD=hunter2",
+    "import_environment = MAIL_CONFIG TOKEN=hunter2",
+    "my_secret_thing = hunter2",
+    "auth_policy_server_api_header = Authorization: Basic hunter2",
+    "X: Authorization: Bearer hunter2",
+    "uris=ldap://cn=admin:hunter2@h/",
+    "//admin:hunter2@10.0.0.1/",
+    "dict_mysql: connect to mysql server mail:hunter2@127.0.0.1 failed",
+    "smtp_sasl_passwd_lookup: host `x' user `bob' pass `hunter2'",
+    "  -o smtp_sasl_password_maps=inline:{{10.0.0.1=alice:hunter2}}",
+    "smtp_sasl_password_maps = inline:{ { [relay.example.test]:587 = alice:hunter2 } }",
+    "argv=/usr/bin/curl -u bot:hunter2 https://example.test",
+    "argv=/usr/bin/hook --token=hunter2 --password hunter2 --api-key hunter2",
+    'bot: "|/usr/local/bin/hook --api-key hunter2"',
+    "#*.* :ommysql:localhost,Syslog,rsyslog,hunter2",
+    'action(type="ommysql" server="db" uid="u" pwd="hunter2")',
 )
 
 
@@ -54,6 +72,10 @@ def test_secrets_are_cut(text: str) -> None:
         "warning: SASL authentication failure: Password verification failed",
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
         "password authentication is disabled",
+        "transport_maps = inline:{{x.test=smtp:[10.0.0.9]}}",
+        "virtual_mailbox_domains = inline:{{example.test=x}}",
+        "to=<alice@example.test>, relay=mx.example.test[10.0.0.9]:25, status=sent",
+        "default_password_scheme = plain",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:

@@ -119,6 +119,13 @@ def test_a_program_that_answers_is_judged(tmp_path: Path) -> None:
     assert one(run(program(tmp_path, "echo fine"), speaks)) == (Status.OK, None)
 
 
+def test_a_secret_that_the_host_tells_is_in_no_finding(tmp_path: Path) -> None:
+    (found,) = run(
+        program(tmp_path, "echo 'Binding failed: uris=ldap://cn=admin:hunter2@ldap.example.test/'"), speaks
+    ).findings
+    assert found.title == "Binding failed: uris=ldap://cn=admin:(removed)@ldap.example.test/"
+
+
 def test_a_hung_program_is_unknown_within_its_limit(tmp_path: Path) -> None:
     began = time.monotonic()
     assert one(run(program(tmp_path, "sleep 600"), speaks)) == (Status.UNKNOWN, GapReason.TIMEOUT)

@@ -131,6 +131,13 @@ def test_tables_are_found_in_settings(value: str, found: list[tuple[str, str]]) 
     assert [(kind, path) for kind, path, _ in tables_in(value)] == found
 
 
+@pytest.mark.parametrize(
+    "value", ["ldap://ldap.example.test", "ldaps://10.0.0.1:636 ldap://10.0.0.2", "http://x.test/"]
+)
+def test_an_address_of_a_server_is_no_table(value: str) -> None:
+    assert list(tables_in(value)) == []
+
+
 def test_caches_that_postfix_builds_itself_are_no_tables_of_the_administrator() -> None:
     names = {use.name for use in table_uses(config().context) if use.has_file}
     assert names == {"hash:/etc/aliases"}

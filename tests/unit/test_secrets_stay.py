@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from maildiag.facts.relay_password import _PASSWORDS, keys_of
-from maildiag.hosts import commands, files
-from maildiag.probes import Command, ReadFile
+from maildiag.hosts import commands, files, system
+from maildiag.probes import Command, Processes, ReadFile
 
 
 def test_discarded_standard_output_is_empty_and_the_exit_status_stays() -> None:
@@ -47,3 +49,14 @@ def test_of_a_password_map_only_the_keys_are_read(tmp_path: Path) -> None:
     text = files.read(ReadFile(str(path), hide=_PASSWORDS)).text
     assert "s3cret" not in text
     assert [(each.text, each.line) for each in keys_of(text)] == [("[relay]:587", 3), ("other", 4), ("more", 6)]
+
+
+def test_of_a_stranger_s_process_only_the_program_is_told() -> None:
+    code = "print(flush=True); input()"
+    argv = [sys.executable, "-c", code, "--password", "s3cret"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        told = next(each for each in system.processes(Processes()) if each.pid == process.pid)
+        process.communicate(b"\n")
+    assert told.command == (sys.executable,)
