@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import os
 import pkgutil
+import stat
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -260,12 +261,23 @@ def _attempt(registry: Registry, name: str, load_module: Callable[[], Any]) -> N
 
 
 def _drop_in(path: Path) -> types.ModuleType:
-    for each in (path.parent, path):
-        info = each.stat()
-        if os.geteuid() == 0 and (info.st_uid != 0 or info.st_mode & 0o022):
-            raise PermissionError(f"{each} must be owned by root and not writable by others")
+    if os.geteuid() == 0:
+        _refuse_what_others_can_change(path)
     spec = importlib.util.spec_from_file_location(f"maildiag_drop_in_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _refuse_what_others_can_change(path: Path) -> None:
+    """Root runs nothing that another could put in its place: neither the file nor a directory above may be theirs.
+
+    In a directory with the sticky bit others can write, but not replace what is root's. Raises PermissionError.
+    """
+    real = path.resolve()
+    for each in dict.fromkeys((path, *path.absolute().parents, real, *real.parents)):
+        info = each.stat()
+        open_to_others = info.st_mode & 0o022 and not (stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX)
+        if info.st_uid != 0 or open_to_others:
+            raise PermissionError(f"{each} must be owned by root and not writable by others")

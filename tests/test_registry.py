@@ -127,3 +127,19 @@ def test_root_loads_no_drop_in_that_others_can_write(tmp_path: Path) -> None:
     found = registry.load(tmp_path)
     assert "dns.mine" not in found.checks
     assert "owned by root" in found.broken[0].why
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root loads drop-ins with care")
+def test_root_loads_no_drop_in_whose_place_others_can_change(tmp_path: Path) -> None:
+    folder = tmp_path / "open" / "checks.d"
+    folder.mkdir(parents=True)
+    drop_ins(folder, mine=DROP_IN.format(id="dns.mine"))
+    folder.parent.chmod(0o777)
+    assert registry.load(folder).broken[0].why.startswith(f"PermissionError: {folder.parent} ")
+    folder.parent.chmod(0o755)
+    (folder / "linked.py").symlink_to(tmp_path / "elsewhere.py")
+    (tmp_path / "elsewhere.py").write_text(DROP_IN.format(id="dns.elsewhere"))
+    (tmp_path / "elsewhere.py").chmod(0o646)
+    found = registry.load(folder)
+    assert "dns.mine" in found.checks
+    assert [Path(each.name).name for each in found.broken] == ["linked.py"]
