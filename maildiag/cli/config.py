@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maildiag.settings import Acknowledgement
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +36,22 @@ def main(args: argparse.Namespace) -> int:
     shown = {key: json.dumps(value, ensure_ascii=False) for key, (value, _) in rows.items()}
     for key, (_, origin) in rows.items():
         print(f"{key} = {shown[key]}   # {origin}")
+    for note in idle(loaded.settings.acknowledgements, datetime.now(UTC).date()):
+        print(f"\nnote: {note}")
     return 0
+
+
+def idle(acknowledgements: Iterable[Acknowledgement], today: date) -> Iterator[str]:
+    """Why an acknowledgement does nothing: no finding has its id (a plug-in that is not here may), or it has expired."""
+    from maildiag import registry
+    from maildiag.nearest import hint
+
+    checks = registry.load().checks
+    for each in acknowledgements:
+        if each.id not in checks:
+            yield f"nothing here is called {each.id!r}, which is acknowledged{hint(each.id, checks)}"
+        elif each.expires < today:
+            yield f"the acknowledgement of {each.id} has expired on {each.expires}"
 
 
 def _values(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

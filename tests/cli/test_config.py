@@ -120,6 +120,21 @@ def test_the_settings_are_shown_as_text(tmp_path: Path) -> None:
     assert f"thresholds.queue_messages = 250   # {tmp_path}/c.toml:12" in ran.out
 
 
+def test_an_acknowledgement_that_does_nothing_is_told(tmp_path: Path) -> None:
+    entry = '[[acknowledgements]]\nid = "{}"\nreason = "a test"\nexpires = {}\n'
+    text = (
+        entry.format("dns.pttr", "2999-12-31")
+        + entry.format("dns.ptr", "2020-02-29")
+        + entry.format("dns.mx", "2999-12-31")
+    )
+    ran = maildiag("config", "--config", write(tmp_path / "c.toml", text))
+    notes = [line for line in ran.out.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        "note: nothing here is called 'dns.pttr', which is acknowledged, did you mean dns.ptr?",
+        "note: the acknowledgement of dns.ptr has expired on 2020-02-29",
+    ]
+
+
 def test_a_host_of_the_configuration_brings_its_own_role(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('role = "mail-server"\n[[hosts]]\nname = "app01"\nrole = "relay-client"\n[[hosts]]\nname = "mx2"\n')
