@@ -31,6 +31,7 @@ def own_domains(
         return
     server = role is None or role.role is Role.MAIL_SERVER
     found = [*_twice(config, postfix_process, domains), *_nowhere(config, postfix_process, domains, server)]
+    found += _relayed_here(config, domains)
     if not server:
         found += _taken(config, postfix_process, domains)
     yield from found
@@ -60,6 +61,22 @@ def _twice(config: PostfixConfig, process: PostfixProcess | None, domains: Domai
             fixes=(setting(ID, f"take-out-{domain}", f"Take {domain} out of {first}", config, process, (first, rest)),)
             if written and rest != _raw(config, first)
             else (),
+        )
+
+
+def _relayed_here(config: PostfixConfig, domains: Domains) -> Iterator[Verdict]:
+    """A relay domain is handed on to its MX; where that is this host and no table says otherwise, mail loops (RFC 5321 5.1)."""
+    forwarded = config.get("relayhost") or config.get("transport_maps") or ":" in config.get("relay_transport")
+    for own in domains.own if not forwarded else ():
+        classes = {each.parameter for each in domains.classes_of(own.name)}
+        if classes != {"relay_domains"} or not own.ours:
+            continue
+        yield critical(
+            f"{own.name} is in relay_domains, and its MX is this host: its mail goes round and is returned",
+            subject=own.name,
+            detail="smtp(8) says: mail for the domain loops back to myself. A domain whose mailboxes are here belongs to mydestination; "
+            "one that is passed on needs a line in transport_maps with the host it goes to.",
+            evidence=(*shown(config, "relay_domains", "mydestination", "transport_maps"), Evidence("DNS", own.text)),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.lint.cure import fix_for_all, verdict_for
 from maildiag.lint.postfix import lint_main, lint_master, unexplained
-from maildiag.lint.problem import Problem
-from maildiag.model import Evidence, HostRole, Role, Status, Step, Verdict, critical, ok, unknown
+from maildiag.lint.problem import DropParameter, Problem, Repair
+from maildiag.model import Evidence, Fix, GapReason, HostRole, Role, Status, Step, Verdict, critical, ok, unknown
+from maildiag.probes import FileInfo, FileKind
 from maildiag.registry import check
 from maildiag.text import plural
 
@@ -23,21 +25,90 @@ def main_cf(postfix_config: PostfixConfig, postfix_process: PostfixProcess | Non
     """Every fault of main.cf with its line, and what Postfix itself refuses. Source: postconf(5)."""
     path = postfix_config.main.path
     for gap in (each for each in postfix_config.gaps if path in each.detail):
-        yield unknown("main.cf could not be read", detail=str(gap))
+        yield (
+            _not_there(path, postfix_config)
+            if gap.reason is GapReason.ABSENT
+            else unknown("main.cf could not be read", detail=str(gap))
+        )
         return
+    yield from (_closed(each) for each in postfix_config.closed)
     problems = lint_main(postfix_config.context)
     yield from _verdicts(MAIN, problems, postfix_config, postfix_process)
     refused = unexplained(postfix_config.fatal, problems + lint_master(postfix_config.context, server=False))
     for line in refused:
-        yield critical(
+        yield _refused(line, postfix_config, postfix_process)
+    if not refused and not postfix_config.closed and not any(each.status.failing for each in problems):
+        told = plural(len(postfix_config.main.entries), "parameter")
+        yield ok(f"main.cf is sound: {told}, no fault found", evidence=(Evidence(path, f"{told} set"),))
+
+
+def _not_there(path: str, config: PostfixConfig) -> Verdict:
+    """Renamed for an edit, or left away by a restore."""
+    near = [
+        each for each in config.files if each.startswith("main.cf.") and not each.endswith((".proto", ".dpkg-dist"))
+    ]
+    return critical(
+        f"{path} does not exist: no program of Postfix starts",
+        subject="main.cf",
+        detail=f"{', '.join(near)} {'is' if len(near) == 1 else 'are'} there: was the file renamed?" if near else "",
+        evidence=(Evidence(f"stat {path}", "No such file or directory"),),
+    )
+
+
+def _closed(info: FileInfo) -> Verdict:
+    """Daemons read it as root before they give their privileges up; the programs of users cannot."""
+    folder = info.kind is FileKind.DIRECTORY
+    mode = info.mode | (0o055 if folder else 0o044)
+    return critical(
+        f"Only root may {'enter' if folder else 'read'} {info.path}: programs of other accounts cannot send mail",
+        subject=info.path,
+        detail="sendmail(1) and postdrop(1) run as the account of the application and stop: fatal: open /etc/postfix/main.cf: "
+        "Permission denied. Passwords belong into tables of their own, which only root may read.",
+        evidence=(Evidence(f"stat {info.path}", f"{info.owner}:{info.group} {info.mode:04o}"),),
+        fixes=(
+            Fix(
+                id=f"{MAIN}/open-{'directory' if folder else 'file'}",
+                title=f"Let everybody read {info.path}",
+                commands=(("chmod", f"{mode:o}", info.path),),
+                undo=(("chmod", f"{info.mode:o}", info.path),),
+                automatic=True,
+                verify=(f"{MAIN}@{info.path}",),
+                changes=(info.path,),
+                why="Postfix's own list, postfix-files, has 755 for the directory and 644 for main.cf.",
+            ),
+        ),
+    )
+
+
+def _refused(line: str, config: PostfixConfig, process: PostfixProcess | None) -> Verdict:
+    """What no linter knows, as Postfix says it; where it names a parameter that main.cf sets, its default is the way out."""
+    said = Evidence("postmap -q maildiag static:maildiag", "\n".join(config.fatal))
+    names = [name for name in re.findall(r"[a-z0-9_A-Z]+", line) if config.main.entry(name) and name in config.defaults]
+    entry = config.main.entry(names[0]) if names else None
+    if entry is None:
+        return critical(
             f"Postfix refuses its configuration: {line}",
             subject="main.cf",
             detail="Every Postfix program stops with this line as it starts.",
-            evidence=(Evidence("postmap -q maildiag static:maildiag", "\n".join(postfix_config.fatal)),),
+            evidence=(said,),
         )
-    if not refused and not any(each.status.failing for each in problems):
-        told = plural(len(postfix_config.main.entries), "parameter")
-        yield ok(f"main.cf is sound: {told}, no fault found", evidence=(Evidence(path, f"{told} set"),))
+    default = config.defaults[entry.name]
+    problem = Problem(
+        kind="refused",
+        subject=entry.name,
+        status=Status.CRITICAL,
+        title=f"main.cf line {entry.line}: Postfix refuses {entry.name} = {entry.value}: {line}",
+        detail="Every Postfix program stops with this line as it starts.",
+        place=config.main.place(entry),
+        repairs=(
+            Repair(
+                f"set {entry.name} back to its default, {default or '(empty)'}",
+                (DropParameter(entry.name),),
+                certain=bool(default),
+            ),
+        ),
+    )
+    return verdict_for(MAIN, problem, config.main, config.master, process)
 
 
 @check(

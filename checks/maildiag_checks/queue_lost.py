@@ -23,7 +23,7 @@ from maildiag.model import (
 from maildiag.registry import check
 from maildiag.text import plural
 from maildiag_checks import _owners
-from maildiag_checks._origins import is_own, origins
+from maildiag_checks._origins import Origin, is_own, origins
 from maildiag_checks._queue_reasons import ROOTS, log_evidence, said
 
 # Losses that tell of a wrong setting on this side, and not of a wrong address or an unwelcome message.
@@ -60,22 +60,41 @@ def lost(
         yield _configured(_lost(status, meaning, found, summary, log, role), found, postfix_config, tables)
 
 
+# Losses that a wrong address makes.
+_WRONG_ADDRESS = ("mailbox.unknown-user", "dns.not-found", "other")
+_COPIES = re.compile(r"always_bcc|luser_relay|.*_notice_recipient|address_verify_sender")
+
+
 def _configured(
     verdict: Verdict, found: tuple[ReasonGroup, ...], config: PostfixConfig | None, tables: Tables | None
 ) -> Verdict:
     """A bounce of an address that a setting or a table of this host names comes back with every message."""
-    samples = [line for each in found if not each.over for line in each.samples]
-    addresses = [match[1] for line in samples if (match := re.search(r"\bto=<([^>]+)>", line))]
-    local = (each.partition("@")[0] for each in addresses if is_own(config, each.partition("@")[2]))
-    named = origins(config, tables, *addresses, *local)
+    if found[0].reason.meaning not in _WRONG_ADDRESS:
+        return verdict
+    named = [
+        each for group in found if not group.over for line in group.samples for each in _named_by(line, config, tables)
+    ]
     if not named:
         return verdict
     return replace(
         verdict,
         status=max(verdict.status, Status.WARNING, key=lambda each: each.weight),
         title=f"{verdict.title}; the address is named by {named[0].told}",
-        evidence=(*(each.evidence for each in named[:3]), *verdict.evidence),
+        evidence=(*(each.evidence for each in dict.fromkeys(named[:3])), *verdict.evidence),
     )
+
+
+def _named_by(line: str, config: PostfixConfig | None, tables: Tables | None) -> Iterator[Origin]:
+    """The line of a table whose key is what the message was addressed to, or the setting that adds a recipient."""
+    match = re.search(r"\bto=<([^>]+)>(?:, orig_to=<([^>]+)>)?", line)
+    if match is None:
+        return
+    address, key = match[1], (match[2] or "").lower()
+    local = [address.partition("@")[0]] if is_own(config, address.partition("@")[2]) else []
+    for each in origins(config, tables, address, *local):
+        own = re.split(r"[\s:=]", each.text, maxsplit=1)[0].lower()
+        if own in (key, key.partition("@")[0]) if each.path != "main.cf" else _COPIES.fullmatch(own):
+            yield each
 
 
 def _lost(
@@ -97,7 +116,9 @@ def _lost(
         weight = Status.NOTICE
     verb = "expired unsent" if status == "expired" else "returned"
     ids: list[JsonValue] = [*[one for each in found for one in each.queue_ids][:20]]
-    sentence = "" if status == "expired" else f": {found[0].reason.sentence.rstrip('.')}"
+    known = found[0].reason.meaning not in ("other", "none")
+    why = found[0].reason.sentence.rstrip(".") if known else found[0].reason.text[:160]
+    sentence = "" if status == "expired" else f": {why}"
     return Verdict(
         status=weight,
         title=f"{plural(count, 'message')} {'was' if count == 1 else 'were'} {verb}{sentence}",

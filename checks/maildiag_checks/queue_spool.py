@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.queue import Maildrop
 from maildiag.facts.services import Services
 from maildiag.facts.spool import Spool, SpoolPath, Wanted
@@ -64,11 +65,16 @@ def maildrop(maildrop: Maildrop, services: Services | None) -> Iterator[Verdict]
     "queue.directories",
     step=Step.QUEUE,
     asks="Are the queue's directories and programs as Postfix needs them?",
-    explained_by=("services.disk",),
+    explained_by=("services.disk", "services.main-cf"),
 )
-def directories(spool: Spool, maildrop: Maildrop | None, services: Services | None) -> Iterator[Verdict]:
+def directories(
+    spool: Spool, maildrop: Maildrop | None, services: Services | None, postfix_config: PostfixConfig | None
+) -> Iterator[Verdict]:
     """A spool that was restored, moved or cleaned by hand has lost owners and modes. Source: postfix-files, postfix(1)."""
     wrong = [each for each in spool.paths if not _right(each)]
+    if postfix_config is not None and (named := _other_group(wrong, postfix_config)):
+        yield _wrong_setting(named, postfix_config, services)
+        return
     closed = [each for each in spool.paths if isinstance(each.found, Gap) and each.found.reason is not GapReason.ABSENT]
     if len(wrong) > _MANY:
         yield _whole_spool(wrong, services)
@@ -88,6 +94,44 @@ def directories(spool: Spool, maildrop: Maildrop | None, services: Services | No
         shown = (Evidence("stat", f"{plural(len(spool.paths), 'path')} as expected"),)
         told = "" if spool.searched else "the queue files themselves could not be looked at without root"
         yield ok("The queue's directories have the right owners and modes", evidence=shown, detail=told)
+
+
+def _other_group(wrong: list[SpoolPath], config: PostfixConfig) -> tuple[SpoolPath, ...]:
+    """The paths that still have the group of the package, where main.cf names another: the setting is what is wrong."""
+    entry, usual = config.main.entry("setgid_group"), config.defaults.get("setgid_group", "")
+    if entry is None or not usual or entry.value == usual:
+        return ()
+    named = tuple(
+        each for each in wrong if not isinstance(each.found, Gap) and each.wanted.group and each.found.group == usual
+    )
+    return named if len(named) > 1 and any(each.wanted.kind is FileKind.FILE for each in named) else ()
+
+
+def _wrong_setting(named: tuple[SpoolPath, ...], config: PostfixConfig, services: Services | None) -> Verdict:
+    entry, usual = config.main.entry("setgid_group"), config.defaults["setgid_group"]
+    assert entry is not None
+    effect = services.restart("postfix") if services is not None else ("postfix", "reload")
+    return critical(
+        f"main.cf line {entry.line}: setgid_group = {entry.value}, but Postfix's programs and directories have the group {usual}",
+        detail="postdrop and postqueue work with that group alone: nobody but root can send mail or see the queue. It belongs to "
+        "Postfix only, and no account is in it.",
+        subject="setgid_group",
+        evidence=(
+            Evidence(config.main.where("setgid_group"), entry.logical.shown()),
+            *(Evidence(f"stat {each.wanted.path}", _found(each)) for each in named[:4]),
+        ),
+        fixes=(
+            Fix(
+                id="queue.directories/setgid-group",
+                title=f"Set setgid_group back to its default, {usual}",
+                commands=(("postconf", "-X", "setgid_group"), effect),
+                undo=(effect,),
+                automatic=True,
+                verify=("queue.directories",),
+                changes=(config.main.path,),
+            ),
+        ),
+    )
 
 
 def _right(each: SpoolPath) -> bool:

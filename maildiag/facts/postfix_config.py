@@ -9,7 +9,7 @@ from datetime import datetime
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.lint.context import Context, words
-from maildiag.lint.contradictions import CLIENT_FILES
+from maildiag.lint.contradictions import CLIENT_FILES, DIRECTORIES
 from maildiag.lint.main_cf import MainCf, parse_main_cf
 from maildiag.lint.master_cf import MasterCf, parse_master_cf
 from maildiag.lint.references import may_be_file
@@ -17,6 +17,7 @@ from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import (
     CommandResult,
     Directory,
+    FileInfo,
     FileText,
     Interface,
     Interfaces,
@@ -28,9 +29,10 @@ from maildiag.probes import (
 from maildiag.registry import begins
 
 CANARY = command("postmap", "-q", "maildiag", "static:maildiag")
+"""A query that needs no file: it prints what keeps every program of Postfix from starting, and writes nothing."""
 _DEFAULTS = command("postconf", "-dx")
 _TYPES = command("postconf", "-m")
-"""A query that needs no file: it prints what keeps every program of Postfix from starting, and writes nothing."""
+_NO_SUCH_KEY = 2  # getent(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,8 @@ class PostfixConfig:
     """main.cf and master.cf as text and parsed, their times of change, and all that is needed to judge them.
 
     `settings` are the effective values, empty where postconf refuses the files. `said` are the lines that postconf printed
-    on standard error, `fatal` those with which Postfix's own programs refuse to start; both without repetitions.
+    on standard error, `fatal` those with which Postfix's own programs refuse to start; both without repetitions. `closed` are
+    the directory and the file where accounts other than root may not read them.
     """
 
     directory: str
@@ -57,6 +60,8 @@ class PostfixConfig:
     files: tuple[str, ...] = ()
     absent: frozenset[str] = frozenset()
     hosts: Mapping[str, bool] = field(default_factory=dict)
+    closed: tuple[FileInfo, ...] = ()
+    strangers: frozenset[str] = frozenset()
 
     @property
     def context(self) -> Context:
@@ -71,6 +76,7 @@ class PostfixConfig:
             daemons=self.daemons,
             addresses=self.addresses,
             absent=self.absent,
+            strangers=self.strangers,
             unresolved=frozenset(name for name, known in self.hosts.items() if not known),
         )
 
@@ -92,10 +98,11 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
     told, types, canary = ask.all([command("postconf", "-n"), _TYPES, CANARY])
     main, master = ask.all([ReadFile(f"{directory}/main.cf"), ReadFile(f"{directory}/master.cf")])
     parsed = parse_main_cf(f"{directory}/main.cf", _text(main))
+    services = parse_master_cf(f"{directory}/master.cf", _text(master))
     return PostfixConfig(
         directory=directory,
         main=parsed,
-        master=parse_master_cf(f"{directory}/master.cf", _text(master)),
+        master=services,
         defaults=defaults,
         settings=settings,
         said=_lines(told),
@@ -109,9 +116,38 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
         master_changed=master.modified if isinstance(master, FileText) else None,
         gaps=tuple(each for each in (main, master) if isinstance(each, Gap)),
         files=tuple(sorted(_names(ask.maybe(ListDirectory(directory))))),
-        absent=_absent(ask, parsed, settings),
+        absent=_absent(ask, parsed, settings) | _missing_programs(ask, services, parsed),
+        strangers=_strangers(ask, services, parsed),
         hosts=_interface_names(ask, parsed, settings),
+        closed=_closed(ask, directory),
     )
+
+
+def _missing_programs(ask: Ask, master: MasterCf, main: MainCf) -> frozenset[str]:
+    """The programs of the services in use that are not there."""
+    used = [each for each in master.external if each.used(main.entries) and each.program.startswith("/")]
+    answers = ask.all([Stat(each.program) for each in used])
+    gone = (isinstance(each, Gap) and each.reason is GapReason.ABSENT for each in answers)
+    return frozenset(each.program for each, absent in zip(used, gone, strict=True) if absent)
+
+
+def _strangers(ask: Ask, master: MasterCf, main: MainCf) -> frozenset[str]:
+    """The accounts of the services in use that the system does not know."""
+    names = sorted({each.account for each in master.external if each.account and each.used(main.entries)})
+    answers = ask.all([command("getent", "passwd", name) for name in names])
+    return frozenset(
+        name
+        for name, answer in zip(names, answers, strict=True)
+        if isinstance(answer, CommandResult) and answer.status == _NO_SUCH_KEY and not answer.stdout
+    )
+
+
+def _closed(ask: Ask, directory: str) -> tuple[FileInfo, ...]:
+    """The directory and main.cf, where others than root may not pass or read: sendmail(1) and postdrop(1) run as anybody."""
+    needed = {directory: 0o005, f"{directory}/main.cf": 0o004}
+    found = ask.all([Stat(path) for path in needed])
+    bits = zip(found, needed.values(), strict=True)
+    return tuple(each for each, bit in bits if isinstance(each, FileInfo) and each.mode & bit != bit)
 
 
 def pairs(text: str) -> dict[str, str]:
@@ -172,6 +208,9 @@ def _absent(ask: Ask, main: MainCf, settings: Mapping[str, str]) -> frozenset[st
     """The files that stand for a value or a list (`myorigin = /etc/mailname`) and that are not there."""
     entries = [each for each in main.entries if may_be_file(each.name) or CLIENT_FILES.fullmatch(each.name)]
     values = [word for each in entries for word in words(settings.get(each.name, each.value))]
+    for each in (one for one in main.entries if one.name in DIRECTORIES):
+        value = settings.get(each.name, each.value)
+        values += [value, f"{value}/{DIRECTORIES[each.name]}"]
     paths = list(dict.fromkeys(word.lstrip("!") for word in values if word.lstrip("!").startswith("/")))
     answers = ask.all([Stat(path) for path in paths])
     gone = (

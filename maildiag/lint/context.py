@@ -17,7 +17,8 @@ class Context:
     `warnings` is what postconf printed on standard error; `table_types` are those that `postconf -m` lists (empty: not
     known), `daemons` the programs in daemon_directory (empty: not known), `addresses` those of this host's interfaces,
     `unresolved` the names in inet_interfaces that the system cannot resolve, `absent` the files that lists name
-    (`mydestination = /path`) and that are not there.
+    (`mydestination = /path`) and that are not there, or programs that services start; `strangers` the accounts that services
+    are to run as and that do not exist.
     """
 
     main: MainCf
@@ -30,6 +31,7 @@ class Context:
     addresses: frozenset[str] = frozenset()
     unresolved: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
+    strangers: frozenset[str] = frozenset()
 
     def value(self, name: str) -> str:
         """The effective value: postconf's, else main.cf's own text, else the default."""

@@ -26,6 +26,9 @@ _PROTOCOL_LISTS = re.compile(r"(smtpd?|lmtp|tlsproxy)_tls_(mandatory_)?protocols
 CLIENT_FILES = re.compile(r"(smtp|lmtp)_tls_(CAfile|CApath|(ec|d)?(cert|key)_file)|smtpd_tls_CA(file|path)")
 """Parameters that name a file whose absence switches TLS off; the certificates of smtpd are judged by a check of their own."""
 
+DIRECTORIES = {"daemon_directory": "master", "command_directory": "postdrop"}
+"""Directories of Postfix's programs, and one that must be in each."""
+
 
 def contradictions(context: Context) -> Iterator[Problem]:
     """Everything that each value alone does not show."""
@@ -35,6 +38,7 @@ def contradictions(context: Context) -> Iterator[Problem]:
         yield from _quotes(context, entry)
         yield from _protocols(context, entry)
         yield from _missing_file(context, entry)
+        yield from _directory(context, entry)
     yield from _filter_loop(context)
     yield from _virtual_base(context)
     yield from _home_mailbox(context)
@@ -160,6 +164,25 @@ def _missing_file(context: Context, entry: Entry) -> Iterator[Problem]:
                 why="Debian has the certificate authorities in /etc/ssl/certs, Red Hat in /etc/pki/tls/certs/ca-bundle.crt.",
             ),
         ),
+    )  # fmt: skip
+
+
+def _directory(context: Context, entry: Entry) -> Iterator[Problem]:
+    """A directory of the other distribution, or one that was never made."""
+    value = context.settings.get(entry.name, entry.value)
+    default = context.defaults.get(entry.name, "")
+    needed = DIRECTORIES.get(entry.name)
+    if needed is None or not {value, f"{value}/{needed}"} & context.absent:
+        return
+    lacks = "does not exist" if value in context.absent else f"has no {needed}"
+    back = Repair(
+        f"set {entry.name} back to its default, {default}", (DropParameter(entry.name),), certain=True, restart=True
+    )
+    yield _problem(
+        context, entry, "missing-directory", Status.CRITICAL,
+        f"{entry.name} = {value}, which {lacks}",
+        "Postfix's programs are where the package puts them: the default of postconf -d knows the place.",
+        (back,) if default and default != value else (),
     )  # fmt: skip
 
 

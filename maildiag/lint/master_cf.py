@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from maildiag.lint.lines import Logical, Physical, is_comment, logical_lines
 
@@ -17,6 +19,14 @@ class Override:
     name: str
     value: str
     line: int
+
+
+class Named(Protocol):
+    """Anything with a value that may name a service."""
+
+    @property
+    def value(self) -> str:
+        """The value as Postfix takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,21 @@ class Service:
     def override(self, name: str) -> str | None:
         """The value of an `-o` option, or None."""
         return next((each.value for each in reversed(self.overrides) if each.name == name), None)
+
+    @property
+    def account(self) -> str:
+        """The `user=` of pipe(8) and spawn(8), "" where there is none."""
+        return next((word[5:].partition(":")[0] for word in self.arguments if word.startswith("user=")), "")
+
+    @property
+    def program(self) -> str:
+        """The program behind `argv=` of pipe(8) and spawn(8), "" where there is none."""
+        return next((word[5:] for word in self.arguments if word.startswith("argv=")), "")
+
+    def used(self, settings: Iterable[Named]) -> bool:
+        """True where a value names the service as a transport (`name`, `name:next hop`) or by its socket (`private/name`)."""
+        named = re.compile(rf"(^|[\s,=])({re.escape(self.name)}(:|$)|unix:private/{re.escape(self.name)}\b)")
+        return any(named.search(each.value) for each in settings)
 
     def chrooted(self, default: bool = False) -> bool:
         """True where the daemon runs in the queue directory; `-` means `default` (no since Postfix 3.0)."""
@@ -88,6 +113,11 @@ class MasterCf:
     def running(self, command: str) -> tuple[Service, ...]:
         """The services whose daemon is `command`."""
         return tuple(each for each in self.services if each.command == command)
+
+    @property
+    def external(self) -> tuple[Service, ...]:
+        """The services that start programs of others: pipe(8) and spawn(8)."""
+        return (*self.running("pipe"), *self.running("spawn"))
 
     @property
     def transports(self) -> frozenset[str]:

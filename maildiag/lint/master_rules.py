@@ -29,6 +29,15 @@ from maildiag.model import Confidence, Status
 
 _ROOT_DAEMONS = ("local", "pipe", "virtual", "spawn")
 _NO_CHROOT = ("local", "pipe", "virtual", "spawn")
+# Daemons that refuse to run beside a second one (mail_server(3), MAIL_SERVER_SOLITARY).
+_SOLITARY = frozenset({"qmgr", "oqmgr", "nqmgr", "tlsmgr", "anvil", "scache", "verify", "postscreen", "postlogd"})
+_PUBLIC = frozenset({"pickup", "cleanup", "qmgr", "flush", "showq"})
+_PRIVATE = frozenset(
+    {
+        "rewrite", "bounce", "defer", "trace", "verify", "proxymap", "proxywrite", "smtp", "relay", "error", "retry", "discard",
+        "local", "virtual", "lmtp", "anvil", "scache", "tlsmgr", "tlsproxy", "dnsblog",
+    }
+)  # fmt: skip
 _FIELDS = {
     "private": r"[yn-]",
     "unprivileged": r"[yn-]",
@@ -55,6 +64,8 @@ def master_problems(context: Context, server: bool = True) -> Iterator[Problem]:
         yield from _daemon(context, service)
         yield from _arguments(context, service)
         yield from _overrides(context, service)
+        if service in context.master.external and service.used(context.main.entries):
+            yield from _external(context, service)
     yield from _duplicates(context)
     yield from _missing(context, server)
     yield from _said(context)
@@ -151,12 +162,36 @@ def _fields(context: Context, service: Service) -> Iterator[Problem]:
             f"{service.command}(8) needs the whole file system: mailboxes, programs, tables.",
             (Repair("set the field chroot to n", (SetField(service.name, service.type, "chroot", "n"),), certain=True),),
         )  # fmt: skip
-    if service.limit == "0" and service.command in ("qmgr", "pickup", "tlsmgr", "anvil", "scache"):
+    if service.limit != "1" and re.fullmatch(_FIELDS["limit"], service.limit) and service.command in _SOLITARY:
         yield _problem(
-            context, service, "process-limit", Status.WARNING,
-            f"{service.key} may run any number of processes, but must run one only",
-            "", (Repair("set maxproc to 1", (SetField(service.name, service.type, "process_limit", "1"),), certain=True),),
+            context, service, "process-limit", Status.CRITICAL,
+            f"{service.key} must run one process only, and may run {_many(service.limit)}",
+            f"{service.command} stops: fatal: service {service.name} requires a process limit of 1.",
+            (Repair("set maxproc to 1", (SetField(service.name, service.type, "process_limit", "1"),), certain=True),),
         )  # fmt: skip
+    yield from _socket_place(context, service)
+
+
+def _many(limit: str) -> str:
+    return {"-": "as many as default_process_limit says", "0": "any number"}.get(limit, limit)
+
+
+def _socket_place(context: Context, service: Service) -> Iterator[Problem]:
+    """Programs look for a service in public/ or in private/, wherever master.cf puts it (mail_proto(3))."""
+    public = service.name in _PUBLIC
+    known = public or service.name in _PRIVATE
+    if not known or service.type not in ("unix", "fifo") or service.private not in ("y", "n", "-"):
+        return
+    if (service.private == "n") == public:
+        return
+    here, there = ("private", "public") if public else ("public", "private")
+    yield _problem(
+        context, service, "private", Status.CRITICAL,
+        f"{service.key} has its socket in {here}/, and Postfix's programs look for it in {there}/",
+        f"They say: connect to {there}/{service.name}: No such file or directory.",
+        (Repair(f"set the field private to {'n' if public else '-'}",
+                (SetField(service.name, service.type, "private", "n" if public else "-"),), certain=True, restart=True),),
+    )  # fmt: skip
 
 
 def _with_field(text: str, index: int) -> str:
@@ -319,6 +354,27 @@ def _restriction_override(context: Context, service: Service, name: str, value: 
         )  # fmt: skip
 
 
+def _external(context: Context, service: Service) -> Iterator[Problem]:
+    """A program that pipe(8) or spawn(8) cannot start, for want of the program or of its account."""
+    account, program = service.account, service.program
+    if account in context.strangers:
+        yield _problem(
+            context, service, "unknown-account", Status.CRITICAL,
+            f"{service.key} is to run as {account}, an account that does not exist",
+            f"{service.command}(8) stops: fatal: get_service_attr: unknown username: {account}. What goes through it waits. "
+            f"Create the account, or write one that is there.",
+            about="user",
+        )  # fmt: skip
+    if program in context.absent:
+        yield _problem(
+            context, service, "missing-program", Status.CRITICAL,
+            f"{service.key} starts {program}, which does not exist",
+            f"{service.command}(8) says: fatal: execvp {program}: No such file or directory. Install the program, or take out of "
+            "main.cf what uses the service.",
+            about="argv",
+        )  # fmt: skip
+
+
 def _duplicates(context: Context) -> Iterator[Problem]:
     seen: dict[str, Service] = {}
     for service in context.master.services:
@@ -346,10 +402,25 @@ def _listening(service: Service) -> str:
 
 def _missing(context: Context, server: bool) -> Iterator[Problem]:
     if not context.master.services:
+        if not context.master.bad:
+            yield _empty(context)
         return
     for needed in needed_services(context, server):
         if not _present(context, needed):
             yield _absent(context, needed)
+
+
+def _empty(context: Context) -> Problem:
+    """A file that was cut short while the disk was full, or overwritten."""
+    return Problem(
+        kind="empty",
+        subject="master.cf",
+        status=Status.CRITICAL,
+        title="master.cf has no service at all: Postfix runs and does nothing",
+        detail="Restore it from a backup, or from the distribution: /usr/share/postfix/master.cf.dist on Debian, `rpm -V postfix` and "
+        "the package on Red Hat.",
+        place=Place(context.master.path, text="no line of a service"),
+    )
 
 
 def _present(context: Context, needed: Needed) -> bool:

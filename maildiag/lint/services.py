@@ -43,6 +43,9 @@ _ALWAYS = (
 _STOCK = {
     "smtp/inet": "smtp inet n - n - - smtpd",
     "smtp/unix": "smtp unix - - n - - smtp",
+    "smtpd/pass": "smtpd pass - - n - - smtpd",
+    "dnsblog/unix": "dnsblog unix - - n - 0 dnsblog",
+    "tlsproxy/unix": "tlsproxy unix - - n - 0 tlsproxy",
     "relay/unix": "relay unix - - n - - smtp",
     "local/unix": "local unix - n n - - local",
     "virtual/unix": "virtual unix - n n - - virtual",
@@ -65,6 +68,12 @@ def needed_services(context: Context, server: bool) -> Iterator[Needed]:
         yield _stock("smtp/inet", Status.CRITICAL, "takes mail from the network on port 25")
     if "proxy:" in context.value("local_recipient_maps") or "proxy:" in context.value("virtual_alias_maps"):
         yield _stock("proxymap/unix", Status.CRITICAL, "opens the tables named with proxy:")
+    if context.master.running("postscreen"):
+        yield _stock("smtpd/pass", Status.CRITICAL, "takes over the connections that postscreen lets pass")
+        if context.words("postscreen_dnsbl_sites"):
+            yield _stock("dnsblog/unix", Status.CRITICAL, "asks postscreen's block lists")
+        if context.value("smtpd_tls_security_level") not in ("", "none"):
+            yield _stock("tlsproxy/unix", Status.WARNING, "speaks TLS for postscreen")
     if context.words("mydestination") and context.value("local_transport").partition(":")[0] == "local":
         yield _stock("local/unix", Status.CRITICAL, "delivers to local users")
     if context.value("default_transport").partition(":")[0] == "smtp":

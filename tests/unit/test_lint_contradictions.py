@@ -188,3 +188,12 @@ def test_aliases_that_lead_back_to_themselves_are_a_circle() -> None:
 def test_aliases_that_end_somewhere_are_no_circle() -> None:
     assert not values("alice@a.test alice@a.test\nbob@a.test alice@a.test, carol@b.test\n", "virtual_alias_maps")
     assert not values("alice: bob, \\alice\nbob: bob\nroot: alice\n", "alias_maps")
+
+
+def test_programs_in_a_directory_of_the_other_distribution_are_looked_for_at_the_default() -> None:
+    for name, value in (("daemon_directory", "/usr/libexec/postfix"), ("command_directory", "/usr/local/sbin")):
+        gone = frozenset({f"{value}/master", f"{value}/postdrop"})
+        (problem,) = found(f"{name} = {value}", absent=gone)
+        assert problem.repairs[0].edits == (DropParameter(name),)
+        assert problem.repairs[0].restart
+        assert not found(f"{name} = {value}")

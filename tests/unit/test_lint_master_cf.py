@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from maildiag.lint.master_cf import parse_master_cf
 from maildiag.lint.postfix import lint_master
-from maildiag.lint.problem import Problem, ReplaceLine, SetService
+from maildiag.lint.problem import Problem, ReplaceLine, SetField, SetService
 from maildiag.model import Status
 from tests.unit.postfix_files import RELEASES, config, recorded
 
@@ -131,3 +133,42 @@ def test_services_commented_out_by_the_distribution_are_seen_as_such() -> None:
     ]
     assert len(commented) == 1
     assert len(commented[0].lines) > 3
+
+
+def test_a_service_whose_socket_is_in_the_wrong_directory_is_put_back() -> None:
+    text = recorded("master.cf", "debian12")
+    moved = re.sub(r"(?m)^cleanup   unix  n", "cleanup   unix  -", text)
+    assert moved != text
+    (problem,) = lint_master(config(master=moved).context, server=True)
+    assert problem.kind == "private"
+    assert problem.repairs[0].edits == (SetField("cleanup", "unix", "private", "n"),)
+
+
+def test_daemons_that_tolerate_no_second_one_may_not_have_more_processes() -> None:
+    text = re.sub(r"(?m)^(qmgr +unix +n +- +n +300 +)1", r"\g<1>10", recorded("master.cf", "debian12"))
+    (problem,) = lint_master(config(master=text).context, server=True)
+    assert (problem.kind, problem.status) == ("process-limit", Status.CRITICAL)
+    assert problem.repairs[0].certain
+
+
+def test_postscreen_needs_the_smtpd_that_takes_over() -> None:
+    text = re.sub(r"(?m)^smtp +inet.*smtpd$", "smtp inet n - y - 1 postscreen", recorded("master.cf", "debian12"))
+    found = lint_master(config(master=text).context, server=True)
+    assert "smtpd/pass" in [each.subject for each in found]
+    whole = text + "smtpd pass - - y - - smtpd\ntlsproxy unix - - y - 0 tlsproxy\n"
+    assert not lint_master(config(master=whole).context, server=True)
+
+
+def test_an_empty_master_cf_is_one_problem() -> None:
+    (problem,) = lint_master(config(master="# nothing\n").context, server=True)
+    assert (problem.kind, problem.status) == ("empty", Status.CRITICAL)
+
+
+def test_a_pipe_in_use_needs_its_account_and_its_program() -> None:
+    pipe = "drop unix - n n - - pipe flags=R user=vmail:vmail argv=/usr/bin/maildrop -d ${user}\n"
+    master, vmail = recorded("master.cf", "debian12") + pipe, frozenset({"vmail"})
+    program, setting = frozenset({"/usr/bin/maildrop"}), "mailbox_transport = drop"
+    found = lint_master(config(setting, master=master, strangers=vmail, absent=program).context, server=True)
+    assert [each.kind for each in found] == ["unknown-account", "missing-program"]
+    assert not lint_master(config(master=master, strangers=vmail, absent=program).context, server=True)
+    assert not lint_master(config(setting, master=master).context, server=True)

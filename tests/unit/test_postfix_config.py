@@ -8,8 +8,8 @@ from maildiag.facts.postfix import Postfix
 from maildiag.facts.postfix_config import CANARY, PostfixConfig, postfix_config
 from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.model import Gap, GapReason, HostRole, Role, Status
-from maildiag.probes import Interface, Interfaces, ReadFile, command
-from maildiag.testing import file, gather, judge, printed
+from maildiag.probes import FileKind, Interface, Interfaces, ReadFile, command
+from maildiag.testing import file, gather, info, judge, printed
 from maildiag_checks.postfix_config import main_cf, master_cf
 from tests.unit.postfix_files import RELEASES, config, recorded
 
@@ -107,3 +107,27 @@ def test_a_host_without_postfix_has_no_configuration() -> None:
     found = gather(postfix_config, {}, postfix=Postfix(installed=False))
     assert isinstance(found, Gap)
     assert found.reason is GapReason.ABSENT
+
+
+def test_a_parameter_that_postfix_refuses_is_named_with_its_line_and_set_back() -> None:
+    said = "postmap: fatal: file /etc/postfix/main.cf: parameter default_privs: user root has privileged user ID"
+    found = config("default_privs = root", fatal=(said,))
+    (verdict,) = [each for each in judge(main_cf, found, None) if each.status.failing]
+    assert verdict.subject == "main.cf:default_privs"
+    assert verdict.fixes[0].commands[0] == ("postconf", "-X", "default_privs")
+    assert verdict.fixes[0].automatic
+
+
+def test_a_main_cf_that_is_gone_is_critical_and_its_copy_is_named() -> None:
+    gone = Gap(GapReason.ABSENT, "/etc/postfix/main.cf: no such file")
+    (verdict,) = judge(main_cf, config(gaps=(gone,), files=("main.cf.old", "main.cf.proto")), None)
+    assert verdict.status is Status.CRITICAL
+    assert "main.cf.old" in verdict.detail
+    assert "main.cf.proto" not in verdict.detail
+
+
+def test_a_directory_that_only_root_may_enter_is_opened() -> None:
+    closed = info("/etc/postfix", kind=FileKind.DIRECTORY, mode=0o700)
+    (verdict,) = [each for each in judge(main_cf, config(closed=(closed,)), None) if each.status.failing]
+    assert verdict.fixes[0].commands == (("chmod", "755", "/etc/postfix"),)
+    assert verdict.fixes[0].undo == (("chmod", "700", "/etc/postfix"),)

@@ -8,17 +8,20 @@ import pytest
 
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.queue import Maildrop, Queue
-from maildiag.facts.spool import Spool, SpoolPath, expected
+from maildiag.facts.spool import Spool, SpoolPath, Wanted, expected
+from maildiag.facts.tables import Table, Tables
+from maildiag.lint.tables import TableUse
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
 from maildiag.probes import FileInfo, FileKind
 from maildiag.queue.entries import Entry, Recipient
 from maildiag.queue.grouping import group
 from maildiag.settings import Settings
-from maildiag.testing import info, judge
+from maildiag.testing import file, info, judge
 from maildiag_checks.queue import age, backlog, hold, sender
 from maildiag_checks.queue_deferred import deferred
 from maildiag_checks.queue_lost import lost
 from maildiag_checks.queue_spool import directories, maildrop
+from tests.unit.postfix_files import config
 from tests.unit.recorded import log, master, services
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -235,7 +238,7 @@ def spool(*wrong: tuple[str, FileInfo | Gap]) -> Spool:
 
 
 def told(found: Spool) -> list[Verdict]:
-    return judge(directories, found, None, services("debian12-healthy", master()))
+    return judge(directories, found, None, services("debian12-healthy", master()), None)
 
 
 ACTIVE = "/var/spool/postfix/active"
@@ -294,3 +297,54 @@ def test_queue_files_of_another_account_are_given_back() -> None:
     (verdict,) = told(Spool(base.paths, (foreign,), "postfix", True, (ACTIVE,)))
     assert verdict.subject == "files"
     assert verdict.fixes[0].commands == (("chown", "-R", "postfix", ACTIVE),)
+
+
+def test_a_group_of_the_setting_that_nothing_has_is_the_settings_fault() -> None:
+    names = ("/usr/sbin/postdrop", "/usr/sbin/postqueue")
+    found = tuple(
+        SpoolPath(Wanted(path, FileKind.FILE, "root", "mail", 0o2755), info(path, mode=0o2755, group="postdrop"))
+        for path in names
+    )
+    (verdict,) = judge(directories, Spool(found, (), "postfix", True), None, None, config("setgid_group = mail"))
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "setgid_group")
+    assert verdict.fixes[0].commands[0] == ("postconf", "-X", "setgid_group")
+
+
+def returned(to: str, reason: str) -> str:
+    return (
+        f"postfix/local[238]: 117554C: to=<{to}, relay=local, delay=0.02, delays=0.01/0.01/0/0.01, dsn=5.1.1, "
+        f"status=bounced ({reason})"
+    )
+
+
+def test_a_copy_for_nobody_is_blamed_on_the_setting_that_makes_it() -> None:
+    unknown = returned("archive@example.test>", 'unknown user: "archive"')
+    lines = ("always_bcc = archive@example.test", "mydomain = example.test")
+    (verdict,) = judge(lost, log(line(5, unknown), "", NOW), SERVER, config(*lines), None)
+    assert verdict.status is Status.WARNING
+    assert "main.cf line" in verdict.title
+    (everyday,) = judge(lost, log(line(5, unknown), "", NOW), SERVER, config("mydomain = example.test"), None)
+    assert everyday.status is Status.NOTICE
+
+
+def test_an_alias_that_leads_to_nobody_is_named_with_its_line_and_another_is_not() -> None:
+    text = "postmaster: root\nroot: alcie\n"
+    use = TableUse("hash", "/etc/aliases", "alias_maps")
+    tables = Tables((Table(use=use, users=("alias_maps",), source=info("/etc/aliases"), text=file(text)),))
+    said = returned("alcie@example.test>, orig_to=<root@example.test>", 'unknown user: "alcie"')
+    (verdict,) = judge(lost, log(line(5, said), "", NOW), SERVER, config("mydomain = example.test"), tables)
+    assert "/etc/aliases line 2" in verdict.title
+    other = returned("alcie@example.test>", 'unknown user: "alcie"')
+    (verdict,) = judge(lost, log(line(5, other), "", NOW), SERVER, config("mydomain = example.test"), tables)
+    assert "aliases" not in verdict.title
+
+
+def test_mail_that_waits_for_a_host_of_a_table_names_the_line() -> None:
+    use = TableUse("hash", "/etc/postfix/transport", "transport_maps")
+    text = file("# moved\nexample.test smtp:[10.0.1.99]\n")
+    tables = Tables((Table(use=use, users=("transport_maps",), source=info("/etc/postfix/transport"), text=text),))
+    waiting = queue_of(entry(1, "connect to 10.0.1.99[10.0.1.99]:25: No route to host", to="alice@example.test"))
+    settings = config("mydestination = example.test")
+    (verdict,) = judge(deferred, waiting, SERVER, None, DIRECT, settings, tables)
+    assert verdict.status is Status.CRITICAL
+    assert "/etc/postfix/transport line 2" in verdict.title
