@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from maildiag.dovecot.mentioned import mentioned
 from maildiag.dovecot.tree import Setting
@@ -98,6 +98,8 @@ def source(
     silent = _silent(log, places, services)
     if silent is not None:
         yield silent
+    if log.offset:
+        yield _other_zone(log, services)
     for each in places.configured if places else ():
         if each.absent and each.daemon in ("postfix", "dovecot"):
             yield notice(
@@ -145,6 +147,27 @@ def _silent(log: MailLog, places: LogSources | None, services: Services | None) 
             gone[0].path, services, f"{gone[0].why} names it, and it does not exist: it was removed or moved away"
         )
     return None
+
+
+def _other_zone(log: MailLog, services: Services | None) -> Verdict:
+    """Daemons keep the time zone that they began with. Source: tzset(3), timedatectl(1)."""
+    hours = f"{abs(log.offset.total_seconds()) / 3600:g} hours {'behind' if log.offset > timedelta(0) else 'ahead of'}"
+    units = [name for name in ("rsyslog", "postfix", "dovecot") if services and services.unit(name) is not None]
+    fix = Fix(
+        id="logs.source/restart-for-zone",
+        title="Restart what logs, so that it takes the new time zone",
+        commands=tuple(("systemctl", "restart", name) for name in units),
+        guards=(("postfix", "check"),),
+        verify=("logs.source",),
+        disrupts="connections under way are cut",
+    )
+    return warning(
+        f"The times in {log.source} are {hours} this host's clock: the time zone was changed, and the daemons not restarted",
+        detail="People and fail2ban read these times as local ones, and look at the wrong hour. maildiag reads them as they were meant.",
+        subject="zone",
+        evidence=(Evidence(log.source, f"the last line says a time {hours} the one at which it was written"),),
+        fixes=(fix,) if services is not None and services.systemd else (),
+    )
 
 
 def _after(log: MailLog, when: datetime | None) -> bool:

@@ -6,8 +6,8 @@ import heapq
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from operator import itemgetter
 
@@ -25,6 +25,8 @@ from maildiag.settings import Settings
 MOST_BYTES = 6 * 1024 * 1024
 MOST_LINES = 30000  # of the journal, the latest ones
 _LATE = timedelta(seconds=60)
+_QUARTER, _FURTHEST = timedelta(minutes=15), timedelta(hours=26)  # zones differ by quarters of an hour, from -12 to +14
+_ZONED = re.compile(r"\d{4}-\d\d-\d\d")
 LATEST = command("journalctl", "--quiet", "--no-pager", "--lines=1", "--output=short-iso-precise", "SYSLOG_FACILITY=2")
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 JOURNAL = "journal"
@@ -49,7 +51,8 @@ class MailLog:
     """The window of the mail log from `since` on; `source` names where mail itself is logged.
 
     `complete` is False where the window was cut. `stale` are log files that lack what the journal has; then the journal
-    was read instead. `shown_by` is the command that shows the same lines to a person.
+    was read instead. `shown_by` is the command that shows the same lines to a person. `offset` is how far lines without a
+    zone are behind the host's own: they are written by daemons that began before its time zone was changed.
     """
 
     source: str
@@ -59,16 +62,20 @@ class MailLog:
     complete: bool = True
     shown_by: str = ""
     stale: tuple[str, ...] = ()
+    offset: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """The raw lines of one source; `moved` where the rotated file goes on being written to instead of this one."""
+    """The raw lines of one source; `moved` where the rotated file goes on being written to instead of this one; `written`
+    when the file was changed last.
+    """
 
     name: str
     lines: Sequence[str]
     cut: bool = False
     moved: bool = False
+    written: datetime | None = None
 
 
 @begins(LATEST)
@@ -83,6 +90,8 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
     main = _main_texts(texts, places)
     newest = ask.maybe(LATEST)
     latest = _latest_in_journal(newest, time.now) if main else None
+    offset = max((_offset(each, latest, time.now) for each in main), key=abs, default=timedelta(0))
+    time = replace(time, now=time.now.astimezone(timezone((time.now.utcoffset() or timedelta(0)) - offset)))
     stale = tuple(each.name for each in main if latest is not None and _behind(each, latest, time.now))
     by_mail = [each for each in main if each.name not in stale]
     query = journal_query(since, _units(services), mail=not by_mail)
@@ -90,7 +99,20 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
     if not texts and isinstance(journal, Gap):
         raise Missing(_why_not(places, journal))
     source = by_mail[0].name if by_mail or isinstance(journal, Gap) else JOURNAL
-    return _together(time, since, [each for each in texts if each.name not in stale], journal, read, source, stale)
+    found = _together(time, since, [each for each in texts if each.name not in stale], journal, read, source, stale)
+    return replace(found, offset=offset)
+
+
+def _offset(text: _Text, latest: datetime | None, now: datetime) -> timedelta:
+    """How far the file's last line seems behind the moment when it was written: nothing, or what zones differ by.
+
+    Daemons keep the zone that they began with (tzset(3)), so that lines without a zone are off once it was changed.
+    """
+    if latest is None or text.written is None or abs(text.written - latest) > _LATE or _ZONED.match(text.lines[-1]):
+        return timedelta(0)
+    behind = text.written - line_time(text.lines[-1], now)
+    whole = round(behind / _QUARTER) * _QUARTER
+    return whole if _QUARTER <= abs(whole) <= _FURTHEST and abs(behind - whole) < _LATE else timedelta(0)
 
 
 def _timed_out(answer: object) -> bool:
@@ -152,7 +174,7 @@ def _file(ask: Ask, file: LogFile, since: datetime) -> _Text | ReadSource:
         if isinstance(before, FileText) and before.modified >= since:
             lines, cut = [*before.text.splitlines(), *lines], before.truncated
             moved = before.modified > got.modified
-    return _Text(file.path, lines, cut, moved)
+    return _Text(file.path, lines, cut, moved, got.modified)
 
 
 def _journal(told: CommandResult | Gap) -> _Text | Gap:

@@ -47,13 +47,13 @@ def log_of(name: str, after: timedelta = timedelta(minutes=1)) -> MailLog:
     return log(mail, journal, last + after)
 
 
-def log(mail: str, journal: str, now: datetime, latest: str = "") -> MailLog:
-    """A mail log made of these lines; `latest` is the journal's last line of mail."""
+def log(mail: str, journal: str, now: datetime, latest: str = "", written: datetime | None = None) -> MailLog:
+    """A mail log made of these lines; `latest` is the journal's last line of mail, `written` the file's last change."""
     places = LogSources((), (LogFile(LOG, "the distribution's", info(LOG)),), "/var/log/journal")
     since = now - timedelta(hours=24)
     journal_lines = printed(journal)
     answers: dict[Probe[Any], Any] = {
-        ReadFile(LOG, most=MOST_BYTES, tail=True): FileText(mail, len(mail), now),
+        ReadFile(LOG, most=MOST_BYTES, tail=True): FileText(mail, len(mail), written or now),
         ReadFile(f"{LOG}.1", most=MOST_BYTES, tail=True): Gap(GapReason.ABSENT, "no such file"),
         LATEST: printed(latest),
         journal_query(since, MAIL_UNITS, mail=False): journal_lines,

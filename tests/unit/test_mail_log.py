@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +62,30 @@ def test_a_file_that_lacks_what_the_journal_has_is_silent_and_the_journal_is_jud
 def test_a_second_between_file_and_journal_is_no_silence() -> None:
     found = log(stamped(0, SENT) + "\n", "", NOW, latest=stamped(1, SENT) + "\n")
     assert found.stale == ()
+
+
+def classic(when: datetime) -> str:
+    """The line in rsyslog's traditional format, which names no zone."""
+    return f"{when:%b %d %H:%M:%S} mail {SENT}\n"
+
+
+@pytest.mark.parametrize(("zone", "offset"), [("Asia/Tokyo", 9), ("America/New_York", -5), ("Asia/Kolkata", 5.5)])
+def test_lines_of_daemons_that_keep_the_old_time_zone_are_read_as_they_were_meant(zone: str, offset: float) -> None:
+    there = NOW.astimezone(ZoneInfo(zone))
+    wrote = NOW - timedelta(minutes=2)
+    found = log(classic(wrote), "", there, stamped(3480, SENT), wrote)
+    assert found.offset == timedelta(hours=offset)
+    assert found.stale == ()
+    assert found.summary.last == wrote
+    told = judge(source, found, None, services("debian12-healthy", master()))
+    assert told[0].subject == "zone"
+    assert f"{abs(offset):g} hours {'behind' if offset > 0 else 'ahead of'}" in told[0].title
+
+
+def test_old_lines_of_a_silent_file_are_no_other_time_zone() -> None:
+    stopped = NOW - timedelta(hours=3)
+    assert log(classic(stopped), "", NOW, stamped(3480, SENT), stopped).offset == timedelta(0)
+    assert log(classic(NOW), "", NOW, stamped(3600, SENT), NOW).offset == timedelta(0)
 
 
 def test_rsyslog_s_own_rules_tell_where_mail_goes() -> None:
