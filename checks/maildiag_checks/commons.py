@@ -1,0 +1,56 @@
+"""Step 1, below everything: can the daemons' accounts use what every account uses?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from maildiag.facts.commons import Common, Commons
+from maildiag.model import Evidence, Fix, Step, Verdict, critical, ok, warning
+from maildiag.probes import FileInfo
+from maildiag.registry import BOTH, check
+from maildiag.text import plural
+
+_MILD = ("/etc/hosts", "/tmp", "/etc/nsswitch.conf")
+
+
+@check(
+    "services.common-files",
+    step=Step.SERVICES,
+    asks="Can every account use the system's directories and tables of names?",
+    roles=BOTH,
+    explained_by=(),
+)
+def common_files(commons: Commons) -> Iterator[Verdict]:
+    """Root can, and sees nothing wrong: a copy under umask 077, or `chmod -R`. Source: hier(7), passwd(5), null(4)."""
+    for common, info in commons.broken:
+        yield _broken(common, info)
+    if not commons.broken:
+        yield ok(
+            f"{plural(len(commons.found), 'path')} that every account needs are open",
+            evidence=(Evidence("stat", ", ".join(each.path for each, _ in commons.found)),),
+        )
+
+
+def _broken(common: Common, info: FileInfo) -> Verdict:
+    other = info.kind is not common.kind
+    said = f"{info.kind}, mode {info.mode:04o}, {info.owner}:{info.group}"
+    return (warning if common.path in _MILD else critical)(
+        f"{common.path} is a {info.kind}, not a {common.kind}"
+        if other
+        else f"{common.path} is closed to other accounts (mode {info.mode:04o}): {common.fails}",
+        detail="Tests as root show nothing; Postfix and Dovecot work as accounts of their own.",
+        subject=common.path,
+        evidence=(Evidence(f"stat {common.path}", said),),
+        fixes=() if other else (_open(common, info),),
+    )
+
+
+def _open(common: Common, info: FileInfo) -> Fix:
+    return Fix(
+        id="services.common-files/mode",
+        title=f"Give {common.path} the mode that every system has",
+        commands=(("chmod", f"{common.mode:04o}", common.path),),
+        undo=(("chmod", f"{info.mode:04o}", common.path),),
+        verify=("services.common-files",),
+        automatic=True,
+    )

@@ -1,0 +1,62 @@
+"""What every account must be able to use: the system's tables of names, the directories on the way to them, /dev/null and /tmp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maildiag.asking import Ask
+from maildiag.model import Gap, Missing
+from maildiag.probes import FileInfo, FileKind, Stat
+from maildiag.registry import gatherer
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """A path that the daemons' accounts use: what it is, the mode that systems ship, and what fails without it."""
+
+    path: str
+    kind: FileKind
+    mode: int
+    fails: str
+
+    @property
+    def needed(self) -> int:
+        """The bits for others; to pass a directory takes no reading of its list of names."""
+        return self.mode & (0o003 if self.kind is FileKind.DIRECTORY else 0o007)
+
+
+# hier(7), and what the packages of Debian and RHEL ship; the last three bits count, for the daemons are neither owner nor group.
+COMMONS = (
+    *(Common(path, FileKind.DIRECTORY, 0o755, "nothing below it is found") for path in ("/", "/etc", "/usr", "/var", "/var/spool")),
+    Common("/etc/passwd", FileKind.FILE, 0o644, "no account has a name"),
+    Common("/etc/group", FileKind.FILE, 0o644, "no group has a name"),
+    Common("/etc/nsswitch.conf", FileKind.FILE, 0o644, "names are looked up in the C library's default way"),
+    Common("/etc/hosts", FileKind.FILE, 0o644, "localhost and local names are not found"),
+    Common("/dev/null", FileKind.DEVICE, 0o666, "daemons and scripts cannot throw output away"),
+    Common("/tmp", FileKind.DIRECTORY, 0o1777, "no temporary file can be made"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Commons:
+    """What was found of them; those that are not there are left out."""
+
+    found: tuple[tuple[Common, FileInfo], ...]
+
+    @property
+    def broken(self) -> tuple[tuple[Common, FileInfo], ...]:
+        """Those that other accounts cannot use as they must, or that are something else."""
+        return tuple(
+            (common, info) for common, info in self.found if info.kind is not common.kind or common.needed & ~info.mode
+        )
+
+
+@gatherer
+def commons(ask: Ask) -> Commons:
+    """Look at each of them."""
+    told = ask.all([Stat(each.path) for each in COMMONS])
+    if all(isinstance(each, Gap) for each in told):
+        raise Missing(next(each for each in told if isinstance(each, Gap)))
+    return Commons(
+        tuple((common, info) for common, info in zip(COMMONS, told, strict=True) if isinstance(info, FileInfo))
+    )

@@ -1,0 +1,54 @@
+"""Paths that every account needs, and what is said where one is closed."""
+
+from __future__ import annotations
+
+import pytest
+
+from maildiag.facts.commons import COMMONS, Commons
+from maildiag.model import Status
+from maildiag.probes import FileKind
+from maildiag.testing import info, judge
+from maildiag_checks.commons import common_files
+
+
+def host(path: str = "", mode: int = 0, kind: FileKind | None = None) -> Commons:
+    """A host as it is shipped, but for one path."""
+    return Commons(
+        tuple(
+            (each, info(each.path, mode if each.path == path else each.mode, kind=(kind or each.kind) if each.path == path else each.kind))
+            for each in COMMONS
+        )
+    )  # fmt: skip
+
+
+def test_what_systems_ship_is_fine() -> None:
+    assert [each.status for each in judge(common_files, host())] == [Status.OK]
+
+
+@pytest.mark.parametrize(("path", "mode"), [("/etc", 0o711), ("/var", 0o751), ("/etc/passwd", 0o664), ("/tmp", 0o1777)])
+def test_what_is_still_open_to_others_is_fine(path: str, mode: int) -> None:
+    assert [each.status for each in judge(common_files, host(path, mode))] == [Status.OK]
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "status"),
+    [
+        ("/etc", 0o700, Status.CRITICAL),
+        ("/etc/passwd", 0o600, Status.CRITICAL),
+        ("/dev/null", 0o600, Status.CRITICAL),
+        ("/etc/hosts", 0o640, Status.WARNING),
+        ("/tmp", 0o755, Status.WARNING),
+    ],
+)
+def test_what_is_closed_to_others_is_opened_again(path: str, mode: int, status: Status) -> None:
+    (told,) = judge(common_files, host(path, mode))
+    assert told.status is status
+    assert told.subject == path
+    assert told.fixes[0].commands[0][0] == "chmod"
+    assert told.fixes[0].undo == (("chmod", f"{mode:04o}", path),)
+
+
+def test_a_file_in_the_place_of_dev_null_is_not_mended_by_a_mode() -> None:
+    (told,) = judge(common_files, host("/dev/null", 0o666, FileKind.FILE))
+    assert told.title == "/dev/null is a file, not a device"
+    assert told.fixes == ()
