@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from maildiag.facts.clock import Clock
@@ -259,7 +259,8 @@ def clock(clock: Clock, log: MailLog | None, services: Services | None) -> Itera
 
     Sources: timedatectl(1), Dovecot's "Time moved backwards".
     """
-    found = [*_impossible(clock, log), *_jumps(clock, log, services)]
+    found = list(_impossible(clock, log))
+    found += _beneath_the_first([*found, *_jumps(clock, log, services)])[len(found) :]
     yield from found
     if clock.service and clock.synchronized is False and clock.now - clock.booted > timedelta(minutes=15):
         shown = (Evidence("timedatectl show", "NTP=yes NTPSynchronized=no"),)
@@ -274,6 +275,15 @@ def clock(clock: Clock, log: MailLog | None, services: Services | None) -> Itera
         }
         shown = (Evidence("uname, clock", f"{clock.now:%Y-%m-%d %H:%M:%S} UTC; {state[clock.synchronized]}"),)
         yield ok("The clock is plausible", evidence=shown)
+
+
+def _beneath_the_first(found: list[Verdict]) -> list[Verdict]:
+    """Several programs tell of one jump, and a clock that was set back of its own."""
+    failing = [each for each in found if each.status.failing]
+    edges = (f"services.clock@{failing[0].subject}",) if failing else ()
+    return [
+        each if each in failing[:1] or not each.status.failing else replace(each, explained_by=edges) for each in found
+    ]
 
 
 def _impossible(clock: Clock, log: MailLog | None) -> Iterator[Verdict]:

@@ -82,6 +82,24 @@ def test_a_time_service_that_does_not_get_through_is_a_notice() -> None:
     assert judge(clock, at(service=True), log("", "", NOW), RUNNING)[0].status is Status.NOTICE
 
 
+# Recorded from Dovecot 2.3.19.1, whose clock was set back by an hour.
+BACKWARDS = """\
+2026-11-25T03:31:14.846925+00:00 mail dovecot: master: Warning: Time moved backwards by 3586.907249 seconds, waiting for 180.000 seconds until new services are launched again.
+2026-11-25T03:31:14.847149+00:00 mail dovecot: log(410): Warning: Time moved backwards by 3586.906886 seconds.
+2026-11-25T03:31:14.847171+00:00 mail dovecot: config: Warning: Time moved backwards by 3586.035873 seconds.
+"""
+
+
+def test_what_several_programs_say_of_one_jump_is_one_cause() -> None:
+    back = datetime(2026, 11, 25, 2, 31, 20, tzinfo=UTC)
+    told = judge(clock, replace(at(), now=back), log(BACKWARDS, "", back), RUNNING)
+    assert [each.explained_by for each in told] == [(), *3 * [("services.clock@log",)]]
+    later = datetime(2026, 11, 25, 3, 31, 20, tzinfo=UTC)
+    first, *others = judge(clock, replace(at(), now=later), log(BACKWARDS, "", later), RUNNING)
+    assert first.explained_by == ()
+    assert [each.explained_by for each in others] == 2 * [(f"services.clock@{first.subject}",)]
+
+
 def test_a_clock_behind_its_own_log_is_critical() -> None:
     found = log_of("debian12-healthy")
     (verdict,) = judge(clock, at(datetime(2026, 11, 22, 6, 0, tzinfo=UTC)), found, RUNNING)
