@@ -46,7 +46,7 @@ def refused(log: MailLog | None, config: DovecotConfig | None) -> Verdict | None
         subject=setting.name if setting else "dovecot",
         evidence=_evidence(log, group, setting, config),
         fixes=_fixes(reason, setting, config),
-        explained_by=(),
+        explained_by=(f"services.dovecot-config@{setting.name}",) if setting else (),
     )
 
 

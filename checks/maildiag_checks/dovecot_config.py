@@ -24,7 +24,7 @@ GUARDS = (("doveconf", "-n"),)
 RELOAD = ("doveadm", "reload")
 RESTART = ("systemctl", "restart", "dovecot")
 # What a reload does not change: the auth process lives on, and so do listening sockets.
-_RESTARTED = ("auth_mechanisms", "listen", "imaps", "pop3s", "submissions")
+_RESTARTED = ("auth_mechanisms", "listen", "lmtp", "imaps", "pop3s", "submissions")
 _SLACK = timedelta(seconds=5)
 
 

@@ -43,6 +43,9 @@ def remarks(config: DovecotConfig, parts: DovecotParts | None) -> tuple[Remark, 
         *_drivers(config),
         *_without_tls(config),
         *_trusting(config),
+        *_unlogged(config),
+        *_tls_words(config),
+        *_lmtp_account(config),
         *(_dangling(each) for each in (parts.dangling if parts else ())),
     )
 
@@ -89,6 +92,62 @@ def _drivers(config: DovecotConfig) -> Iterator[Remark]:
         driver = setting.value if setting.name == "mail_driver" else driver
         if driver and driver.isalpha() and driver not in _STORAGES:
             yield _misspelt(setting, driver, _STORAGES, "mailbox format", "no mailbox can be opened")
+
+
+_PROTOCOLS = ("SSLv3", "TLSv1", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3", "ANY", "LATEST")
+
+
+def _unlogged(config: DovecotConfig) -> Iterator[Remark]:
+    for setting in config.source.settings:
+        if setting.name == "log_path" and setting.value == "/dev/null":
+            yield Remark(
+                kind="unlogged",
+                status=Status.WARNING,
+                title=f"{setting.place}: log_path = /dev/null: whatever Dovecot complains of is thrown away",
+                why="Without its log neither people nor maildiag nor fail2ban see what goes wrong.",
+                subject="log_path",
+                places=(setting.place,),
+                cure="Take the line out, so that Dovecot logs to syslog",
+                edits=(Edit(setting.place),),
+            )
+
+
+def _tls_words(config: DovecotConfig) -> Iterator[Remark]:
+    """Accepted with the configuration, refused when the first client wants TLS. Source: ssl_min_protocol."""
+    for setting in config.source.settings:
+        if setting.name == "ssl_min_protocol" and setting.value and setting.value not in _PROTOCOLS:
+            yield Remark(
+                kind="protocol",
+                status=Status.CRITICAL,
+                title=f"{setting.place}: ssl_min_protocol = {setting.value} names no protocol: every TLS handshake fails",
+                why=f"It takes one of {', '.join(_PROTOCOLS[1:])}.",
+                subject="ssl_min_protocol",
+                places=(setting.place,),
+                cure="Take the line out: the default is TLSv1.2",
+                edits=(Edit(setting.place),),
+                certain=True,
+            )
+
+
+def _lmtp_account(config: DovecotConfig) -> Iterator[Remark]:
+    """LMTP becomes the user of each mailbox; as another account than root it can be that one alone."""
+    own_numbers = {each.driver for each in config.databases("userdb")} & {"passwd", "passwd-file", "ldap"}
+    for setting in config.source.settings:
+        inside = setting.within[-1] if setting.within else None
+        named = setting.name == "user" and inside is not None and (inside.kind, inside.name) == ("service", "lmtp")
+        if named and own_numbers == {"passwd"} and setting.value not in ("", "root", "0"):
+            yield Remark(
+                kind="lmtp-account",
+                status=Status.CRITICAL,
+                title=f"{setting.place}: service lmtp runs as {setting.value}, and each user of this host has a number of its own: "
+                "no mail can be delivered",
+                why="That line belongs to virtual users who all share one account.",
+                subject="lmtp",
+                places=(setting.place,),
+                cure="Take the line out: LMTP then starts as root and becomes each user",
+                edits=(Edit(setting.place),),
+                certain=True,
+            )
 
 
 _EVERYBODY = ("0.0.0.0/0", "::/0", "[::]/0")

@@ -358,3 +358,34 @@ def test_trusting_every_client_is_a_warning() -> None:
     (remark,) = remarks(config("login_trusted_networks = 10.0.1.0/24 0.0.0.0/0\n", "2.3.19.1"), None)
     assert remark.status == "warning"
     assert remarks(config("login_trusted_networks = 10.0.1.0/24\n", "2.3.19.1"), None) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [
+        ("log_path = /dev/null\n", "warning", "thrown away"),
+        ("ssl_min_protocol = TLSv1.4\n", "critical", "names no protocol"),
+        (
+            "userdb {\n  driver = passwd\n}\nservice lmtp {\n  user = vmail\n}\n",
+            "critical",
+            "service lmtp runs as vmail",
+        ),
+    ],
+)
+def test_what_is_accepted_and_does_harm_is_remarked(text: str, status: str, words: str) -> None:
+    (remark,) = remarks(config(text, "2.3.19.1"), None)
+    assert remark.status == status
+    assert words in remark.title
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "log_path = /var/log/dovecot.log\n",
+        "ssl_min_protocol = TLSv1.2\n",
+        "userdb {\n  driver = static\n  args = uid=vmail gid=vmail home=/var/vmail/%u\n}\nservice lmtp {\n  user = vmail\n}\n",
+        "userdb {\n  driver = passwd\n}\nservice lmtp {\n  user = root\n}\n",
+    ],
+)
+def test_what_does_no_harm_is_not_remarked(text: str) -> None:
+    assert remarks(config(text, "2.3.19.1"), None) == ()
