@@ -40,6 +40,7 @@ from maildiag_checks._firewall_scope import admitted, promised
 
 _VIRTUAL = ("docker", "br-", "virbr", "veth", "lxc", "cni", "tailscale", "wg", "tun")
 _OTHERS = "connections to other mail servers"
+_IMAP, _POP3 = frozenset((143, 993)), frozenset((110, 995))
 _PUBLIC = (25, 110, 143, 465, 587, 993, 995)
 _FILTERED = (Connect.REFUSED, Connect.TIMEOUT, Connect.NO_ROUTE, Connect.PROHIBITED, Connect.RESET)
 _SIBLINGS = {143: 993, 993: 143, 110: 995, 995: 110, 465: 587, 587: 465}
@@ -234,10 +235,15 @@ def _diverted(port: Port, found: tuple[Link, Judgement], firewall: Firewall, soc
 def _weight(port: Port, judgement: Judgement, others: dict[int, Judgement], dovecot: Dovecot | None) -> Status:
     """A port that only the general policy closes is no fault while its encrypted sibling is open and meant to be used.
 
+    POP3 as a whole closed beside open IMAP is not offered, though its package is installed.
     Other ports than those of mail programs are often for the host alone: filters give mail back there, and ManageSieve
     listens wherever its package is installed.
     """
     if port.number not in _PUBLIC and port.owner is not Owner.SETTINGS:
+        return Status.NOTICE
+    open_now = {number for number, each in others.items() if each.outcome is Outcome.ACCEPT}
+    only_imap = bool(open_now & _IMAP) and not open_now & _POP3
+    if port.number in _POP3 and only_imap and port.owner is Owner.DOVECOT and not judgement.explicit:
         return Status.NOTICE
     sibling = others.get(_SIBLINGS.get(port.number, 0))
     if judgement.explicit or port.owner is Owner.SETTINGS:

@@ -8,7 +8,7 @@ from maildiag import edits
 from maildiag.facts.fences import Fence, Fences, Place
 from maildiag.facts.mailboxes import Mailboxes
 from maildiag.facts.postfix import Postfix
-from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, warning
+from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, skipped, warning
 from maildiag.registry import BOTH, check
 
 _TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
@@ -24,6 +24,9 @@ _CONDITIONS = ("Condition", "Assert")
 )
 def sandbox(fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None) -> Iterator[Verdict]:
     """A hardened unit sees another world than root does: modes and owners look right. Source: systemd.exec(5), systemd.unit(5)."""
+    if not fences.fences:
+        yield skipped("No unit of mail is loaded")
+        return
     found = []
     for each in fences.fences:
         found += list(_skipped(each))
@@ -33,7 +36,7 @@ def sandbox(fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None
             found += list(_kept_away(each, _needed(each, postfix, mailboxes)))
     yield from found
     if not found:
-        units = ", ".join(each.unit for each in fences.fences) or "no unit of mail"
+        units = ", ".join(each.unit for each in fences.fences)
         yield ok("No unit keeps its daemon away from mail", evidence=(Evidence("systemctl show", units),))
 
 

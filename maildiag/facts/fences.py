@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from maildiag.asking import Ask
+from maildiag.facts.services import BOOTED
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, FileText, ReadFile, command
 from maildiag.registry import gatherer
@@ -132,7 +133,10 @@ class Fences:
 
 @gatherer
 def fences(ask: Ask) -> Fences:
-    """Ask systemctl for the settings, and read the drop-ins."""
+    """Ask systemctl for the settings, and read the drop-ins; a host that systemd did not boot has none."""
+    booted = ask.maybe(BOOTED)
+    if isinstance(booted, Gap) and booted.reason is GapReason.ABSENT:
+        return Fences(())
     told = ask(command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *UNITS))
     if told.status:
         raise Missing(Gap(GapReason.FAILED, f"systemctl: {told.stderr.strip()[:200]}"))

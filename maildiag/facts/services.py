@@ -35,7 +35,7 @@ _OTHER_NAMES = (
     " saslauthd systemd-resolved unbound named bind9 dnsmasq chrony chronyd ntp ntpd ntpsec systemd-timesyncd docker"
 )
 OTHER_UNITS = tuple(f"{name}.service" for name in _OTHER_NAMES.split())
-_BOOTED = Stat("/run/systemd/system")  # sd_booted(3)
+BOOTED = Stat("/run/systemd/system")  # sd_booted(3)
 PROPERTIES = (
     "Id,Names,LoadState,ActiveState,SubState,Result,MainPID,UnitFileState,UnitFilePreset,ExecMainCode,ExecMainStatus,"
     "ActiveEnterTimestamp,InactiveEnterTimestamp,StateChangeTimestamp,NRestarts,FragmentPath,Type,ConditionResult,LoadError"
@@ -232,7 +232,7 @@ def services(ask: Ask, settings: Settings, time: LocalTime | None, processes: Pr
     )
     if not units and processes is None:
         raise Missing(gap)
-    booted = bool(units) or isinstance(ask.maybe(_BOOTED), FileInfo)
+    booted = bool(units) or isinstance(ask.maybe(BOOTED), FileInfo)
     return replace(build(units, processes), systemd=booted, gap=gap if booted and not units else None)
 
 

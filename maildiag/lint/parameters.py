@@ -260,6 +260,8 @@ def _undefined(context: Context) -> Iterator[Problem]:
             continue
         name = match[2]
         users = [each for each in context.main.entries if re.search(rf"\$[({{]?{re.escape(name)}\b", each.value)]
+        if users and all(_only_asked_for(name, each.value) for each in users):
+            continue
         near = difflib.get_close_matches(name, [*context.defaults, *context.main.names], 1, 0.8)
         entry = users[-1] if users else None
         repairs: tuple[Repair, ...] = ()
@@ -277,6 +279,11 @@ def _undefined(context: Context) -> Iterator[Problem]:
             repairs=repairs,
             confidence=Confidence.LIKELY,
         )
+
+
+def _only_asked_for(name: str, value: str) -> bool:
+    """`${name?value}` and `${name:value}` ask whether a name is set; that it is not is one of the answers (postconf(5))."""
+    return not re.search(rf"\$(?:{re.escape(name)}\b|[({{]{re.escape(name)}[)}}])", value)
 
 
 def _unclosed(value: str) -> bool:

@@ -116,6 +116,12 @@ def test_a_port_that_is_closed_to_the_networks_postfix_trusts_is_a_fault_all_the
     assert told["25"] is Status.CRITICAL
 
 
+def test_pop3_that_nobody_opened_beside_imap_is_not_offered() -> None:
+    firewall = Firewall(Backend.UFW, iptables_rules("debian12", "ufw-scoped.iptables-save"))
+    told = judge(checks.inbound, firewall, serving(25, 993, 110, 995), routes("debian12"), SERVER, None, None, None)
+    assert {each.subject: each.status for each in told}["110"] is Status.NOTICE
+
+
 @both_releases
 @pytest.mark.parametrize("port", [4190, 10025])
 def test_ports_that_only_this_host_s_own_programs_use_are_no_fault(release: str, port: int) -> None:

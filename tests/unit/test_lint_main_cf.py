@@ -155,6 +155,12 @@ def test_a_name_that_nothing_defines_is_told_with_its_line() -> None:
     assert "$mydomain was meant?" in found.title
 
 
+def test_a_name_whose_absence_is_asked_for_is_no_fault() -> None:
+    said = ("postconf: warning: /etc/postfix/main.cf: undefined parameter: style",)
+    lines = ("home_mailbox = ${style?{Maildir/}:{Mail/}}", "smtpd_banner = $myhostname ESMTP ${style:Postfix}")
+    assert lint_main(config(*lines, said=said).context) == ()
+
+
 @pytest.mark.parametrize(
     "line",
     [
