@@ -84,6 +84,8 @@ def _refusals(log: MailLog, config: PostfixConfig, tables: Tables | None) -> Ite
     for group in log.summary.reasons:
         if group.status != "rejected" or group.over or _NOT_HERE.fullmatch(group.reason.meaning):
             continue
+        if group.reason.code == "451":
+            continue  # a table, a policy service or the configuration failed: no rule refused
         for line in reversed(group.samples):
             parsed = parse_line(line, log.since)
             event = event_of(parsed) if parsed else None

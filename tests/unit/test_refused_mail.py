@@ -73,6 +73,12 @@ def test_a_wrong_recipient_is_the_clients_own_fault() -> None:
     assert verdict.status is Status.OK
 
 
+def test_a_policy_service_that_failed_is_no_rule_against_the_client() -> None:
+    broken = "451 4.3.5 <app01.example.test[10.0.1.20]>: Client host rejected: Server configuration problem"
+    (verdict,) = clients(broken)
+    assert verdict.status is Status.OK
+
+
 def test_somebody_with_an_account_who_is_called_unknown_is_critical() -> None:
     lines = ("mydomain = example.test", "virtual_alias_domains = example.test")
     (verdict,) = judge(recipients, said(HEAD + UNKNOWN + TAIL), config(*lines), None, ALICE)
