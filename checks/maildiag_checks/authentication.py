@@ -11,6 +11,8 @@ from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.mail_users import NO_SUCH_USER, MailUser, MailUsers, inbox_query
+from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.model import (
     Evidence,
     Fix,
@@ -27,6 +29,7 @@ from maildiag.registry import SERVER, check
 from maildiag.text import plural
 from maildiag_checks import _namespaces
 from maildiag_checks._auth_words import complaints, mailbox_complaints
+from maildiag_checks._main_cf import shown
 from maildiag_checks._sockets import DEAD, GUARDS, RELOAD, RESTART
 
 USERS = "authentication.users"
@@ -194,7 +197,12 @@ def _beyond(last: Setting, group: list[MailUser], names: str, evidence: tuple[Ev
     roles=SERVER,
     explained_by=DEAD,
 )
-def mechanisms(config: DovecotConfig, log: MailLog | None) -> Iterator[Verdict]:
+def mechanisms(
+    config: DovecotConfig,
+    log: MailLog | None,
+    postfix_config: PostfixConfig | None = None,
+    postfix_process: PostfixProcess | None = None,
+) -> Iterator[Verdict]:
     """PAM needs the password itself: with CRAM-MD5 and its like the auth process ends ("can't be supported with given
     passdbs"). Without PLAIN or LOGIN most mail programs find no way in. Source: auth_mechanisms.
     """
@@ -214,6 +222,8 @@ def mechanisms(config: DovecotConfig, log: MailLog | None) -> Iterator[Verdict]:
             fixes=_offer(setting, tuple(left) or _PLAIN, certain=True),
             explained_by=(),
         )
+    elif postfix_config is not None and _no_plain_text(postfix_config) and set(offered) <= set(_PLAIN):
+        yield _nothing_left(offered, postfix_config, postfix_process, tuple(evidence))
     elif told := tuple(complaints(log, config, MECHANISMS, of_mechanisms=True)):
         yield from told
     elif not any(each in _PLAIN for each in offered):
@@ -225,6 +235,41 @@ def mechanisms(config: DovecotConfig, log: MailLog | None) -> Iterator[Verdict]:
         )
     else:
         yield ok(f"Offered: {', '.join(offered)}", evidence=tuple(evidence))
+
+
+_SECURITY = "smtpd_sasl_security_options"
+
+
+def _no_plain_text(config: PostfixConfig) -> bool:
+    dovecot = config.get("smtpd_sasl_type") == "dovecot" and config.context.yes("smtpd_sasl_auth_enable")
+    return dovecot and "noplaintext" in config.context.words(_SECURITY)
+
+
+def _nothing_left(
+    offered: tuple[str, ...], config: PostfixConfig, process: PostfixProcess | None, evidence: tuple[Evidence, ...]
+) -> Verdict:
+    """smtpd takes no mechanism that sends the password itself, and Dovecot has no other: smtpd stops as it starts."""
+    rest = ", ".join(word for word in config.context.words(_SECURITY) if word != "noplaintext") or "noanonymous"
+    return critical(
+        f"{_SECURITY} forbids plain text mechanisms, and Dovecot has only {', '.join(offered)}: smtpd does not start",
+        detail="It says: fatal: no SASL authentication mechanisms. Passwords are protected by TLS: smtpd_tls_auth_only = yes.",
+        subject=_SECURITY,
+        evidence=(*shown(config, _SECURITY), *evidence),
+        fixes=(
+            Fix(
+                id=f"{MECHANISMS}/allow-plain",
+                title=f"Set {_SECURITY} to {rest}, and let passwords pass under TLS only",
+                commands=(
+                    ("postconf", "-e", f"{_SECURITY}={rest}", "smtpd_tls_auth_only=yes"),
+                    *(process or PostfixProcess(False, False)).restarts,
+                ),
+                automatic=True,
+                changes=(config.main.path,),
+                verify=(MECHANISMS,),
+            ),
+        ),
+        explained_by=(),
+    )
 
 
 def _offer(setting: Setting | None, words: tuple[str, ...], *, certain: bool) -> tuple[Fix, ...]:

@@ -82,6 +82,8 @@ def directories(
         yield from (_directory(each, services) for each in wrong)
     if spool.foreign:
         yield _foreign(spool, services)
+    if spool.caches:
+        yield _foreign_caches(spool)
     if maildrop is not None and maildrop.corrupt:
         yield _corrupt(maildrop)
     if closed:
@@ -90,7 +92,7 @@ def directories(
             subject="closed",
             detail=closed[0].wanted.path,
         )
-    if not wrong and not spool.foreign:
+    if not wrong and not spool.foreign and not spool.caches:
         shown = (Evidence("stat", f"{plural(len(spool.paths), 'path')} as expected"),)
         told = "" if spool.searched else "the queue files themselves could not be looked at without root"
         yield ok("The queue's directories have the right owners and modes", evidence=shown, detail=told)
@@ -264,6 +266,33 @@ def _foreign(spool: Spool, services: Services | None) -> Verdict:
         subject="files",
         evidence=(Evidence(f"ls {first.path.rpartition('/')[0]}", listing),),
         fixes=(fix,),
+    )
+
+
+def _foreign_caches(spool: Spool) -> Verdict:
+    """The lock of master(8) and the caches: master does not start without its lock, the others are made anew or missed."""
+    paths = [each.path for each in spool.caches]
+    return critical(
+        f"{', '.join(path.rpartition('/')[2] for path in paths)} in {paths[0].rpartition('/')[0]} "
+        f"{'belongs' if len(paths) == 1 else 'belong'} to {spool.caches[0].owner}, not to {spool.owner}",
+        detail="master(8) stops: fatal: open lock file: Permission denied. As after a chown -R, or a restore that lost the owners.",
+        subject="data_directory",
+        evidence=(
+            Evidence(
+                "ls", "\n".join(f"{each.path} {each.owner}:{each.group} {each.mode:o}" for each in spool.caches[:5])
+            ),
+        ),
+        fixes=(
+            Fix(
+                id="queue.directories/chown-caches",
+                title=f"Give {'it' if len(paths) == 1 else 'them'} to {spool.owner}",
+                commands=(("chown", spool.owner, *paths),),
+                undo=tuple(("chown", f"{each.owner}:{each.group}", each.path) for each in spool.caches),
+                automatic=True,
+                verify=("queue.directories@data_directory",),
+                changes=tuple(paths),
+            ),
+        ),
     )
 
 

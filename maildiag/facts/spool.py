@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from maildiag.asking import Ask
@@ -37,7 +38,7 @@ class SpoolPath:
 @dataclass(frozen=True, slots=True)
 class Spool:
     """Every path, and queue files (or directories among them) that do not belong to Postfix's account `owner`; `holding` are
-    the directories in which all must be its own.
+    the directories in which all must be its own. `caches` are files of data_directory that belong to somebody else.
     """
 
     paths: tuple[SpoolPath, ...]
@@ -45,6 +46,7 @@ class Spool:
     owner: str
     searched: bool
     holding: tuple[str, ...] = ()
+    caches: tuple[FileInfo, ...] = ()
 
 
 # Postfix's own list, postfix-files, for all releases from 2.2: name, owner, group, mode. Distributions add bits that do no
@@ -79,6 +81,7 @@ def spool(ask: Ask, postfix: Postfix) -> Spool:
     wanted = expected(postfix)
     looked = ask.all([Stat(each.path) for each in wanted])
     lists = ask.all([ListDirectory(f"{root}/{name}", most=200) for name in _HOLDING])
+    data = ask.maybe(ListDirectory(postfix.get("data_directory", "/var/lib/postfix"), most=200))
     seen = [entry for each in lists if isinstance(each, Directory) for entry in each.entries]
     deeper = ask.all([ListDirectory(each.path, most=200) for each in seen if each.kind is FileKind.DIRECTORY][:32])
     seen += [entry for each in deeper if isinstance(each, Directory) for entry in each.entries]
@@ -88,7 +91,17 @@ def spool(ask: Ask, postfix: Postfix) -> Spool:
         owner,
         any(isinstance(each, Directory) for each in lists),
         tuple(f"{root}/{name}" for name, each in zip(_HOLDING, lists, strict=True) if isinstance(each, Directory)),
+        _foreign_caches(data, owner),
     )
+
+
+# What Postfix itself keeps in data_directory, and opens for writing without root's privileges.
+_CACHES = re.compile(r"master\.lock|prng_exch|.*_(cache|scache)\.\w+|verify\.\w+")
+
+
+def _foreign_caches(data: Directory | Gap, owner: str) -> tuple[FileInfo, ...]:
+    entries = data.entries if isinstance(data, Directory) else ()
+    return tuple(each for each in entries if each.owner != owner and _CACHES.fullmatch(each.path.rpartition("/")[2]))
 
 
 def expected(postfix: Postfix) -> tuple[Wanted, ...]:

@@ -47,6 +47,7 @@ from maildiag_checks import (
     login_failures,
     mailboxes,
 )
+from tests.unit import postfix_files
 from tests.unit.recorded import log
 
 DATA = Path(__file__).parents[1] / "data" / "dovecot"
@@ -614,3 +615,13 @@ def test_a_maildir_that_is_a_link_to_nowhere_is_told() -> None:
     box = Mailbox("alice", "alice", "alice", "/home/alice", link.path, troubles=(Trouble(link.path, "follow", link),))
     verdict, *_ = judge(mailboxes.mailbox, Mailboxes(Delivery("home_mailbox", "Maildir/"), (box,)), None)
     assert verdict.title == "/home/alice/Maildir is a link to a place that does not exist"
+
+
+def test_no_plain_text_in_postfix_and_nothing_else_in_dovecot_leaves_no_mechanism() -> None:
+    lines = ("smtpd_sasl_type = dovecot", "smtpd_sasl_auth_enable = yes")
+    strict = postfix_files.config(*lines, "smtpd_sasl_security_options = noanonymous, noplaintext")
+    plain = config(f"auth_mechanisms = plain login\n{PAM}")
+    verdict = only(judge(authentication.mechanisms, plain, None, strict, None))
+    assert verdict.status is Status.CRITICAL
+    assert verdict.fixes[0].automatic
+    assert only(judge(authentication.mechanisms, plain, None, postfix_files.config(*lines), None)).status is Status.OK

@@ -348,3 +348,11 @@ def test_mail_that_waits_for_a_host_of_a_table_names_the_line() -> None:
     (verdict,) = judge(deferred, waiting, SERVER, None, DIRECT, settings, tables)
     assert verdict.status is Status.CRITICAL
     assert "/etc/postfix/transport line 2" in verdict.title
+
+
+def test_a_lock_file_of_root_is_given_back() -> None:
+    lock = info("/var/lib/postfix/master.lock", owner="root", mode=0o600)
+    (verdict,) = judge(directories, Spool((), (), "postfix", True, caches=(lock,)), None, None, None)
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "data_directory")
+    assert verdict.fixes[0].commands == (("chown", "postfix", lock.path),)
+    assert verdict.fixes[0].undo == (("chown", "root:root", lock.path),)
