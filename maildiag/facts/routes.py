@@ -92,7 +92,10 @@ def routes(ask: Ask) -> Routes:
         raise Missing(told)
     if isinstance(links, Gap):
         raise Missing(links)
-    return Routes(parse_routes(told), parse_links(links))
+    found = parse_links(links)
+    if not any(each.loopback for each in found):
+        raise Missing(Gap(GapReason.FAILED, "ip addr told of no loopback interface: that is not all"))
+    return Routes(parse_routes(told), found)
 
 
 def parse_routes(told: CommandResult) -> tuple[Route, ...]:

@@ -20,6 +20,7 @@ from maildiag.registry import gatherer
 
 _DOVECOT_FILES = ("/etc/dovecot/dovecot.conf", "/etc/dovecot/conf.d/10-ssl.conf", "/etc/dovecot/local.conf")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
+_COMPLAINT = re.compile(r"certificate|:error:|Error opening|BIO_new_file", re.I)
 _CHAINS = re.compile(r"chain|intermediate|bundle|(^|[._-])ca([._-]|$)", re.I)
 
 
@@ -224,6 +225,8 @@ def _verified(ask: Ask, path: str) -> CommandResult | Gap:
 def _file(ask: Ask, each: Configured) -> CertificateFile:
     text, read, verified = ask.maybe(ReadFile(each.path)), ask.maybe(_read(each.path)), _verified(ask, each.path)
     certified = parse_certificate(read.stdout) if isinstance(read, CommandResult) else None
+    if certified is None and isinstance(read, CommandResult) and not _COMPLAINT.search(read.stderr):
+        read = Gap(GapReason.FAILED, f"openssl x509 told of no certificate and no error (exit status {read.status})")
     repaired = ""
     if certified and not certified.self_signed and isinstance(verified, CommandResult) and verified.status != 0:
         repaired = _completing(ask, each.path)

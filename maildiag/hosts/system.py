@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import (
     Identity,
     Interface,
@@ -58,7 +59,7 @@ def _program(pid: int) -> str:
 
 
 def processes(_: Processes) -> tuple[Process, ...]:
-    """The running processes; one that ends meanwhile is left out."""
+    """The running processes; one that ends meanwhile is left out. Raises Missing where they are hidden from us."""
     import psutil
 
     found = []
@@ -76,7 +77,14 @@ def processes(_: Processes) -> tuple[Process, ...]:
                 info["status"] or "",
             )
         )
-    return tuple(found)
+    return unhidden(tuple(found))
+
+
+def unhidden(found: tuple[Process, ...]) -> tuple[Process, ...]:
+    """The same. Raises Missing where init is not among them: proc(5)'s `hidepid` shows a user nobody else's processes."""
+    if not any(each.pid == 1 and each.name for each in found):
+        raise Missing(Gap(GapReason.DENIED, "the processes of other users are hidden (hidepid)", "needs root"))
+    return found
 
 
 def _command(name: str, words: Sequence[str]) -> tuple[str, ...]:

@@ -18,8 +18,11 @@ from maildiag.facts.postfix import Postfix, postfix
 from maildiag.facts.postfix_config import PostfixConfig, postfix_config
 from maildiag.facts.processes import ProcessTable
 from maildiag.facts.queue import MOST_BYTES, queue
+from maildiag.facts.routes import routes
 from maildiag.facts.sockets import expected
-from maildiag.model import Gap, GapReason
+from maildiag.facts.tls import CertificateFiles, certificate_files
+from maildiag.hosts.system import unhidden
+from maildiag.model import Gap, GapReason, HostRole, Missing, Role
 from maildiag.probes import Command, CommandResult, Interfaces, Probe, ReadFile, Stat, command
 from maildiag.settings import Settings
 from maildiag.testing import NOW, file, gather, info, printed
@@ -59,6 +62,7 @@ def rules(ruleset: Any, saved: Any) -> Answers:
         (queue, {QUEUE: NONSENSE}, {"postfix": POSTFIX, "time": TIME}),
         (queue, {QUEUE: CommandResult(0, "x" * 1000, "", truncated=True)}, {"postfix": POSTFIX, "time": TIME}),
         (accounts, {command("getent", "passwd"): NONSENSE, command("getent", "group"): NONSENSE}, {}),
+        (routes, {command("ip", "-j", "-4", "route"): printed(""), command("ip", "-j", "addr"): printed("")}, {}),
         (firewall, rules(NONSENSE, NONE_SAVED), {"identity": None}),
         (firewall, rules(NO_RULES, NONSENSE), {"identity": None}),
     ],
@@ -146,3 +150,24 @@ def test_an_inbox_that_is_no_path_is_not_known() -> None:
     found = looked_up({LOOK_UP: table, path: NONSENSE})
     assert isinstance(found, MailUsers)
     assert (found.users[0].status, found.users[0].inbox) == (-1, "")
+
+
+@pytest.mark.parametrize("answer", [printed(""), NONSENSE, printed("", "something is wrong", 1)])
+def test_an_openssl_that_tells_neither_a_certificate_nor_an_error_says_nothing_of_the_file(answer: Any) -> None:
+    path = "/etc/ssl/certs/mail.pem"
+    options = ("-subject", "-issuer", "-serial", "-dates", "-pubkey", "-ext", "subjectAltName,authorityInfoAccess")
+    read = command("openssl", "x509", "-in", path, "-noout", *options, "-nameopt", "RFC2253")
+    server = Postfix(True, "3.7", {"smtpd_tls_cert_file": path})
+    role = HostRole(Role.MAIL_SERVER, "a test")
+    found = gather(certificate_files, {read: answer}, postfix=server, dovecot=None, role=role)
+    assert isinstance(found, CertificateFiles)
+    assert isinstance(found.files[0].read, Gap)
+
+
+def test_processes_without_init_are_hidden_and_not_ended() -> None:
+    mine = process("maildiag", 4711, NOW, "/usr/bin/python3 -m maildiag")
+    with pytest.raises(Missing) as hidden:
+        unhidden((mine,))
+    assert hidden.value.gap.reason is GapReason.DENIED
+    init = process("systemd", 1, NOW, "/sbin/init")
+    assert unhidden((init, mine)) == (init, mine)
