@@ -11,7 +11,7 @@ from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import CommandResult, command
+from maildiag.probes import CommandResult, Identity, command
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
 
@@ -67,14 +67,21 @@ _ITSELF = command("doveadm", "help", timeout=2.0)  # asks no other process
 
 @gatherer
 def mail_users(
-    ask: Ask, settings: Settings, config: DovecotConfig, daemon: DovecotDaemon | None, accounts: Accounts | None
+    ask: Ask,
+    settings: Settings,
+    config: DovecotConfig,
+    daemon: DovecotDaemon | None,
+    accounts: Accounts | None,
+    identity: Identity | None = None,
 ) -> MailUsers:
     """Look up the users of the settings; else the people among the system's accounts, or what the userdb lists.
 
-    A look-up needs no password and leaves no failed login behind.
+    A look-up needs no password and leaves no failed login behind. Without root Dovecot refuses it, and logs an error.
     """
     if daemon is not None and not daemon.running:
         return MailUsers("Dovecot does not run", ())
+    if identity is not None and not identity.privileged:
+        raise Missing(Gap(GapReason.DENIED, "Dovecot lets only root look other users up", "needs root"))
     names, chosen = _choose(ask, settings, config, accounts)
     if not names:
         return MailUsers(chosen, ())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from maildiag.asking import gather_alone
 from maildiag.dovecot.tree import tree_of
 from maildiag.facts.accounts import accounts
 from maildiag.facts.dovecot import MAIN, SECRETS, Dovecot, DovecotConfig, dovecot, dovecot_config
@@ -23,9 +24,9 @@ from maildiag.facts.sockets import expected
 from maildiag.facts.tls import CertificateFiles, certificate_files
 from maildiag.hosts.system import unhidden
 from maildiag.model import Gap, GapReason, HostRole, Missing, Role
-from maildiag.probes import Command, CommandResult, Interfaces, Probe, ReadFile, Stat, command
+from maildiag.probes import Command, CommandResult, Identity, Interfaces, Probe, ReadFile, Stat, command
 from maildiag.settings import Settings
-from maildiag.testing import NOW, file, gather, info, printed
+from maildiag.testing import NOW, TableHost, file, gather, info, printed
 from tests.unit.recorded import process
 
 Answers = dict[Probe[Any], Any]
@@ -126,6 +127,16 @@ def looked_up(answers: Answers) -> MailUsers | Gap:
         daemon=DovecotDaemon(running=True),
         accounts=None,
     )
+
+
+def test_nobody_but_root_has_dovecot_look_others_up_for_it_would_log_an_error() -> None:
+    host = TableHost({})
+    nobody = Identity("mail", "Linux", NOW, NOW, False)
+    facts = {"settings": Settings(test_users=("alice",)), "config": CONFIG, "daemon": None, "accounts": None}
+    gap = gather_alone(mail_users, host, facts | {"identity": nobody})
+    assert isinstance(gap, Gap)
+    assert gap.reason is GapReason.DENIED
+    assert host.asked == []
 
 
 LOOK_UP = command("doveadm", "user", "alice", timeout=3.0)
