@@ -17,7 +17,8 @@ from maildiag.probes import CommandResult, Directory, FileInfo, FileKind, ListDi
 from maildiag.registry import gatherer
 
 _SAMPLE = 60
-_NO_HOMES = ("", "/", "/nonexistent", "/dev/null", "/var/empty")
+_MADE_WITHOUT = ("/nonexistent", "/dev/null", "/var/empty")
+_NO_HOMES = ("", "/", *_MADE_WITHOUT)
 _BY_DOVECOT = ("dovecot-lda", "dovecot/deliver")
 
 
@@ -106,8 +107,14 @@ def mailboxes(
     """Look at the home, the INBOX and a sample of its files for each user that Dovecot finds."""
     delivery = delivery_of(postfix) if postfix is not None and postfix.installed else Delivery("", "", True)
     extra = tuple(config.words("mail_access_groups"))
-    found = [_mailbox(ask, each, delivery, accounts, extra) for each in users.users if each.status == 0]
+    people = [each for each in users.users if each.status == 0 and not _without_home(each)]
+    found = [_mailbox(ask, each, delivery, accounts, extra) for each in people]
     return Mailboxes(delivery, tuple(found))
+
+
+def _without_home(user: MailUser) -> bool:
+    """An account that was made with no home on purpose, and whose INBOX would be in it, takes no mail."""
+    return user.home in _MADE_WITHOUT and user.inbox.startswith(f"{user.home}/")
 
 
 def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, extra: tuple[str, ...]) -> Mailbox:

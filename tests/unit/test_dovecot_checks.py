@@ -12,6 +12,7 @@ import pytest
 from maildiag.dovecot.refusal import parse_refusal
 from maildiag.dovecot.syntax import parse
 from maildiag.dovecot.tree import build
+from maildiag.facts.accounts import Accounts
 from maildiag.facts.closed_accounts import ClosedAccount, ClosedAccounts, expired
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
@@ -19,6 +20,7 @@ from maildiag.facts.dovecot_parts import DovecotParts, dovecot_parts
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.mail_users import MailUser, MailUsers, first_error, parse_users
 from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes, Quota, Quotas, Trouble
+from maildiag.facts.mailboxes import mailboxes as look_at_mailboxes
 from maildiag.facts.passdbs import Passdbs, passdbs, refusing
 from maildiag.facts.sasl import Endpoint, MailSockets, Purpose
 from maildiag.logs.summary import summarise
@@ -381,6 +383,15 @@ def test_a_mailbox_without_trouble_is_fine() -> None:
 def test_only_a_person_misses_a_home(locked: bool, status: Status) -> None:
     box = replace(MAILDIR, homeless=True, locked=locked)
     assert only(judge(mailboxes.mailbox, Mailboxes(HOME, (box,)), None)).status is status
+
+
+def test_an_account_made_without_a_home_is_no_mailbox_and_a_virtual_user_without_one_is() -> None:
+    nobody = MailUser("ci", {"uid": "1500", "home": "/nonexistent"}, "/nonexistent/Maildir")
+    virtual = MailUser("ann@example.test", {"uid": "5000"}, "/srv/vmail/example.test/ann")
+    users = MailUsers("all", (nobody, virtual))
+    found = gather(look_at_mailboxes, {}, users=users, config=config(""), postfix=None, accounts=Accounts(()))
+    assert isinstance(found, Mailboxes)
+    assert [each.user for each in found.boxes] == ["ann@example.test"]
 
 
 def test_the_same_place_written_otherwise_is_fine() -> None:
