@@ -178,3 +178,12 @@ def test_the_units_are_sound() -> None:
     )
     mine = [line for line in done.stderr.splitlines() if "maildiag" in line and "is not executable" not in line]
     assert [line for line in mine if "No such file" not in line] == []
+
+
+def test_the_service_is_as_confined_as_one_can_be_that_reads_a_whole_host() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = str(ROOT / "packaging" / "systemd" / "maildiag.service")
+    argv = ["systemd-analyze", "security", "--offline=yes", "--threshold=40", "--no-pager", unit]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -48,3 +49,6 @@ def test_a_wheel_and_one_from_the_sdist_hold_everything(tmp_path: Path) -> None:
     expected |= {"maildiag/py.typed", "maildiag_checks/services.py", "maildiag/cli/run.py"}
     assert expected <= direct
     assert not [name for name in direct if name.startswith("tests/")]
+    told = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
+    shared = {name.partition(".data/data/")[2] for name in direct if ".data/data/" in name}
+    assert {f"/opt/maildiag/{each}" for each in shared} == set(re.findall(r"/opt/maildiag/share\S+", told))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -28,6 +29,25 @@ def test_the_hardened_service_diagnoses_as_root_does_and_keeps_its_history(break
     kept = json.loads(mail.maildiag("history", "--json").stdout)
     assert [each["status"] for each in kept] == [by_hand["status"]] * 2
     assert kept[0]["findings"] == kept[1]["findings"]
+
+
+def test_the_hardened_service_sees_what_root_sees_behind_every_kind_of_firewall(breakable_lab: Lab) -> None:
+    unit = (
+        (_UNITS / "maildiag.service")
+        .read_text()
+        .replace("run --plain", "run --json --no-history -o /var/lib/maildiag/unit.json")
+    )
+    for host in (breakable_lab.app01, breakable_lab.app02):
+        host.write("/etc/systemd/system/maildiag.service", unit)
+        host.sh("systemctl daemon-reload; systemctl start maildiag.service", timeout=90)
+        by_unit = json.loads(host.read("/var/lib/maildiag/unit.json"))
+        by_hand = json.loads(host.maildiag("run", "--json", "--no-history").stdout)
+        assert by_unit["host"]["privileged"]
+        assert _answers(by_unit) == _answers(by_hand)
+
+
+def _answers(document: Any) -> list[tuple[str, str, str]]:
+    return sorted((each["id"], each["subject"], each["status"]) for each in document["findings"])
 
 
 def test_the_textfile_page_of_a_real_host_is_valid(lab: Lab) -> None:
