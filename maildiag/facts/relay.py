@@ -120,10 +120,13 @@ def relay(ask: Ask, postfix: Postfix) -> Relay:
 
 def _looked_up(ask: Ask, relay: Relay, families: frozenset[str]) -> Relay:
     """The addresses by both families; the unused one is asked for only where the other gives nothing."""
+    for name in relay.names if "ipv6" in families else ():
+        ask.begin(DnsLookup(name, "AAAA"))
     dns, local = _look_up(ask, relay, "ipv4")
     v4 = addresses_of(relay.lookup, dns, local)
     relay = replace(relay, dns=dns, system=local, addresses=v4 if "ipv4" in families else ())
-    if "ipv6" not in families and v4:
+    dead = any(not (isinstance(answer, DnsAnswer) and answer.knows) for _, answer in dns)
+    if "ipv6" not in families and (v4 or dead):
         return relay
     dns6, local6 = _look_up(ask, relay, "ipv6")
     v6 = addresses_of(relay.lookup, dns6, local6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from maildiag.facts.names import (
@@ -12,14 +14,16 @@ from maildiag.facts.names import (
     PublicNames,
     Resolver,
     parse_hosts_file,
+    parse_name_switch,
     parse_resolv_conf,
 )
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import NextHop, Relay, addresses_of, mx_hosts, parse_hosts, parse_next_hop
+from maildiag.facts.relay import relay as gather_relay
 from maildiag.facts.sockets import Sockets
 from maildiag.model import Gap, GapReason, HostRole, Role, Status
-from maildiag.probes import DnsAnswer, DnsStatus, Interface
-from maildiag.testing import judge, printed
+from maildiag.probes import DnsAnswer, DnsLookup, DnsStatus, Interface, Probe
+from maildiag.testing import gather, judge, printed
 from maildiag_checks import dns, dns_records
 from tests.network.recorded import RELEASES, text
 
@@ -211,3 +215,102 @@ def test_spf_and_dmarc_are_advice() -> None:
 
 def test_resolv_conf_is_read() -> None:
     assert parse_resolv_conf("# x\nsearch a b\nnameserver 10.0.1.53\n") == (("10.0.1.53",), ("a", "b"))
+
+
+# -- families, nsswitch.conf and what other accounts can read ------------------------------------------------------------
+
+
+def gathered(settings: dict[str, str], **answers: DnsAnswer) -> Relay:
+    """The relay of a host with these settings, whose DNS answers A and AAAA so."""
+    asked: dict[Probe[Any], Any] = {
+        DnsLookup("relay.internal", record): answers.get(record, DnsAnswer(DnsStatus.NO_DATA))
+        for record in ("A", "AAAA")
+    }
+    postfix = Postfix(True, "3.7", {"relayhost": "[relay.internal]:25", "smtp_host_lookup": "dns", **settings})
+    found = gather(gather_relay, asked, postfix=postfix)
+    assert isinstance(found, Relay), found
+    return found
+
+
+def test_a_relay_is_looked_up_in_the_families_that_postfix_uses() -> None:
+    both = {"A": a("10.0.1.10"), "AAAA": a("fd00:1::10")}
+    assert gathered({"inet_protocols": "ipv4"}, **both).addresses == ("10.0.1.10",)
+    assert gathered({"inet_protocols": "ipv6"}, **both).addresses == ("fd00:1::10",)
+    assert gathered({"inet_protocols": "all"}, **both).addresses == ("10.0.1.10", "fd00:1::10")
+    assert gathered({"inet_protocols": "ipv4, ipv6"}, **both).addresses == ("10.0.1.10", "fd00:1::10")
+
+
+def test_a_relay_of_the_family_that_postfix_leaves_out_has_unused_addresses() -> None:
+    only6 = gathered({"inet_protocols": "ipv4"}, AAAA=a("fd00:1::10"))
+    assert (only6.addresses, only6.unused) == ((), ("fd00:1::10",))
+    literal = gathered({"inet_protocols": "ipv6", "relayhost": "[10.0.1.10]:25"})
+    assert (literal.addresses, literal.unused) == ((), ("10.0.1.10",))
+    (told,) = judge(dns.relayhost, only6, None)
+    assert told.explained_by == ("connectivity.relay-settings",)
+
+
+def test_the_other_family_is_not_asked_for_where_the_dns_is_dead() -> None:
+    silent = gathered({"inet_protocols": "ipv4"}, A=SILENCE, AAAA=a("fd00:1::10"))
+    assert silent.unused == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "asks"),
+    [
+        ("hosts:          files dns", True),
+        ("hosts: files mymachines resolve [!UNAVAIL=return] dns myhostname", True),
+        ("passwd: files", True),
+        ("hosts: files", False),
+        ("hosts: files dsn  # typo", False),
+        ("hosts: files [NOTFOUND = return] dns", False),
+    ],
+)
+def test_nsswitch_tells_whether_the_dns_is_asked(line: str, asks: bool) -> None:
+    assert parse_name_switch(f"# /etc/nsswitch.conf\n{line}\n").asks_dns is asks
+
+
+def test_a_system_that_does_not_ask_the_dns_is_the_cause_and_is_told_to_ask() -> None:
+    switch = parse_name_switch("passwd: files\nhosts: files [NOTFOUND=return] dns\n")
+    (told,) = judge(dns.relayhost, relay(a("10.0.1.10"), (), "native"), switch)
+    assert "does not ask it" in told.title
+    assert told.fixes[0].commands[0][3:] == ("2s/.*/hosts: files dns/", "/etc/nsswitch.conf")
+    (told,) = judge(dns.relayhost, relay(NOTHING, (), "native"), switch)
+    assert "does not exist" in told.title
+
+
+def test_a_resolv_conf_that_is_missing_or_closed_is_told() -> None:
+    missing = Resolver((), (), "", "mail.example.test", (), None)
+    (told,) = judge(dns.resolver, missing, None, SERVER)
+    assert "is missing" in told.title
+    closed = Resolver(("10.0.1.53",), (), "nameserver 10.0.1.53\n", "mail.example.test", (a("10.0.1.10"),), 0o600)
+    told, _ = judge(dns.resolver, closed, None, SERVER)
+    assert told.fixes[0].commands == (("chmod", "0644", "/etc/resolv.conf"),)
+    assert told.fixes[0].undo == (("chmod", "0600", "/etc/resolv.conf"),)
+
+
+def test_a_copy_that_postfix_cannot_read_is_out_of_order_although_it_says_the_same() -> None:
+    same = "nameserver 10.0.1.53\n"
+    file = ChrootFile("etc/resolv.conf", same, same, closed=True)
+    (told,) = judge(dns.chroot, Chroot("/var/spool/postfix", ("smtp",), (file,)), POSTFIX)
+    assert told.status is Status.CRITICAL
+    assert "closed to Postfix's account" in told.title
+
+
+def test_a_null_mx_says_so_and_a_better_one_elsewhere_is_worth_knowing() -> None:
+    (told,) = judge(dns_records.mx, PublicNames((records(a("0 .")),), (), ()), HERE, POSTFIX)
+    assert told.status is Status.WARNING
+    assert "null MX" in told.title
+    both = a("5 filter.example.test.", "10 mail.example.test.")
+    where = (("filter.example.test", a("10.0.1.99")), ("mail.example.test", a("10.0.1.10")))
+    (told,) = judge(dns_records.mx, PublicNames((records(both),), where, ()), HERE, POSTFIX)
+    assert told.status is Status.NOTICE
+    assert "filter.example.test" in told.title
+
+
+def test_an_ipv6_address_in_the_dns_leads_here_or_is_told() -> None:
+    def told(aaaa: DnsAnswer) -> list[Status]:
+        name = OwnName("mail.example.test", "mail.example.test", ("10.0.1.10",), a("10.0.1.10"), (), aaaa)
+        return [each.status for each in judge(dns_records.own_name, name, HERE, POSTFIX)]
+
+    assert told(DnsAnswer(DnsStatus.NO_DATA)) == [Status.OK]
+    assert told(a("fd00:1::99")) == [Status.OK, Status.WARNING]
