@@ -37,6 +37,7 @@ from maildiag.testing import NOW, file, gather, info, judge, printed
 from maildiag_checks import bans as ban_checks
 from maildiag_checks import firewall as checks
 from maildiag_checks import firewall_ipv6 as ipv6_checks
+from maildiag_checks import firewall_outbound as outbound_checks
 from tests.network.recorded import RELEASES, iptables_rules, nft_rules, text
 
 SERVER = HostRole(Role.MAIL_SERVER, "test")
@@ -140,7 +141,9 @@ def test_a_port_that_the_next_reload_closes_is_told(release: str) -> None:
 @both_releases
 def test_a_rule_against_the_relay_is_found_although_root_gets_through(release: str) -> None:
     firewall = Firewall(Backend.NFTABLES, nft_rules(release, "nft-output.json"), account=("postfix", "101", "100"))
-    told = judge(checks.outbound, firewall, routes(release), relay_at(Connect.CONNECTED), None, None, None, None)
+    told = judge(
+        outbound_checks.outbound, firewall, routes(release), relay_at(Connect.CONNECTED), None, None, None, None
+    )
     assert told[0].status is Status.CRITICAL
     assert told[0].subject == "25"
     assert told[0].fixes[0].commands[0][:3] == ("nft", "delete", "rule")
@@ -151,7 +154,7 @@ def test_a_rule_against_the_relay_is_found_although_root_gets_through(release: s
 def test_ufw_takes_its_own_rule_away(release: str) -> None:
     added = tuple(line for line in text(release, "ufw-deny-added.txt").splitlines() if line.startswith("ufw "))
     firewall = Firewall(Backend.UFW, iptables_rules(release, "ufw-deny.iptables-save"), added=added)
-    told = judge(checks.outbound, firewall, routes(release), relay_at(Connect.TIMEOUT), None, None, None, None)
+    told = judge(outbound_checks.outbound, firewall, routes(release), relay_at(Connect.TIMEOUT), None, None, None, None)
     assert told[0].fixes[0].commands[0] == ("ufw", "delete", "deny", "out", "25/tcp")
     assert told[0].fixes[0].undo == (("ufw", "prepend", "deny", "out", "25/tcp"),)
 
