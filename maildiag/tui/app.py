@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from typing import ClassVar
 
 from textual import work
@@ -35,7 +36,7 @@ class MaildiagApp(Underway):
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal"), (120, "-wide")]  # noqa: RUF012 (declared so by Textual)
     VERTICAL_BREAKPOINTS = [(0, "-short"), (18, "-medium"), (40, "-tall")]  # noqa: RUF012 (declared so by Textual)
-    CSS_PATH = "maildiag.tcss"
+    CSS_PATH = Path(__file__).with_name("maildiag.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Re-run", id="run.again"),
         Binding("ctrl+r,f5", "run", "Re-run", show=False, id="run.all"),

@@ -16,6 +16,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from maildiag.text import safe
 from maildiag.tui import palette
 from maildiag.tui.rows import Row, Tone
 
@@ -172,7 +173,7 @@ class RowList(ScrollView, can_focus=True):
             return Strip.blank(width, base)
         chosen = self._marked and number == self.cursor
         segments = [Segment(">" if chosen else " ", base)] if self._marked else []
-        segments += [Segment(part.text, base + self._style(part.tone)) for part in self._rows[number].parts]
+        segments += [Segment(safe(part.text), base + self._style(part.tone)) for part in self._rows[number].parts]
         strip = Strip(segments)
         if strip.cell_length > width and not self._offset and not self._rows[number].rule:
             strip = Strip([*strip.crop(0, width - 1), Segment("…", base)])

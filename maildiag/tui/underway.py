@@ -75,8 +75,8 @@ class Underway(App[int]):
         self._smooth.end()
 
     def say(self, message: str) -> None:
-        """A short notice."""
-        self.notify(message, markup=False)
+        """A short notice, whoever wrote a part of it."""
+        self.notify(safe(message), markup=False)
 
     def board_changed(self) -> None:
         """Draw what has happened."""

@@ -2,78 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import pty
 import re
-import shlex
 import shutil
 import signal
-import struct
-import subprocess
-import sys
-import termios
-import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PLAY = [sys.executable, "-m", "tests.tui.play"]
-
-
-def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "TMUX", "NO_COLOR")}
-    return kept | {"PYTHONPATH": f"{ROOT}:{ROOT / 'checks'}", "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
-
-
-class Tmux:
-    """A terminal of its own in a private tmux server."""
-
-    def __init__(self, directory: Path, width: int = 80, height: int = 24) -> None:
-        self._name = f"t{uuid.uuid4().hex[:8]}"
-        self._status = directory / "status"
-        command = (
-            f"cd {shlex.quote(str(ROOT))}; {shlex.join(PLAY)}; echo $? > {shlex.quote(str(self._status))}; exec cat"
-        )
-        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height), command)
-
-    def _tmux(self, *arguments: str) -> str:
-        argv = ["tmux", "-L", self._name, *arguments]
-        return subprocess.run(argv, capture_output=True, text=True, env=environment(), check=True).stdout
-
-    def screen(self) -> str:
-        return self._tmux("capture-pane", "-p")
-
-    def keys(self, *keys: str) -> None:
-        self._tmux("send-keys", *keys)
-
-    def resize(self, width: int, height: int) -> None:
-        self._tmux("resize-window", "-x", str(width), "-y", str(height))
-
-    def wait(self, text: str, limit_s: float = 15) -> str:
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            shown = self.screen()
-            if text in shown:
-                return shown
-            time.sleep(0.02)
-        raise AssertionError(f"{text!r} is not on the screen:\n{self.screen()}")
-
-    def status(self, limit_s: float = 10) -> str:
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            with contextlib.suppress(FileNotFoundError):
-                if text := self._status.read_text().strip():
-                    return text
-            time.sleep(0.02)
-        raise AssertionError(f"it did not end:\n{self.screen()}")
-
-    def close(self) -> None:
-        self._tmux("kill-server")
+from tests.tui import strange
+from tests.tui.terminals import Raw, Tmux
 
 
 @pytest.fixture
@@ -120,62 +59,25 @@ def test_read_only_shows_the_plan_and_refuses_to_apply(tmux: Tmux) -> None:
     assert tmux.status() == "2"
 
 
-class Raw:
-    """The application on a bare pseudo-terminal, with every byte that it writes."""
-
-    def __init__(self, ignore_hang_up: bool = False) -> None:
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            os.chdir(ROOT)
-            if ignore_hang_up:
-                signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            os.execve(PLAY[0], PLAY, environment())
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.bytes = b""
-
-    def read_until(self, text: bytes, limit_s: float = 15) -> None:
-        end = time.monotonic() + limit_s
-        os.set_blocking(self.master, False)
-        while text not in self.bytes and time.monotonic() < end:
-            with contextlib.suppress(BlockingIOError, OSError):
-                self.bytes += os.read(self.master, 65536)
-            time.sleep(0.01)
-        assert text in self.bytes, self.bytes[-2000:]
-
-    def drain(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            with contextlib.suppress(BlockingIOError, OSError):
-                self.bytes += os.read(self.master, 65536)
-            time.sleep(0.01)
-
-    def end(self, limit_s: float) -> int:
-        """The exit status as the shell tells it; the process is killed where it does not end in time."""
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status)
-            with contextlib.suppress(BlockingIOError, OSError):
-                self.bytes += os.read(self.master, 65536)
-            time.sleep(0.02)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        raise AssertionError(f"still running after {limit_s} s")
+FORBIDDEN = [
+    strange.MARKED.encode(), b"\x1b]", b"\x1b]8", b"\x1b]52", b"\x1b\\", b"\x07", b"\x00", b"\x0e",
+    *(chr(code).encode() for code in (*range(0x80, 0xA0), 0x61C, 0x200B, 0x200E, 0x202A, 0x202E, 0x2028, 0x2066, 0xFEFF, 0xFFF9)),
+]  # fmt: skip
 
 
-def test_no_escape_of_a_stranger_reaches_the_terminal() -> None:
-    raw = Raw()
-    raw.read_until(b"CRIT")
-    os.write(raw.master, b"\r")
-    raw.drain(1.0)
+@pytest.mark.parametrize("name", strange.SCREENS)
+def test_nothing_that_a_stranger_wrote_reaches_the_terminal_as_a_command(name: str, tmp_path: Path) -> None:
+    raw = Raw("screen", name, where={"XDG_STATE_HOME": str(tmp_path), "TMPDIR": str(tmp_path)})
+    raw.read_until(rb"\x1b")
+    os.write(raw.master, b"jjl\x1b[B/x\r")
+    raw.drain(0.7)
     os.write(raw.master, b"\x11")
-    raw.end(5)
-    assert b"\x1b]52" not in raw.bytes
-    assert b"\x1b]8" not in raw.bytes
-    assert b"\xc2\x9b" not in raw.bytes
-    assert "\u202e".encode() not in raw.bytes
-    assert re.search(rb"\\x1b\]52", raw.bytes), "the hostile text is shown, spelled out"
+    assert raw.end(10) == 2
+    # What Textual itself writes: CSI sequences, and the shape of the pointer.
+    written = raw.bytes.replace(b"\x1b]22;default\x07", b"")
+    assert set(re.findall(rb"\x1b(.)", written, re.DOTALL)) <= {b"["}
+    for each in FORBIDDEN:
+        assert each not in written, each
 
 
 def test_a_termination_gives_the_terminal_back() -> None:
@@ -184,6 +86,14 @@ def test_a_termination_gives_the_terminal_back() -> None:
     os.kill(raw.pid, signal.SIGTERM)
     assert raw.end(5) == 143
     assert b"\x1b[?1049l" in raw.bytes
+    assert raw.bytes.rindex(b"\x1b[?1000l") > raw.bytes.rindex(b"\x1b[?1000h"), "the mouse is given back"
+
+
+def test_a_hang_up_ends_it_at_once() -> None:
+    raw = Raw()
+    raw.read_until(b"CRIT")
+    os.kill(raw.pid, signal.SIGHUP)
+    assert raw.end(3) == 129
 
 
 def test_a_vanished_terminal_leaves_no_process_behind() -> None:
@@ -191,3 +101,56 @@ def test_a_vanished_terminal_leaves_no_process_behind() -> None:
     raw.read_until(b"CRIT")
     os.close(raw.master)
     assert raw.end(6) == 129
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [("q", 2), ("ctrl+q", 2), ("SIGTERM", 143), ("SIGHUP", 129), ("closed", 129)],
+)
+def test_a_change_under_way_is_finished_before_it_ends(how: str, status: int, tmp_path: Path) -> None:
+    raw = Raw("change", str(tmp_path), ignore_hang_up=how == "closed")
+    raw.read_until(b"CRIT")
+    file = tmp_path / "change"
+    raw.wait(file.exists)
+    match how:
+        case "q":
+            os.write(raw.master, b"q")
+        case "ctrl+q":
+            os.write(raw.master, b"\x11")
+        case "closed":
+            os.close(raw.master)
+        case _:
+            os.kill(raw.pid, getattr(signal, how))
+    raw.drain(1.0)
+    assert file.read_text() == "half"
+    assert raw.alive, "it waits for the change"
+    (tmp_path / "go").touch()
+    assert raw.end(8) == status
+    assert file.read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"LC_ALL": "C"}, {"LC_ALL": "en_US.ISO-8859-1"}, {"TERM": "linux"}, {"MAILDIAG_ASCII": "1"}],
+    ids=str,
+)
+def test_a_terminal_without_utf_8_is_drawn_in_ascii(where: dict[str, str]) -> None:
+    raw = Raw(where=where)
+    raw.read_until(b"CRIT")
+    os.write(raw.master, b"?")
+    raw.read_until(b"ON THIS SCREEN")
+    os.write(raw.master, b"\x11")
+    raw.end(5)
+    assert raw.bytes.isascii()
+    assert b"-----" in raw.bytes
+
+
+def test_without_colours_it_is_legible_by_its_words() -> None:
+    raw = Raw(where={"NO_COLOR": "1"})
+    raw.read_until(b"CRIT")
+    os.write(raw.master, b"\x11")
+    raw.end(5)
+    # 3[0-7], 4[0-7], 9x, 10x, and 38/48;2 with three different parts would be colours
+    coloured = re.findall(rb"\x1b\[[0-9;]*(?:38|48);2;(\d+);(\d+);(\d+)", raw.bytes)
+    assert all(len(set(each)) == 1 for each in coloured), "only greys"
+    assert not re.search(rb"\x1b\[(?:[0-9;]*;)?(?:3[1-6]|4[1-6]|9[1-6]|10[1-6])(?:;[0-9;]*)?m", raw.bytes)

@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from maildiag.text import safe
 from maildiag.tui import palette, views
 from maildiag.tui.board import Board
 from maildiag.tui.keyline import KeyLine
@@ -90,7 +91,7 @@ class Place(Screen[None]):
 
     def _painted(self, row: Row) -> Content:
         theme, dark = self.app.theme, self.app.current_theme.dark
-        return Content.assemble(*((part.text, palette.tone(part.tone, theme, dark)) for part in row.parts))
+        return Content.assemble(*((safe(part.text), palette.tone(part.tone, theme, dark)) for part in row.parts))
 
     def name_of_place(self) -> str:
         """What the title line calls this screen."""
