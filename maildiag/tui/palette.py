@@ -37,7 +37,7 @@ def _dark(name: str) -> Theme:
     return Theme(
         name=name, dark=True, background="#11151a", surface="#11151a", panel="#1b2733", foreground="#d7dce2",
         primary="#5f8fb8", secondary="#7fb2d9", accent="#d8a657", success="#8fc58f", warning="#ebbb5c", error="#ff8a80",
-        variables={CURSOR: "#26384d", "footer-key-foreground": "#d8a657"},
+        variables={CURSOR: "#213246", "footer-key-foreground": "#d8a657"},
     )  # fmt: skip
 
 

@@ -39,9 +39,8 @@ def test_a_fix_is_applied_watched_seen_verified_undone_and_left(breakable_lab: L
     mail.sh(_BREAK)
     broken = mail.sh(f"sha256sum {MAIN_CF}; stat -c '%a %U %G' {MAIN_CF}")
     tmux = screen(mail)
-    tmux.wait("run ", 60)
-    shown = tmux.wait("Mail or logins fail")
-    assert "CRIT main.cf line" in shown
+    shown = tmux.wait("CRIT main.cf line", 60)
+    assert "Mail or logins fail" in shown
     tmux.keys("Enter")
     tmux.wait("# postconf -e inet_interfaces=all")
     tmux.keys("a")

@@ -42,7 +42,7 @@ class FixScreen(Place):
         self._shown: list[Row] = []
         self._happened: list[Row] = []
         self._transaction = ""
-        self._running = False
+        self._busy = False
         self.cancelled = threading.Event()
 
     @property
@@ -94,7 +94,7 @@ class FixScreen(Place):
     def action_ask(self) -> None:
         """Ask for the confirmation, or say why there is none to give."""
         refused = repairing.why_not(self.maildiag.session, self.finding, self.fix)
-        if refused or self._running:
+        if refused or self._busy:
             self._tell(f"cannot be applied: {refused}" if refused else "it is being applied", Tone.WARN)
             return
         wanted = repairing.to_type(self.finding, self.fix, self._host)
@@ -129,7 +129,7 @@ class FixScreen(Place):
         session, fix, stop = self.maildiag.session, self.fix, self.cancelled
         change = Change(f"the fix {fix.id}", self.happened, self._fix_ended, stop)
         do = partial(repairing.applying, session, self.finding, fix, self.explains, stop)
-        self._running = self.maildiag.begin(change, do)
+        self._busy = self.maildiag.begin(change, do)
 
     def happened(self, text: str) -> None:
         """A step of the fix, in words."""
@@ -148,7 +148,7 @@ class FixScreen(Place):
 
     def _ended(self, ending: Ending, more: str = "") -> None:
         """The end of it, told plainly, here and in a notice for who has left; then everything is looked at again."""
-        self._running = False
+        self._busy = False
         tone = Tone.GOOD if ending.good else Tone.WARN
         self._happened += list(wrapped(f"end:{len(self._happened)}", ending.text, self.width, tone))
         if self.is_current:
@@ -164,25 +164,25 @@ class FixScreen(Place):
 
     def action_stop(self) -> None:
         """End the fix between two steps; what is half done is undone."""
-        if self._running:
+        if self._busy:
             self.cancelled.set()
             self._tell("stopping after this step; what is half done will be undone", Tone.WARN)
 
     def action_undo(self) -> None:
         """Put back what this fix changed."""
-        if self._running or not self._transaction:
+        if self._busy or not self._transaction:
             self._tell("nothing was applied from here", Tone.WARN)
             return
         change = Change(f"the undo of {self.fix.id}", self.happened, self._undone)
         self._happened.append(caption("undoing"))
         self._tell("undoing: this is finished, whatever happens")
-        self._running = self.maildiag.begin(
+        self._busy = self.maildiag.begin(
             change, partial(repairing.undoing, self.maildiag.session, self._transaction)
         )
 
     def action_other(self, by: int) -> None:
         """The finding's next fix."""
-        if not self._running:
+        if not self._busy:
             self._number = (self._number + by) % len(self.finding.fixes)
             self._happened = []
             self.update_board()
