@@ -11,7 +11,20 @@ from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.lint.cure import fix_for_all, verdict_for
 from maildiag.lint.postfix import lint_main, lint_master, unexplained
 from maildiag.lint.problem import DropParameter, Problem, Repair
-from maildiag.model import Evidence, Fix, GapReason, HostRole, Role, Status, Step, Verdict, critical, ok, unknown
+from maildiag.model import (
+    Evidence,
+    Fix,
+    GapReason,
+    HostRole,
+    Role,
+    Status,
+    Step,
+    Verdict,
+    critical,
+    ok,
+    unknown,
+    warning,
+)
 from maildiag.probes import FileInfo, FileKind
 from maildiag.registry import check
 from maildiag.text import plural
@@ -59,7 +72,7 @@ def _closed(info: FileInfo) -> Verdict:
     """Daemons read it as root before they give their privileges up; the programs of users cannot."""
     folder = info.kind is FileKind.DIRECTORY
     mode = info.mode | (0o055 if folder else 0o044)
-    return critical(
+    return warning(
         f"Only root may {'enter' if folder else 'read'} {info.path}: programs of other accounts cannot send mail",
         subject=info.path,
         detail="sendmail(1) and postdrop(1) run as the account of the application and stop: fatal: open /etc/postfix/main.cf: "

@@ -141,6 +141,8 @@ def _sentence(group: Group) -> str:
         return group.text[:160]
     words = group.reason.sentence.rstrip(".")
     where = group.reason.host or group.reason.address
+    if group.reason.meaning == "local.command":
+        return f"{words[:1].lower()}{words[1:]}: {group.text[:160]}"
     return f"{words[:1].lower()}{words[1:]}{f' ({where})' if where else ''}"
 
 

@@ -118,6 +118,8 @@ def _lost(
     ids: list[JsonValue] = [*[one for each in found for one in each.queue_ids][:20]]
     known = found[0].reason.meaning not in ("other", "none")
     why = found[0].reason.sentence.rstrip(".") if known else found[0].reason.text[:160]
+    if meaning == "local.command":
+        why = f"{why}: {found[0].reason.text[:160]}"
     sentence = "" if status == "expired" else f": {why}"
     return Verdict(
         status=weight,

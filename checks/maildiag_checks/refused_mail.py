@@ -32,6 +32,12 @@ _NOT_HERE = re.compile(
     r"relay\.denied|mailbox\..*|(sender|recipient)\.domain|lookup\.temporary|filter\.unavailable|greylisted|disk\.full"
     r"|size\.exceeded|tls\..*|auth\..*|dns\..*|rate-limited|loop\..*"
 )
+# What no rule of access decides, and addresses that are wrong in themselves.
+_CLIENTS_FAULT = re.compile(
+    r"^(?!.*(rejected: |blocked using))|undeliverable|unverified|fully-qualified address|malformed|domain not found|not accept mail"
+    r"|recipient address rejected: user unknown",
+    re.IGNORECASE | re.DOTALL,
+)
 _ROOTS = (
     "services.lookup-tables",
     "services.main-cf",
@@ -89,7 +95,7 @@ def _refusals(log: MailLog, config: PostfixConfig, tables: Tables | None) -> Ite
         for line in reversed(group.samples):
             parsed = parse_line(line, log.since)
             event = event_of(parsed) if parsed else None
-            if isinstance(event, Reject) and _within(event.address, own):
+            if isinstance(event, Reject) and _within(event.address, own) and not _CLIENTS_FAULT.search(event.reason):
                 yield _origin(group, event, line, config, tables)
                 break
 

@@ -132,8 +132,10 @@ def _refused(config: PostfixConfig, process: PostfixProcess | None, server: bool
 def _shuts_own_out(config: PostfixConfig, name: str, before: list[str]) -> bool:
     """Only those who log in pass, though mynetworks holds hosts that are to send without: a list pasted from submission."""
     only_logins = all(each == "permit_sasl_authenticated" or each.startswith("reject_") for each in before)
-    others = [found for word in words(config.get("mynetworks")) if (found := networks.network(word))]
-    return name != "smtpd_relay_restrictions" and only_logins and any(not each.is_loopback for each in others)
+    if name == "smtpd_relay_restrictions" or not only_logins or config.main.entry("mynetworks") is None:
+        return False
+    found = [each for word in words(config.get("mynetworks")) if (each := networks.network(word))]
+    return any(not each.is_loopback and each.num_addresses > 1 for each in found)
 
 
 def _order(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
@@ -354,7 +356,8 @@ def _slow(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Ver
             )
     for name in ("maximal_queue_lifetime", "bounce_queue_lifetime"):
         if config.main.entry(name) and _seconds(config.get(name)) < 3600:
-            yield warning(
+            judge = warning if name.startswith("max") else notice
+            yield judge(
                 f"{name} = {config.get(name)}: mail that cannot be delivered at once is "
                 + ("returned" if name.startswith("max") else "lost"),
                 subject=name,

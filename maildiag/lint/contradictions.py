@@ -46,6 +46,7 @@ def contradictions(context: Context) -> Iterator[Problem]:
     yield from _service_names(context)
     yield from _no_ipv6(context)
     yield from _unspoken(context)
+    yield from _unmapped(context)
 
 
 def _problem(
@@ -70,7 +71,11 @@ def _problem(
 
 def _quotes(context: Context, entry: Entry) -> Iterator[Problem]:
     """Postfix takes quotes for a part of the name, the address or the path."""
-    if not _UNQUOTED.fullmatch(entry.name) or not re.search(r"""(^|[\s,])["'][^"']*["']([\s,]|$)""", entry.value):
+    if (
+        not _UNQUOTED.fullmatch(entry.name)
+        or "{" in entry.value
+        or not re.search(r"""(^|[\s,])["'][^"']*["']([\s,]|$)""", entry.value)
+    ):
         return
     better = re.sub(r"""["']""", "", entry.value)
     yield _problem(
@@ -215,7 +220,7 @@ def _filter_loop(context: Context) -> Iterator[Problem]:
 def _virtual_base(context: Context) -> Iterator[Problem]:
     """virtual(8) does not start without virtual_mailbox_base."""
     entry = context.main.entry("virtual_mailbox_domains")
-    used = context.value("virtual_transport").partition(":")[0] == "virtual"
+    used = context.value("virtual_transport").partition(":")[0] == "virtual" and not context.value("transport_maps")
     if (
         entry is None
         or not used
@@ -321,4 +326,28 @@ def _unspoken(context: Context) -> Iterator[Problem]:
         f"{entry.name} hides {' and '.join(word.upper() for word in lost)}, which other settings offer",
         "Clients do not see it in the answer to EHLO: they cannot encrypt, or not log in.",
         (Repair(f"take {', '.join(lost)} out of it", (keep,), certain=True),),
+    )  # fmt: skip
+
+
+_MAPPINGS = ("virtual_alias_maps", "canonical_maps", "recipient_canonical_maps", "sender_canonical_maps", "always_bcc",
+             "recipient_bcc_maps", "sender_bcc_maps", "masquerade_domains")  # fmt: skip
+
+
+def _unmapped(context: Context) -> Iterator[Problem]:
+    """no_address_mappings belongs to the smtpd before a filter; without one nobody expands aliases afterwards (FILTER_README)."""
+    entry = context.main.entry("receive_override_options")
+    filters = [
+        context.value("content_filter"),
+        *(each.override("content_filter") or "" for each in context.master.services),
+    ]
+    idle = [name for name in _MAPPINGS if context.main.entry(name) and context.value(name)]
+    if entry is None or "no_address_mappings" not in words(entry.value) or any(filters) or not idle:
+        return
+    rest = ", ".join(word for word in words(entry.value) if word != "no_address_mappings")
+    keep = SetParameter(entry.name, rest) if rest else DropParameter(entry.name)
+    yield _problem(
+        context, entry, "no-mappings", Status.CRITICAL,
+        f"receive_override_options = {entry.value} switches {', '.join(idle)} off, and no content filter comes after it",
+        "cleanup(8) neither expands aliases nor rewrites addresses: mail for an alias is returned as unknown.",
+        (Repair("take no_address_mappings out", (keep,), certain=True),),
     )  # fmt: skip

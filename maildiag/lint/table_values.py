@@ -87,7 +87,7 @@ class _Entry:
 def _entries(text: str, kind: str) -> Iterator[_Entry]:
     for logical in logical_lines(text):
         body = logical.text.strip()
-        if logical.stray:
+        if logical.stray or body.startswith('"') or re.match(r"(if|endif)\b", body, re.IGNORECASE):
             continue
         if kind in ("regexp", "pcre"):
             match = _PATTERN.fullmatch(body)
@@ -103,7 +103,7 @@ def _judge(entry: _Entry, users: Collection[str], context: Context) -> Iterator[
         return
     if any(_ROUTES.fullmatch(name) for name in users):
         yield from _transport(entry, entry.value, context)
-    elif any(_HEADERS.fullmatch(name) for name in users):
+    elif any(_HEADERS.fullmatch(name) for name in users) and not entry.key:
         yield from _action(entry, _CHECKS, (), context)
     elif _is_access(users, context):
         yield from _action(entry, _ACCESS, context.words("smtpd_restriction_classes"), context)

@@ -141,11 +141,13 @@ def test_a_service_for_logins_only_must_offer_them() -> None:
 
 
 def test_sender_login_mismatch_needs_a_table() -> None:
-    (problem,) = options("smtpd_sender_restrictions=reject_sender_login_mismatch")
+    login = "smtpd_sasl_auth_enable=yes"
+    (problem,) = options("smtpd_sender_restrictions=reject_sender_login_mismatch", login)
     assert not problem.repairs[0].certain
     maps = "smtpd_sender_login_maps=hash:/etc/postfix/owners"
-    assert not options("smtpd_sender_restrictions=reject_sender_login_mismatch", maps)
-    assert not options("smtpd_sender_restrictions=reject_known_sender_login_mismatch")
+    assert not options("smtpd_sender_restrictions=reject_sender_login_mismatch", maps, login)
+    assert not options("smtpd_sender_restrictions=reject_sender_login_mismatch")
+    assert not options("smtpd_sender_restrictions=reject_known_sender_login_mismatch", login)
 
 
 def values(text: str, user: str, kind: str = "hash", *lines: str) -> list[str]:
@@ -164,6 +166,12 @@ def test_an_action_that_smtpd_does_not_know_is_told() -> None:
     assert values("10.0.1 REJCT no\n", user) == ['"REJCT" is no action; REJECT was meant?']
     fine = "a OK\nb 550 5.7.1 no\nc reject_unverified_sender\nd permit_mynetworks, reject\ne PREPEND X: y\nf check_x\n"
     assert not values(fine, user, "hash", "smtpd_restriction_classes = check_x", "check_x = reject")
+
+
+def test_conditions_and_quoted_keys_are_no_actions() -> None:
+    lines = "if 10.0.0.0/8\n10.0.1.0/24 OK\nendif\n"
+    assert not values(lines, "smtpd_client_restrictions", "cidr")
+    assert not values('"a b"@example.test REJECT\n', "smtpd_sender_restrictions")
 
 
 def test_a_header_check_may_filter_to_transports_that_exist_only() -> None:
@@ -197,3 +205,11 @@ def test_programs_in_a_directory_of_the_other_distribution_are_looked_for_at_the
         assert problem.repairs[0].edits == (DropParameter(name),)
         assert problem.repairs[0].restart
         assert not found(f"{name} = {value}")
+
+
+def test_aliases_that_nobody_expands_are_a_fault_without_a_filter_behind() -> None:
+    lines = ("receive_override_options = no_address_mappings", "virtual_alias_maps = hash:/etc/postfix/virtual")
+    (problem,) = found(*lines)
+    assert problem.repairs[0].edits == (DropParameter("receive_override_options"),)
+    assert not found(*lines, "content_filter = scan:[127.0.0.1]:10025")
+    assert not found(lines[0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from maildiag.facts.accounts import Account, Accounts
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.tables import Table, Tables
@@ -70,6 +72,19 @@ def test_strangers_may_be_refused() -> None:
 
 def test_a_wrong_recipient_is_the_clients_own_fault() -> None:
     (verdict,) = clients(UNKNOWN)
+    assert verdict.status is Status.OK
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "450 4.1.1 <x@example.test>: Recipient address rejected: undeliverable address: host mx said: 550 no such user",
+        "504 5.5.2 <root>: Sender address rejected: need fully-qualified address",
+        "550 5.1.1 <x@example.test>: Recipient address rejected: User unknown in local recipient table",
+    ],
+)
+def test_an_address_that_is_wrong_in_itself_is_the_clients_fault(reason: str) -> None:
+    (verdict,) = clients(reason)
     assert verdict.status is Status.OK
 
 
