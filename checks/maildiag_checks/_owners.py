@@ -175,7 +175,12 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dovecot.auth-failed": ("authentication.failures",),
         "dovecot.auth-permission": ("authentication.sasl-socket", "services.dovecot-config", "authentication.passdb"),
         "dovecot.quota": ("authentication.quota",),
-        "dovecot.permission": ("services.sandbox", "authentication.mailbox", "authentication.sasl-socket"),
+        "dovecot.permission": (
+            "services.sandbox",
+            "authentication.mailbox",
+            "authentication.sasl-socket",
+            "services.dovecot-config",
+        ),
         "dovecot.no-space": ("services.disk",),
         "dovecot.read-only": (
             "services.sandbox",
