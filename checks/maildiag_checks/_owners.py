@@ -172,6 +172,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dovecot.sql": ("services.backend", "authentication.passdb"),
         "dovecot.ldap": ("services.backend", "authentication.passdb"),
         "dovecot.auth-socket": ("services.dovecot", "authentication.passdb", "services.dovecot-config"),
+        "dovecot.auth-refused": ("authentication.accounts", "authentication.passdb"),
         "dovecot.auth-failed": ("authentication.failures",),
         "dovecot.auth-permission": ("authentication.sasl-socket", "services.dovecot-config", "authentication.passdb"),
         "dovecot.quota": ("authentication.quota",),

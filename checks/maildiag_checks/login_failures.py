@@ -102,7 +102,7 @@ def accounts(found: ClosedAccounts) -> Iterator[Verdict]:
         yield _closed(each)
     if not found.closed and found.looked:
         yield ok(
-            f"The accounts of {', '.join(found.looked)}, whose logins failed, are open: the password was wrong",
+            f"The accounts of {', '.join(found.looked)}, whose logins failed, are open, and PAM names no other reason: the password was wrong",
         )
     elif not found.closed:
         yield ok("No account of this host has failed logins")
@@ -112,7 +112,7 @@ def _closed(each: ClosedAccount) -> Verdict:
     locked = "locked" in each.why
     unlock = ("usermod", "--unlock", each.name) if locked else ("chage", "--expiredate", "-1", each.name)
     fixes: tuple[Fix, ...] = ()
-    if locked or "account" in each.why:
+    if locked or (each.source.startswith("chage") and "account" in each.why):
         fixes = (
             Fix(
                 id=f"{ACCOUNTS}/open",

@@ -1,9 +1,9 @@
-"""Why the system refuses the right password of an account whose logins fail: locked or expired."""
+"""Why the system refuses the right password of an account whose logins fail: locked, expired, or a PAM module's rule."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -15,6 +15,10 @@ from maildiag.probes import CommandResult, Identity, command
 from maildiag.registry import gatherer
 
 _MOST = 8
+# The modules of PAM tell syslog and not Dovecot why they refuse; the journal has it under the name of Dovecot's process.
+PAM_LOG = command("journalctl", "--no-pager", "--output=cat", "--lines=300", "--identifier=auth")
+_PAM = re.compile(r"pam_(?P<module>\w+)\((?P<service>[\w.-]+):(?P<phase>\w+)\): (?P<words>.*)")
+_WRONG_PASSWORD = re.compile(r"authentication failure|check pass|user unknown")
 _EXPIRES = re.compile(r"^(?P<what>Password expires|Account expires)\s*:\s*(?P<when>.+)$", re.MULTILINE)
 
 
@@ -46,14 +50,35 @@ def closed_accounts(ask: Ask, log: MailLog, accounts: Accounts, identity: Identi
     names = list(dict.fromkeys(names))[:_MOST] if identity.privileged else []
     states = ask.all([command("passwd", "-S", name) for name in names])
     ages = ask.all([command("chage", "-l", name) for name in names])
+    told = ask.maybe(PAM_LOG) if names else None
+    lines = told.stdout.splitlines() if isinstance(told, CommandResult) else []
     found: list[ClosedAccount] = []
     for name, state, age in zip(names, states, ages, strict=True):
         count = sum(number for user, number in failures.items() if user.split("@")[0] == name)
-        found.extend(_closed(name, count, state, age, identity.now.date()))
+        found.extend(_closed(name, count, state, age, identity.now.date()) or _refused(name, count, lines))
     return ClosedAccounts(tuple(found), tuple(names))
 
 
+def _refused(name: str, failures: int, lines: Sequence[str]) -> list[ClosedAccount]:
+    """The latest line in which a module of PAM names this user and another reason than a wrong password."""
+    for line in reversed(lines):
+        match = _PAM.search(line)
+        if match is None or not re.search(rf'\buser[ =]"?{re.escape(name)}\b', match["words"]):
+            continue
+        if match["module"] == "unix" and _WRONG_PASSWORD.search(match["words"]):
+            return []
+        why = f"pam_{match['module']} refuses it: {match['words']}"
+        return [ClosedAccount(name, failures, why, "journalctl -t auth", line)]
+    return []
+
+
 def _closed(
+    name: str, failures: int, state: CommandResult | Gap, age: CommandResult | Gap, today: date
+) -> list[ClosedAccount]:
+    return list(_states(name, failures, state, age, today))
+
+
+def _states(
     name: str, failures: int, state: CommandResult | Gap, age: CommandResult | Gap, today: date
 ) -> Iterator[ClosedAccount]:
     words = state.stdout.split() if isinstance(state, CommandResult) else []

@@ -44,6 +44,7 @@ def remarks(config: DovecotConfig, parts: DovecotParts | None) -> tuple[Remark, 
         *_without_tls(config),
         *_trusting(config),
         *_unlogged(config),
+        *_with_certificates_only(config),
         *_tls_words(config),
         *_lmtp_account(config),
         *(_dangling(each) for each in (parts.dangling if parts else ())),
@@ -109,6 +110,20 @@ def _unlogged(config: DovecotConfig) -> Iterator[Remark]:
                 places=(setting.place,),
                 cure="Take the line out, so that Dovecot logs to syslog",
                 edits=(Edit(setting.place),),
+            )
+
+
+def _with_certificates_only(config: DovecotConfig) -> Iterator[Remark]:
+    """Meant or left over: the log of a client that has none says "client didn't send a cert"."""
+    for setting in config.source.settings:
+        if setting.name == "auth_ssl_require_client_cert" and setting.value == "yes":
+            yield Remark(
+                kind="client-certificate",
+                status=Status.NOTICE,
+                title=f"{setting.place}: only clients that show a certificate of their own can log in ({setting.name} = yes)",
+                why="Mail programs without one see a failed login or no way to log in at all.",
+                subject=setting.name,
+                places=(setting.place,),
             )
 
 

@@ -29,8 +29,9 @@ _SASL_FAILED = re.compile(
     r"\[(?P<address>[^\]]+)\](?::\d+)?: SASL [\w-]+ authentication failed(?!: (?:generic|Temporary|Connection lost|Can't))"
     r"(?:.*?sasl_username=(?P<user>[^\s,]+))?"
 )
+# "(auth failed, 1 attempts in 4 secs): user=<alice>, …", and of PAM's account phase "(password expired): user=<alice>, …".
 _LOGIN_FAILED = re.compile(
-    r"auth failed, (?P<attempts>\d{1,9}) attempts.*?\): (?:user=<(?P<user>[^>]*)>)?(?:.*?rip=(?P<address>[^,\s]+))?"
+    r"(?:auth failed|password expired|user disabled)(?:, (?P<attempts>\d{1,9}) attempts.*?)?\): (?:user=<(?P<user>[^>]*)>)?(?:.*?rip=(?P<address>[^,\s]+))?"
 )
 _STARTS: tuple[tuple[StartKind, re.Pattern[str]], ...] = (
     ("start", re.compile(r"daemon started(?: -- version (?P<version>\S+?),)?|Dovecot v(?P<dovecot>\S+) .*starting up")),
@@ -164,9 +165,12 @@ def _rejected(match: re.Match[str]) -> Reject:
     )
 
 
+_REFUSED = ("auth failed", "password expired", "user disabled")
+
+
 def _dovecot_event(line: LogLine) -> Event | None:
-    if "auth failed" in line.text and (match := _LOGIN_FAILED.search(line.text)):
-        return AuthFailure(match["user"] or "", match["address"] or "", int(match["attempts"]))
+    if any(each in line.text for each in _REFUSED) and (match := _LOGIN_FAILED.search(line.text)):
+        return AuthFailure(match["user"] or "", match["address"] or "", int(match["attempts"] or 1))
     return _start(line.body) if line.daemon in ("master", "dovecot") else None
 
 

@@ -66,6 +66,8 @@ DOVECOT: tuple[ProblemClass, ...] = (
              "A user can log in but has no mailbox data (userdb); mail to the user bounces."),
     critical("dovecot.pam", r"pam_authenticate\(\) failed: (?P<reason>(?!Authentication failure|User not known).*)|pam\([^)]*\): (?:Child process|Timeout|pam_start)",
              "PAM cannot answer."),
+    notice("dovecot.auth-refused", r"pam_acct_mgmt\(\) failed: (?P<reason>.*)",
+           "PAM knows the password and refuses the account."),
     notice("dovecot.auth-failed", r"pam_authenticate\(\) failed: (?P<reason>.*)|[Pp]assword mismatch|unknown user|auth failed",
            "A client gave a wrong user or password."),
     critical("dovecot.sql", r"(?:mysql|pgsql|sqlite|sql)(?:\((?P<host>[^)]*)\))?: (?:Connect failed|Query failed|Not connected|Can't connect)[^:]*:? ?(?P<reason>.*)|Password query failed: (?P<reason2>.*)|User query failed: (?P<reason3>.*)",

@@ -12,8 +12,8 @@ import pytest
 from maildiag.dovecot.refusal import parse_refusal
 from maildiag.dovecot.syntax import parse
 from maildiag.dovecot.tree import build
-from maildiag.facts.accounts import Accounts
-from maildiag.facts.closed_accounts import ClosedAccount, ClosedAccounts, expired
+from maildiag.facts.accounts import Account, Accounts
+from maildiag.facts.closed_accounts import PAM_LOG, ClosedAccount, ClosedAccounts, closed_accounts, expired
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.dovecot_parts import DovecotParts, dovecot_parts
@@ -32,14 +32,16 @@ from maildiag.probes import (
     Exchange,
     FileInfo,
     FileKind,
+    Identity,
     ListDirectory,
     Probe,
     ReadFile,
     Stat,
     Transcript,
+    command,
 )
 from maildiag.settings import Settings, Thresholds
-from maildiag.testing import NOW, file, gather, info, judge
+from maildiag.testing import NOW, file, gather, info, judge, printed
 from maildiag_checks import (
     authentication,
     authentication_passdb,
@@ -636,3 +638,44 @@ def test_no_plain_text_in_postfix_and_nothing_else_in_dovecot_leaves_no_mechanis
     assert verdict.status is Status.CRITICAL
     assert verdict.fixes[0].automatic
     assert only(judge(authentication.mechanisms, plain, None, postfix_files.config(*lines), None)).status is Status.OK
+
+
+NOT_IN_GROUP = 'pam_succeed_if(dovecot:auth): requirement "user ingroup mailusers" not met by user "alice"'
+WRONG = "pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser=alice rhost=10.0.1.21  user=alice"
+
+
+@pytest.mark.parametrize(
+    ("journal", "why"),
+    [
+        (
+            NOT_IN_GROUP,
+            'pam_succeed_if refuses it: requirement "user ingroup mailusers" not met by user "alice"',
+        ),
+        (f"{NOT_IN_GROUP}\n{WRONG}", ""),
+        (WRONG, ""),
+        (NOT_IN_GROUP.replace("alice", "bob"), ""),
+    ],
+)
+def test_a_rule_of_pam_that_refuses_the_right_password_is_told(journal: str, why: str) -> None:
+    failed = (
+        "2026-11-25T03:51:19.016937+00:00 mail dovecot: imap-login: Disconnected: Connection closed (auth failed, 1 attempts"
+        " in 4 secs): user=<alice>, method=PLAIN, rip=10.0.1.21, lip=10.0.1.10, session=<+UkcvRFhJt8KAAEV>\n"
+    )
+    answers: dict[Probe[Any], Any] = {
+        command("passwd", "-S", "alice"): printed("alice P 2026-11-23 0 99999 7 -1\n"),
+        command("chage", "-l", "alice"): printed("Password expires\t: never\n"),
+        PAM_LOG: printed(f"{journal}\n"),
+    }
+    people = Accounts((Account("alice", 1000, 1000, "/home/alice", "/bin/bash"),))
+    root = Identity("mail", "6.1", NOW_OF_LOG, NOW_OF_LOG - timedelta(days=1), True)
+    found = gather(closed_accounts, answers, log=log(failed, "", NOW_OF_LOG), accounts=people, identity=root)
+    assert isinstance(found, ClosedAccounts)
+    assert [each.why for each in found.closed] == ([why] if why else [])
+
+
+def test_a_login_that_ends_with_an_expired_password_is_a_failed_login() -> None:
+    line = (
+        "2026-11-25T03:50:50.313709+00:00 mail dovecot: imap-login: Disconnected: Connection closed (password expired):"
+        " user=<alice>, method=PLAIN, rip=10.0.1.21, lip=10.0.1.10, session=<HOd7uxFhQJ4KAAEV>\n"
+    )
+    assert log(line, "", NOW_OF_LOG).summary.auth_failures_by_user == {"alice": 1}

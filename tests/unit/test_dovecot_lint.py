@@ -389,3 +389,8 @@ def test_what_is_accepted_and_does_harm_is_remarked(text: str, status: str, word
 )
 def test_what_does_no_harm_is_not_remarked(text: str) -> None:
     assert remarks(config(text, "2.3.19.1"), None) == ()
+
+
+def test_logins_with_client_certificates_only_are_worth_knowing_and_no_fault() -> None:
+    (remark,) = remarks(config("auth_ssl_require_client_cert = yes\n", "2.3.19.1"), None)
+    assert remark.status == "notice"
