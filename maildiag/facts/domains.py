@@ -62,6 +62,8 @@ def domains(ask: Ask, postfix_config: PostfixConfig) -> Domains:
     written = [claim for name in CLASSES for claim in _written(config, name)]
     own = _own_names(ask, config)
     wanted = list(dict.fromkeys([*(claim.domain for claim in written), *(name for name, _ in own)]))[:_MOST]
+    for name, _ in own:
+        ask.begin(DnsLookup(name, "MX"))
     found, complete = _in_tables(ask, config, wanted)
     return Domains((*written, *found), tuple(_look_up(ask, config, name, role) for name, role in own), complete)
 

@@ -16,7 +16,7 @@ from maildiag.dovecot.syntax import Include, Place, parse
 from maildiag.dovecot.tree import Builder, Section, Setting, Tree, tree_of
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, ListDirectory, ReadFile, command
-from maildiag.registry import begins, gatherer
+from maildiag.registry import begins
 
 MAIN = "/etc/dovecot/dovecot.conf"
 _NOT_DEFAULT = command("doveconf", "-n")
@@ -148,7 +148,7 @@ def _database(tree: Tree, section: Section) -> Database:
     return Database(section.kind, driver, values.get("args", ""), settings, section.place)
 
 
-@gatherer
+@begins(_NOT_DEFAULT)
 def dovecot(ask: Ask) -> Dovecot:
     """Ask doveconf for the settings that differ from the defaults, and dovecot for its version where that has no head."""
     told = ask.maybe(_NOT_DEFAULT)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from maildiag.asking import Ask
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, FileInfo, Stat, command
-from maildiag.registry import gatherer
+from maildiag.registry import begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,16 @@ class Postfix:
         return self.get(name).strip().lower() == "yes"
 
 
+_EVERY, _EXPLICIT = command("postconf", "-x"), command("postconf", "-n")
 _PROGRAM = "/usr/sbin/postfix"
 _SETTINGS = re.compile(r"^[a-z][a-z0-9_]* =", re.M)
 WITHOUT = Gap(GapReason.ABSENT, "Postfix is not installed")
 
 
-@gatherer
+@begins(_EVERY, _EXPLICIT)
 def postfix(ask: Ask) -> Postfix:
     """Ask postconf for every effective value, and which of them main.cf sets; not installed is an answer."""
-    every, explicit = ask.all([command("postconf", "-x"), command("postconf", "-n")])
+    every, explicit = ask.all([_EVERY, _EXPLICIT])
     if isinstance(every, Gap):
         if every.reason is GapReason.ABSENT:
             if not isinstance(ask.maybe(Stat(_PROGRAM)), Gap):
