@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any, TypedDict, cast
 
 from maildiag.model import Cause, Finding, Fix
+from maildiag.redact import cut_secrets
 from maildiag.report import SCHEMA, Report, StepResult, Timing, evidence_json
 
 
@@ -235,20 +236,27 @@ def finding_document(finding: Finding, caused_by: Iterable[str] = ()) -> Finding
 
 
 def _fix(fix: Fix) -> FixDocument:
+    """A secret in a command is cut, and what is not whole is not for a program to run."""
+    commands, undo = _without_secrets(fix.commands), _without_secrets(fix.undo)
+    whole = commands == [list(argv) for argv in fix.commands]
     return {
         "id": fix.id,
         "title": fix.title,
-        "commands": [list(argv) for argv in fix.commands],
+        "commands": commands,
         "risk": fix.risk,
         "needs_root": fix.needs_root,
-        "automatic": fix.automatic,
-        "undo": [list(argv) for argv in fix.undo],
+        "automatic": fix.automatic and whole,
+        "undo": undo,
         "verify": list(fix.verify),
         "why": fix.why,
         "changes": list(fix.changes),
         "disrupts": fix.disrupts,
         "ask": fix.ask,
     }
+
+
+def _without_secrets(commands: Iterable[Iterable[str]]) -> list[list[str]]:
+    return [[cut_secrets(word) for word in argv] for argv in commands]
 
 
 def _timing(timing: Timing) -> TimingDocument:

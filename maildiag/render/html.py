@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from maildiag.model import Cause, Evidence, Finding, Fix, Status
-from maildiag.render.sections import acknowledged, group_line, host_rows, moment, notices, symptoms, unknown_groups
+from maildiag.render.sections import (
+    acknowledged,
+    commands,
+    group_line,
+    host_rows,
+    moment,
+    notices,
+    symptoms,
+    unknown_groups,
+)
 from maildiag.report import Report, StepResult
 
 _STYLE = """
@@ -98,7 +107,7 @@ def _fix(fix: Fix) -> Iterator[str]:
     ]
     yield f'<div class="quiet">{escape(", ".join(each for each in notes if each))}</div>'
     if fix.commands:
-        yield f'<pre class="cure">{escape(chr(10).join(fix.shell()))}</pre>'
+        yield f'<pre class="cure">{escape(chr(10).join(commands(fix)))}</pre>'
     if fix.ask:
         yield f"<pre>{escape(fix.ask)}</pre>"
 

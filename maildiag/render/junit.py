@@ -6,6 +6,7 @@ import re
 from xml.etree import ElementTree
 
 from maildiag.model import Finding, Status
+from maildiag.render.sections import commands
 from maildiag.report import Report, StepResult
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -64,7 +65,7 @@ def _case(finding: Finding) -> ElementTree.Element:
 
 def _story(finding: Finding) -> str:
     evidence = [f"{each.source}\n{each.text}" for each in finding.evidence]
-    cures = ["\n".join(["cure: " + fix.title, *fix.shell()]) for fix in finding.fixes]
+    cures = ["\n".join(["cure: " + fix.title, *commands(fix)]) for fix in finding.fixes]
     return "\n\n".join(each for each in (finding.title, finding.detail, *evidence, *cures) if each)
 
 

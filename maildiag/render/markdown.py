@@ -7,7 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from maildiag.model import Cause, Evidence, Finding, Fix
 from maildiag.render.deeds import Deed
-from maildiag.render.sections import acknowledged, group_line, host_rows, moment, notices, symptoms, unknown_groups
+from maildiag.render.sections import (
+    acknowledged,
+    commands,
+    group_line,
+    host_rows,
+    moment,
+    notices,
+    symptoms,
+    unknown_groups,
+)
 from maildiag.report import Report, StepResult
 
 # What CommonMark, tables, and the links and mentions of GitHub and GitLab read as markup anywhere, and at the start of a line.
@@ -94,7 +103,7 @@ def _fix(fix: Fix) -> Iterator[str]:
         yield escape(fix.why)
         yield ""
     if fix.commands:
-        yield fenced(fix.shell(), "sh")
+        yield fenced(commands(fix), "sh")
         yield ""
     if fix.ask:
         yield fenced(fix.ask.split("\n"))

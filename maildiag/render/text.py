@@ -10,7 +10,7 @@ from rich.text import Text
 
 from maildiag.model import Cause, Confidence, Finding, Fix, Risk, Status
 from maildiag.render import Look
-from maildiag.render.sections import acknowledged, group_line, moment, notices, symptoms, unknown_groups
+from maildiag.render.sections import acknowledged, commands, group_line, moment, notices, symptoms, unknown_groups
 from maildiag.report import Report, StepResult
 from maildiag.text import plural
 
@@ -162,7 +162,7 @@ def _fix(page: _Page, fix: Fix) -> None:
     page.put(("Cure: ", "bold green"), f"{fix.title}{noted}", indent=3, hang=6)
     if fix.why:
         page.put(fix.why, indent=9)
-    for line in fix.shell():
+    for line in commands(fix):
         page.verbatim(line, 9, "bold")
     for line in fix.ask.split("\n") if fix.ask else ():
         page.verbatim(f"> {line}", 9)

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from maildiag.document import document
 from maildiag.events import RunFinished
-from maildiag.model import Status
+from maildiag.model import Fix, Status
 from maildiag.render import Format, Look, render
 from maildiag.render.jsonl import write_event
 from maildiag.render.markdown import escape
@@ -247,9 +247,28 @@ def test_text_shows_hostile_words_as_they_are_and_parses_no_markup() -> None:
 
 
 def test_a_command_is_never_wrapped() -> None:
-    from maildiag.model import Fix
-
     command = ("postconf", "-e", "smtpd_recipient_restrictions=" + ",".join(["permit_mynetworks"] * 9))
     fix = Fix(id="a/b", title="Mend it", commands=(command,))
     said = render(report([finding("dns.mx", Status.CRITICAL, fixes=(fix,))]), Format.TEXT, Look(width=40))
     assert " ".join(command) in said
+
+
+@pytest.mark.parametrize("form", WHOLE)
+def test_a_secret_in_a_command_is_in_no_report(form: Format) -> None:
+    setting = "smtp_sasl_password_maps=static:alice:hunter2"
+    fix = Fix(
+        id="a/b", title="Mend it", commands=(("postconf", "-e", setting),), undo=(("echo", setting),), automatic=True
+    )
+    of = report([finding("services.main-cf", Status.CRITICAL, fixes=(fix,))])
+    assert "hunter2" not in shown(form, of)
+    (told,) = document(of)["fixes"]
+    assert told["commands"] == [["postconf", "-e", "smtp_sasl_password_maps=static:(removed)"]]
+    assert not told["automatic"]
+
+
+def test_a_command_without_a_secret_is_whole_and_stays_automatic() -> None:
+    of = outage()
+    assert [each["commands"] for each in document(of)["fixes"]] == [
+        [list(argv) for argv in fix.commands] for fix in of.fixes
+    ]
+    assert [each["automatic"] for each in document(of)["fixes"]] == [fix.automatic for fix in of.fixes]
