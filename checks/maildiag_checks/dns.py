@@ -308,19 +308,27 @@ def chroot(chroot: Chroot, postfix: Postfix) -> Iterator[Verdict]:
         return
     dead = [server for server, answer in chroot.answers if not knows(answer)]
     useless = bool(chroot.answers) and len(dead) == len(chroot.answers)
+    # A copy that says the same is not made again everywhere, and keeps its mode.
+    closed = [(f"{chroot.directory}/{each.name}", f"{each.mode:04o}") for each in chroot.stale if each.closed]
     fix = Fix(
         id="dns.chroot/copy-again",
         title="Restart Postfix, which copies the files again",
-        commands=(("systemctl", "restart", "postfix"), ("postqueue", "-f")),
+        commands=(
+            *(("chmod", "0644", path) for path, _ in closed),
+            ("systemctl", "restart", "postfix"),
+            ("postqueue", "-f"),
+        ),
+        undo=tuple(("chmod", was, path) for path, was in closed),
         guards=(("postfix", "check"),),
         verify=("dns.chroot",),
         automatic=True,
         disrupts="Postfix is stopped for a second",
     )
     names = [each.name for each in chroot.stale]
-    closed = [each.name for each in chroot.stale if each.closed]
     matters = "etc/resolv.conf" in names or "native" in postfix.get("smtp_host_lookup")
-    unread = "etc/resolv.conf" in closed or ("etc/resolv.conf" in names and chroot.files[0].copy is None)
+    unread = any(path.endswith("/etc/resolv.conf") for path, _ in closed) or (
+        "etc/resolv.conf" in names and chroot.files[0].copy is None
+    )
     status = Status.CRITICAL if useless or unread else Status.WARNING if matters else Status.NOTICE
     yield Verdict(
         status=status,

@@ -30,7 +30,7 @@ def sandbox(fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None
     found = []
     for each in fences.fences:
         found += list(_skipped(each))
-        if each.values.get("Type") != "oneshot":
+        if each.used:
             found += list(_offline(each))
             found += list(_crippled(each))
             found += list(_kept_away(each, _needed(each, postfix, mailboxes)))

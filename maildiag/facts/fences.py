@@ -45,6 +45,11 @@ class Fence:
         return "dovecot" if self.unit.startswith("dovecot") else "postfix"
 
     @property
+    def used(self) -> bool:
+        """True for a unit that runs its daemon, or tried to; Debian has an idle wrapper or template beside the real one."""
+        return self.values.get("Type") != "oneshot" and self.values.get("ActiveState") != "inactive"
+
+    @property
     def skipped(self) -> bool:
         """True where systemd did not start the unit, because a condition of it does not hold."""
         active = self.values.get("ActiveState") in ("active", "activating", "reloading")

@@ -103,14 +103,17 @@ class PublicNames:
 
 @dataclass(frozen=True, slots=True)
 class ChrootFile:
-    """A file of the system and its copy in the chroot; None where it is not there or not readable. `closed`: the copy is
-    there, but not for Postfix's account.
-    """
+    """A file of the system and its copy in the chroot; None where it is not there or not readable. `mode` is the copy's."""
 
     name: str
     system: str | None
     copy: str | None
-    closed: bool = False
+    mode: int = 0o644
+
+    @property
+    def closed(self) -> bool:
+        """True where Postfix's account cannot read the copy."""
+        return not self.mode & 0o004
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,8 +290,8 @@ def chroot(ask: Ask, postfix: Postfix) -> Chroot:
     for probe in copies:
         ask.begin(probe)
     texts = [_text(each) for each in ask.all(asked)]
-    closed = [isinstance(each, FileInfo) and not each.mode & 0o004 for each in ask.all(copies)]
-    files = tuple(ChrootFile(*each) for each in zip(CHROOT_FILES, texts[::2], texts[1::2], closed, strict=False))
+    modes = [each.mode if isinstance(each, FileInfo) else 0o644 for each in ask.all(copies)]
+    files = tuple(ChrootFile(*each) for each in zip(CHROOT_FILES, texts[::2], texts[1::2], modes, strict=False))
     return Chroot(directory, tuple(inside), files, _chroot_servers(ask, postfix, files[0]))
 
 

@@ -290,10 +290,12 @@ def test_a_resolv_conf_that_is_missing_or_closed_is_told() -> None:
 
 def test_a_copy_that_postfix_cannot_read_is_out_of_order_although_it_says_the_same() -> None:
     same = "nameserver 10.0.1.53\n"
-    file = ChrootFile("etc/resolv.conf", same, same, closed=True)
+    file = ChrootFile("etc/resolv.conf", same, same, 0o600)
     (told,) = judge(dns.chroot, Chroot("/var/spool/postfix", ("smtp",), (file,)), POSTFIX)
     assert told.status is Status.CRITICAL
     assert "closed to Postfix's account" in told.title
+    assert told.fixes[0].commands[0] == ("chmod", "0644", "/var/spool/postfix/etc/resolv.conf")
+    assert told.fixes[0].undo == (("chmod", "0600", "/var/spool/postfix/etc/resolv.conf"),)
 
 
 def test_a_null_mx_says_so_and_a_better_one_elsewhere_is_worth_knowing() -> None:

@@ -65,6 +65,12 @@ def test_a_locked_spool_is_told_of_postfix() -> None:
     assert "Postfix from writing to /var/spool/postfix" in told.title
 
 
+def test_a_template_beside_the_real_unit_is_not_judged() -> None:
+    idle = fence("postfix@-.service", ActiveState="inactive", PrivateNetwork="yes")
+    (told,) = judge(sandbox, Fences((idle, fence("postfix.service", PrivateNetwork="no"))), POSTFIX, None)
+    assert told.status is Status.OK
+
+
 def test_a_condition_that_does_not_hold_is_why_nothing_starts() -> None:
     values = {"ActiveState": "inactive", "ConditionResult": "no", "ConditionTimestamp": "Wed 2026-11-25 03:00:00 UTC"}
     (told,) = judge(sandbox, Fences((fence(**values),)), POSTFIX, BOXES)
