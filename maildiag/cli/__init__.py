@@ -95,7 +95,7 @@ def parser(command: str | None = None) -> Parser:
         "--allow-fix", action="store_true", help="start the screen unlocked: fixes may be applied after confirmation"
     )
     top.add_argument("--ascii", action="store_true", help="draw the screen with ASCII alone (also MAILDIAG_ASCII=1)")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser, prog="maildiag")
     for name, summary in COMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name == command:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from operator import itemgetter
 
 from maildiag.logs.tally import Tally, client_domain
 
 # Where the time of a delivery was spent is counted for those that took this long, in seconds.
 SLOW = 1.0
-_HOUR_CLASSIC, _HOUR_ISO = itemgetter(slice(0, 9)), itemgetter(slice(0, 13))
 _REFUSAL = re.compile(r": (?P<kind>(?:milter-)?reject|reject_warning|warning|hold|discard): (?P<what>.*)")
 _REASON = re.compile(r"status=\S+ \((?P<reason>.*)\)", re.DOTALL)
 _SLOW_DELIVERY = re.compile(
@@ -27,7 +25,31 @@ _REFUSED = frozenset(("reject", "reject_warning", "milter-reject", "hold", "disc
 
 
 def _hours(tally: Tally, kind: str, lines: list[str], start: int) -> None:
-    tally.hour(kind).update(map(_HOUR_ISO if start > 17 else _HOUR_CLASSIC, lines))
+    """Count lines by their hour."""
+    for hour, some in _by_hour(lines, start):
+        tally.hour(kind)[hour] += len(some)
+
+
+def _hour(line: str, start: int) -> str:
+    """The "day and hour" of a line: `Nov 16 10`, `2026-11-16T10`."""
+    return line[: 13 if start > 17 else 9]
+
+
+def _by_hour(lines: list[str], start: int) -> Iterator[tuple[str, list[str]]]:
+    """Yield lines with the "day and hour" they begin with.
+
+    Nearly every block lies within one hour: what the least and the greatest line begin with, all lines begin with.
+    """
+    end = 13 if start > 17 else 9
+    if not lines:
+        return
+    if (hour := min(lines)[:end]) == max(lines)[:end]:
+        yield hour, lines
+        return
+    hours: dict[str, list[str]] = {}
+    for line in lines:
+        hours.setdefault(line[:end], []).append(line)
+    yield from hours.items()
 
 
 class _Words(dict[str, Callable[[str], None]]):
@@ -112,6 +134,9 @@ def _tls(tally: Tally, lines: list[str], direction: str) -> None:
         some = [line for line in lines if trust in line]
         for cipher, count in Counter([line.rpartition(": ")[2] for line in some]).items():
             tally.tls[f"{direction}{trust}{cipher}"] += count
+        if len(some) == len(lines):  # nearly always with the first word
+            return
+        lines = [line for line in lines if trust not in line]
 
 
 def _refusals(tally: Tally, lines: list[str], start: int, name: str) -> None:
@@ -218,16 +243,13 @@ def queue_manager(tally: Tally, lines: list[str], start: int, name: str) -> None
 
 
 def queued(tally: Tally, lines: list[str], start: int) -> list[str]:
-    """Count messages that enter the active queue for the first time; return the lines that say `removed`."""
-    removals, active, rest = [], [], []
-    for line in lines:
-        match line[-8:]:
-            case " removed":
-                removals.append(line)
-            case " active)":
-                active.append(line)
-            case _:
-                rest.append(line)
+    """Count messages that enter the active queue for the first time; return the lines that may say `removed`."""
+    # "…: removed", "… (queue active)": their last letters tell the two kinds apart that nearly all lines are of
+    removals = [line for line in lines if line[-1] == "d"]
+    active = [line for line in lines if line[-1] == ")"]
+    rest = []
+    if len(removals) + len(active) < len(lines):
+        rest = [line for line in lines if line[-1] != "d" and line[-1] != ")"]
     _active(tally, active, rest)
     for line in rest:
         _queue_special(tally, line, start)
@@ -235,14 +257,15 @@ def queued(tally: Tally, lines: list[str], start: int) -> list[str]:
 
 
 def _active(tally: Tally, lines: list[str], rest: list[str]) -> None:
+    """Count `QID: from=<sender>, size=1234, nrcpt=1 (queue active)`; lines that are anything else go to `rest`."""
     sizes, received, senders = tally.sizes, tally.received, tally.senders
     total = 0
     for line in lines:
         try:
-            _, qid, text = line.split(": ", 2)
+            head, length, _ = line.split(", ", 2)
+            _, qid, sender = head.split(": ", 2)
             if qid in sizes:  # tried again
                 continue
-            sender, length, _ = text.split(", ", 2)
             size = int(length[5:])
         except ValueError:
             rest.append(line)
@@ -273,22 +296,39 @@ def _queue_special(tally: Tally, line: str, start: int) -> None:
 
 
 def removed(tally: Tally, lines: list[str], start: int) -> None:
-    """Forget messages that left the queue."""
+    """Forget messages that left the queue; `lines` end with the letter that `removed` ends with."""
     sizes, deferred, foreign = tally.sizes, tally.deferred, tally.foreign_from
+    count = 0
     for line in lines:
-        qid = line[line.find(": ", start) + 2 : -9]
+        tag, _, qid = line[:-9].rpartition(": ")
+        if line[-9:] != ": removed" or len(tag) < start:
+            _queue_special(tally, line, start)
+            continue
+        count += 1
         if sizes.pop(qid, None) is None or qid in foreign:
             tally.foreign_removed.add(qid)
         if deferred:
             deferred.discard(qid)
-    tally.totals["removed"] += len(lines)
+    tally.totals["removed"] += count
+
+
+class _Seconds(dict[str, float]):
+    """From `delay=0.12` to the number: a log has few different ones, and looking up is quicker than reading a number."""
+
+    def __missing__(self, key: str) -> float:
+        seconds = float(key[6:])
+        if len(self) < 100_000:
+            self[key] = seconds
+        return seconds
+
+
+_SECONDS = _Seconds()
 
 
 @dataclass(slots=True)
-class _Deliveries:
-    """Columns of one block of deliveries with one outcome, counted at once when the block is through."""
+class _Attempts:
+    """Columns of attempts with one outcome, counted at once when their block is through."""
 
-    lines: list[str] = field(default_factory=list)
     relays: list[str] = field(default_factory=list)
     delays: list[str] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
@@ -297,33 +337,45 @@ class _Deliveries:
 
 def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
     """Count deliveries: sent, bounced, deferred, with delays, relays and reasons."""
-    rows = [line for line in lines if ": to=<" in line]
-    if len(rows) < len(lines):
-        _delivery_specials(tally, [line for line in lines if ": to=<" not in line], start, name)
-    deferred, bounced, odd = _Deliveries(), _Deliveries(), []
+    for hour, some in _by_hour(lines, start):
+        odd = _attempts(tally, some, hour, name)
+        specials = [line for line in odd if ": to=<" not in line]
+        _delivery_specials(tally, specials, start, name)
+        for line in odd if not specials else [line for line in odd if ": to=<" in line]:
+            _slow_delivery(tally, line, start, name)
+
+
+def _attempts(tally: Tally, lines: list[str], hour: str, name: str) -> list[str]:
+    """Count the lines that are written as nearly all are; return the others.
+
+    `QID: to=<a@b>, relay=x[192.0.2.1]:25, delay=1.5, delays=0.1/0.2/0.3/0.9, dsn=2.0.0, status=sent (250 ok)`
+    """
+    odd: list[str] = []
+    sent, deferred, bounced = _Attempts(), _Attempts(), _Attempts()
     # attributes are looked up once and not once per line
-    sent_lines: list[str] = []
-    sent_relays: list[str] = []
-    sent_delays: list[str] = []
-    sent_phases: list[str] = []
-    recipients, sizes, known = tally.recipients, tally.sizes, tally.deferred
+    relays, delays, phases = sent.relays, sent.delays, sent.phases
+    recipients, sizes, known, seconds_of = tally.recipients, tally.sizes, tally.deferred, _SECONDS
+    forwards = name == "local"
     delivered = 0
-    for line in rows:
+    for line in lines:
         try:
-            _, qid, text = line.split(": ", 2)
-            to, relay, delay, phase, dsn, status = text.split(", ", 5)
-            seconds = float(delay[6:])
+            head, relay, delay, phase, dsn, status = line.split(", ", 5)
+            _, qid, to = head.split(": ", 2)
+            seconds = seconds_of[delay]
         except ValueError:
             odd.append(line)
             continue
         kind = status[:12]
+        row = recipients.get(to)
+        if row is None:
+            if kind not in _STATUSES or not to.startswith("to=<"):
+                odd.append(line)
+                continue
+            row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
         if kind == "status=sent ":
-            if name == "local" and status.startswith("forwarded as ", 13):
+            if forwards and status[13:14] == "f" and status.startswith("forwarded as ", 13):
                 tally.totals["forwarded"] += 1
                 continue
-            row = recipients.get(to)
-            if row is None:
-                row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
             row[0] += 1
             row[2] += seconds
             size = sizes.get(qid)
@@ -334,52 +386,48 @@ def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
                 delivered += size
             if seconds > row[3]:
                 row[3] = seconds
-            sent_lines.append(line)
-            sent_relays.append(relay)
-            sent_delays.append(delay)
+            relays.append(relay)
+            delays.append(delay)
             if seconds >= SLOW:
-                sent_phases.append(phase)
-        elif kind == "status=defer" or kind == "status=bounc":
-            row = recipients.get(to)
-            if row is None:
-                row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
-            # what varies is taken out by hand, so that equal reasons meet in the counter, not in a regular expression
-            if to != "to=<>":
-                status = status.replace(to[4:-1], "")
-            if relay != "relay=none":
-                status = status.replace(relay[6:], "relay")
-            if kind == "status=defer":
-                columns = deferred
-                row[4] += 1
-                if seconds > row[3]:
-                    row[3] = seconds
-                if qid not in known:
-                    _first_deferral(tally, qid)
-            else:
-                columns = bounced
-                row[5] += 1
-            columns.reasons.append(dsn + " " + status)
-            columns.lines.append(line)
-            columns.relays.append(relay)
+                phases.append(phase)
+            continue
+        # what varies is taken out by hand, so that equal reasons meet in the counter, not in a regular expression
+        if to != "to=<>":
+            status = status.replace(to[4:-1], "")
+        if relay != "relay=none":
+            status = status.replace(relay[6:], "relay")
+        if kind == "status=defer":
+            row[4] += 1
+            if seconds > row[3]:
+                row[3] = seconds
+            if qid not in known:
+                _first_deferral(tally, qid)
+            deferred.reasons.append(f"{dsn} {status}")
+            deferred.relays.append(relay)
+        elif kind == "status=bounc":
+            row[5] += 1
+            bounced.reasons.append(f"{dsn} {status}")
+            bounced.relays.append(relay)
         else:
             odd.append(line)
     tally.totals["bytes delivered"] += delivered
-    sent = _Deliveries(sent_lines, sent_relays, sent_delays, sent_phases)
-    tally.totals[f"sent by {name}"] += len(sent.lines)
-    for kind, columns in (("sent", sent), ("deferred", deferred), ("bounced", bounced)):
-        if columns.lines:
-            _count_columns(tally, kind, columns, start)
-    for line in odd:
-        _slow_delivery(tally, line, start, name)
+    tally.totals[f"sent by {name}"] += len(relays)
+    for outcome, attempts in (("delivered", sent), ("deferred", deferred), ("bounced", bounced)):
+        if attempts.relays:
+            _count_columns(tally, outcome, attempts, hour)
+    return odd
 
 
-def _count_columns(tally: Tally, kind: str, columns: _Deliveries, start: int) -> None:
-    _hours(tally, "delivered" if kind == "sent" else kind, columns.lines, start)
-    tally.relays.setdefault(kind, Counter()).update(columns.relays)
-    tally.reasons.update(columns.reasons)
-    tally.delays.update(columns.delays)
-    flat = "/".join(columns.phases).split("/") if columns.phases else []
-    if len(flat) == 4 * len(columns.phases):
+_STATUSES = frozenset(("status=sent ", "status=defer", "status=bounc"))
+
+
+def _count_columns(tally: Tally, outcome: str, attempts: _Attempts, hour: str) -> None:
+    tally.hour(outcome)[hour] += len(attempts.relays)
+    tally.relays.setdefault("sent" if outcome == "delivered" else outcome, Counter()).update(attempts.relays)
+    tally.reasons.update(attempts.reasons)
+    tally.delays.update(attempts.delays)
+    flat = "/".join(attempts.phases).split("/") if attempts.phases else []
+    if len(flat) == 4 * len(attempts.phases):
         for index, counter in enumerate(tally.phases):
             counter.update(flat[index::4])
 
@@ -406,7 +454,7 @@ def _slow_delivery(tally: Tally, line: str, start: int, name: str) -> None:
         _slow_sent(tally, qid, to, row, seconds)
         tally.totals[f"sent by {name}"] += 1
         phases = [f"delays={match['delays']}"] if match["delays"] and seconds >= SLOW else []
-        _count_columns(tally, "sent", _Deliveries([line], [relay], [f"delay={match['delay']}"], phases), start)
+        _count_columns(tally, "delivered", _Attempts([relay], [f"delay={match['delay']}"], phases), _hour(line, start))
     elif status in ("deferred", "bounced"):
         reason = _REASON.search(line)
         text = reason["reason"] if reason else ""

@@ -9,8 +9,11 @@ _IP6 = r"(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|" + _IP4 + r")?"
 # Names that look like hosts and are files or settings.
 _FILE = r"cf|db|lmdb|cdb|pem|crt|cer|key|conf|ext|so|c|h|log|sock|lock|pid|service|socket|target|py|sh|inc|map|txt|gz"
 
+# Most of a text is plain words. They are passed over as one match, or every letter of theirs would be tried with all the
+# patterns that follow; none of those can begin in a word that a space ends.
 _SUBSTITUTIONS = re.compile(
-    r"(?P<keep>\b[245]\d\d[ -][245]\.\d{1,3}\.\d{1,3}\b|(?<=said: )[245]\d\d\b|^[245]\d\d\b)"
+    r"(?P<words>(?<!\S)(?:[A-Za-z]+[:,;]? )+)"
+    r"|(?P<keep>\b[245]\d\d[ -][245]\.\d{1,3}\.\d{1,3}\b|(?<=said: )[245]\d\d\b|^[245]\d\d\b)"
     r"|(?P<url>https?://[^\s;,()]+)"
     rf"|(?P<address><[^<>\s]*@[^<>\s]*>|<>|[^\s<>\"'(),;:=\[\]]+@[^\s<>\"'(),;:\[\]]+)"
     rf"|(?P<client>[\w.-]+\[(?:{_IP4}|(?:IPv6:)?{_IP6}|unknown)\](?::\d+)?)"
@@ -33,7 +36,8 @@ _NAMES = {
 
 
 def _replacement(match: re.Match[str]) -> str:
-    return match[0] if match.lastgroup == "keep" else _NAMES[match.lastgroup or "number"]
+    kind = match.lastgroup or "number"
+    return _NAMES.get(kind) or match[0]
 
 
 def normalise(text: str, limit: int = 300) -> str:

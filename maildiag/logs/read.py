@@ -8,9 +8,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from maildiag.logs import state
@@ -18,6 +17,7 @@ from maildiag.logs.scan import Scanner
 from maildiag.logs.source import Source, SourceError, blocks, in_order, opened
 from maildiag.logs.tally import Tally
 from maildiag.logs.window import Window, offset_since
+from maildiag.logs.worker import Worker
 
 # Below this a second process costs more than it saves.
 PARALLEL_FROM = 8 << 20
@@ -41,12 +41,17 @@ class Options:
 
 def read_logs(sources: Iterable[Source], options: Options) -> tuple[Tally, list[str]]:
     """Return the counts of all sources in order of time, and one line for each that could not be read to its end."""
-    tally, errors, enabled = _new(options), [], gc.isenabled()
+    tally: Tally | None = None
+    errors, enabled = [], gc.isenabled()
     gc.disable()  # millions of short-lived strings and no cycles: the collector would only cost time
     try:
         for source in in_order(list(sources), options.now):
             try:
-                tally.merge(_read(source, options))
+                part = _read(source, options)
+                if tally is None:
+                    tally = part
+                else:
+                    tally.merge(part)
             except SourceError as error:
                 errors.append(str(error))
             except (OSError, EOFError) as error:
@@ -54,7 +59,7 @@ def read_logs(sources: Iterable[Source], options: Options) -> tuple[Tally, list[
     finally:
         if enabled:
             gc.enable()
-    return tally, errors
+    return tally or _new(options), errors
 
 
 def _new(options: Options) -> Tally:
@@ -118,31 +123,15 @@ def _cuts(path: Path, begin: int, end: int, parts: int) -> list[int]:
 
 def _in_parallel(path: Path, cuts: Sequence[int], options: Options) -> Tally:
     """Count the first part here and each other part in a process of its own; merge in order."""
-    context = get_context("fork")
-    workers = []
-    for begin, end in pairwise(cuts[1:]):
-        ours, theirs = context.Pipe(duplex=False)
-        worker = context.Process(target=_worker, args=(theirs, path, begin, end, options), daemon=True)
-        worker.start()
-        theirs.close()
-        workers.append((worker, ours, begin, end))
-    tally = _scan_range(path, cuts[0], cuts[1], options)
-    for worker, ours, begin, end in workers:
-        try:
-            part: Tally = ours.recv()
-        except EOFError:  # the worker died (out of memory): do its part here
-            part = _scan_range(path, begin, end, options)
-        worker.join()
-        ours.close()
-        tally.merge(part)
+    workers = [Worker(partial(_scan_range, path, begin, end, options)) for begin, end in pairwise(cuts[1:])]
+    try:
+        tally = _scan_range(path, cuts[0], cuts[1], options)
+        for worker in workers:
+            tally.merge(worker.result())
+    finally:
+        for worker in workers:
+            worker.end()
     return tally
-
-
-def _worker(connection: Connection, path: Path, begin: int, end: int, options: Options) -> None:
-    tally = _scan_range(path, begin, end, options)
-    tally.scratch.clear()
-    connection.send(tally)
-    connection.close()
 
 
 def _scan_range(path: Path, begin: int, end: int, options: Options) -> Tally:

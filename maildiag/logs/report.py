@@ -175,7 +175,6 @@ def make_report(
     recipients, recipient_domains = _recipients(tally)
     senders, sender_domains = _senders(tally)
     days, hours = _traffic(tally, now)
-    reasons, refusals = _reasons(tally.reasons), _refusals(tally.refusals)
     return LogReport(
         sources=tuple(map(shown, sources)),
         errors=tuple(map(shown, errors)),
@@ -196,11 +195,11 @@ def make_report(
         relays=_relays(tally, limit),
         delay=_spread("delay", tally.delays),
         phases=tuple(s for s in map(_spread, PHASES, tally.phases) if s),
-        reasons=reasons[:limit],
-        refusals=refusals[:limit],
+        reasons=_reasons(tally.reasons, limit),
+        refusals=_refusals(tally.refusals, limit),
         refused_clients=_counted(tally.refused_clients, limit),
         connect_failures=_merged(tally.connect_failures, limit),
-        problems=_problems(tally)[:limit],
+        problems=_problems(tally, limit),
         auth_failures_by_user=_counted(tally.auth_users, limit),
         auth_failures_by_address=_counted(tally.auth_addresses, limit),
         submitters=_counted(tally.sasl_users, limit),
@@ -418,7 +417,7 @@ def _relays(tally: Tally, limit: int | None) -> tuple[RelayRow, ...]:
     )
 
 
-def _reasons(counter: Counter[str]) -> tuple[ReasonRow, ...]:
+def _reasons(counter: Counter[str], limit: int | None) -> tuple[ReasonRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], str] = {}
     for raw, count in sorted(counter.items()):
@@ -431,11 +430,11 @@ def _reasons(counter: Counter[str]) -> tuple[ReasonRow, ...]:
         ReasonRow(
             status, "", classify_reason(shown(first[status, dsn, text]), dsn).meaning, shown(text), shown(dsn), count
         )
-        for (status, dsn, text), count in _ranked(rows)
+        for (status, dsn, text), count in _ranked(rows)[:limit]
     )
 
 
-def _refusals(counter: Counter[tuple[str, str, str]]) -> tuple[ReasonRow, ...]:
+def _refusals(counter: Counter[tuple[str, str, str]], limit: int | None) -> tuple[ReasonRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], str] = {}
     for (kind, stage, reason), count in sorted(counter.items()):
@@ -443,7 +442,7 @@ def _refusals(counter: Counter[tuple[str, str, str]]) -> tuple[ReasonRow, ...]:
         rows[key] += count
         first.setdefault(key, reason)
     found = []
-    for (kind, stage, text), count in _ranked(rows):
+    for (kind, stage, text), count in _ranked(rows)[:limit]:
         why = classify_reason(shown(first[kind, stage, text]))
         found.append(ReasonRow(kind, shown(stage), why.meaning, shown(text), why.dsn, count))
     return tuple(found)
@@ -479,7 +478,7 @@ def _tls(counter: Counter[str], limit: int | None) -> tuple[Counted, ...]:
     return _counted(merged, limit)
 
 
-def _problems(tally: Tally) -> tuple[ProblemRow, ...]:
+def _problems(tally: Tally, limit: int | None) -> tuple[ProblemRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], tuple[str, str, str]] = {}
     for (daemon, level, text), count in sorted(tally.problems.items()):
@@ -487,7 +486,8 @@ def _problems(tally: Tally) -> tuple[ProblemRow, ...]:
         rows[key] += count
         first.setdefault(key, (daemon, level, text))
     return tuple(
-        _problem_row(key, count, first[key], tally.problem_samples.get(first[key], "")) for key, count in _ranked(rows)
+        _problem_row(key, count, first[key], tally.problem_samples.get(first[key], ""))
+        for key, count in _ranked(rows)[:limit]
     )
 
 

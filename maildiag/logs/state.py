@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import marshal
 import os
 import stat
 import sys
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 from maildiag.logs.tally import Tally
 
 # Changes whenever what is counted changes: a state of another version is read anew.
-VERSION = 1
+VERSION = 2
 _HEAD = 512
 _COUNTER_FIELDS = tuple(
     f.name for f in fields(Tally) if "Counter[" in str(f.type) and str(f.type).startswith("Counter")
@@ -51,7 +49,7 @@ def load(path: Path) -> Remembered | None:
         return None
     if tag != _tag() or offset > status.st_size or head != _fingerprint(path):
         return None
-    return Remembered(_thawed(table), offset)
+    return Remembered(thawed(table), offset)
 
 
 def save(path: Path, tally: Tally, offset: int) -> None:
@@ -59,11 +57,16 @@ def save(path: Path, tally: Tally, offset: int) -> None:
     with contextlib.suppress(OSError, ValueError):
         where = _file(path.stat())
         where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data = marshal.dumps((_tag(), _fingerprint(path), offset, _frozen(tally)))
-        handle, name = tempfile.mkstemp(dir=where.parent)
-        with os.fdopen(handle, "wb") as file:
+        data = marshal.dumps((_tag(), _fingerprint(path), offset, frozen(tally)))
+        new = where.with_name(f"{where.name}.{os.getpid()}")
+        new.unlink(missing_ok=True)
+        with open(new, "xb", opener=_private) as file:
             file.write(data)
-        Path(name).replace(where)
+        new.replace(where)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _tag() -> tuple[int, int, str]:
@@ -90,10 +93,11 @@ def _ours(path: Path) -> bool:
 def _fingerprint(path: Path) -> bytes:
     """The beginning of the file: it tells a truncated and rewritten log from one that grew."""
     with path.open("rb") as file:
-        return hashlib.sha256(file.read(_HEAD)).digest()
+        return file.read(_HEAD)
 
 
-def _frozen(tally: Tally) -> dict[str, Any]:
+def frozen(tally: Tally) -> dict[str, Any]:
+    """Return the counts as a value that marshal can write."""
     return {f.name: _plain(getattr(tally, f.name)) for f in fields(Tally) if f.name != "scratch"}
 
 
@@ -106,7 +110,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _thawed(table: dict[str, Any]) -> Tally:
+def thawed(table: dict[str, Any]) -> Tally:
+    """Return the counts that `frozen` made a plain value of."""
     tally = Tally()
     for name, value in table.items():
         if name in _COUNTER_FIELDS:
