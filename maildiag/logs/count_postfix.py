@@ -162,7 +162,20 @@ def _refusals(tally: Tally, lines: list[str], start: int, name: str) -> None:
         kept.append(line)
     tally.refusals.update(keys)
     tally.refused_clients.update(addresses)
+    tally.refused_at.update(zip(map(_one_of_equals(tally), keys, keys), addresses, strict=True))
     _hours(tally, "rejected", kept, start)
+
+
+_Key = tuple[str, str, str]
+
+
+def _one_of_equals(tally: Tally) -> Callable[[_Key, _Key], _Key]:
+    """What gives one and the same key for equal ones: a key is long, and is kept once for each client."""
+    known = tally.scratch.setdefault("refusals", {})
+    assert isinstance(known, dict)
+    if len(known) > 20_000:
+        known.clear()
+    return known.setdefault
 
 
 def _smtpd_other(tally: Tally, line: str, start: int, name: str) -> None:
@@ -179,10 +192,10 @@ def _refused(tally: Tally, line: str, kind: str, what: str, start: int) -> None:
     client, _, reason = rest.partition(": ")
     address = client.partition("[")[2].partition("]")[0]
     reason = (reason or what).partition("; from=<")[0].partition("; proto=")[0]
-    tally.refusals[
-        kind, stage.partition(" ")[0][:40], reason.replace(address, "ip")[:200] if address else reason[:200]
-    ] += 1
+    key = (kind, stage.partition(" ")[0][:40], reason.replace(address, "ip")[:200] if address else reason[:200])
+    tally.refusals[key] += 1
     tally.refused_clients[address] += 1
+    tally.refused_at[_one_of_equals(tally)(key, key), address] += 1
     _hours(tally, "rejected", [line], start)
 
 
@@ -425,6 +438,8 @@ def _count_columns(tally: Tally, outcome: str, attempts: _Attempts, hour: str) -
     tally.hour(outcome)[hour] += len(attempts.relays)
     tally.relays.setdefault("sent" if outcome == "delivered" else outcome, Counter()).update(attempts.relays)
     tally.reasons.update(attempts.reasons)
+    if outcome == "bounced":
+        tally.bounced_at.update(zip(attempts.reasons, attempts.relays, strict=True))
     tally.delays.update(attempts.delays)
     flat = "/".join(attempts.phases).split("/") if attempts.phases else []
     if len(flat) == 4 * len(attempts.phases):
@@ -461,8 +476,11 @@ def _slow_delivery(tally: Tally, line: str, start: int, name: str) -> None:
         text = text.replace(match["to"], "") if match["to"] else text
         if match["relay"] != "none":
             text = text.replace(match["relay"], "relay")
-        tally.reasons[f"dsn={match['dsn'] or ''} status={status} ({text})"] += 1
+        why = f"dsn={match['dsn'] or ''} status={status} ({text})"
+        tally.reasons[why] += 1
         tally.relays.setdefault(status, Counter())[relay] += 1
+        if status == "bounced":
+            tally.bounced_at[why, relay] += 1
         row[5 if status == "bounced" else 4] += 1
         _hours(tally, status, [line], start)
         if status == "deferred":

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
+from maildiag.logs.forms import as_syslog
+
 Family = Literal["postfix", "dovecot", "systemd", "kernel", "other"]
 Level = Literal["info", "warning", "error", "fatal", "panic"]
 
@@ -30,7 +32,6 @@ _NAMES = (
 POSTFIX_DAEMONS = frozenset(_NAMES.split())
 
 _HEAD = re.compile(
-    r"(?:<\d{1,3}>1? ?)?"
     r"(?:(?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<clock>\d\d:\d\d:\d\d)"
     r"|(?P<iso>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?))"
     r" +(?P<rest>.*)",
@@ -127,7 +128,7 @@ def parse_line(raw: str, now: datetime) -> LogLine | None:
     so it takes the latest year that does not lie in the future of `now`, and the zone of `now`.
     """
     raw = raw.rstrip("\r\n")
-    head = _HEAD.match(raw)
+    head = _HEAD.match((raw[:1] in ("<", "{") and as_syslog(raw)) or raw)
     if head is None:
         return None
     when = parse_time(head, now)

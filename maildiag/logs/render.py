@@ -76,7 +76,7 @@ _SUMMARY = (
     ("forwarded", "forwarded"), ("deferred", "messages deferred"), ("deferrals", "deferrals"), ("bounced", "bounced"),
     ("expired", "expired and returned"), ("rejected", "rejected"), ("reject_warnings", "reject warnings"), ("held", "held"),
     ("discarded", "discarded"), ("senders", "senders"), ("sending_domains", "sending domains"), ("recipients", "recipients"),
-    ("recipient_domains", "recipient domains"), ("still_in_queue", "still in the queue at the end"),
+    ("recipient_domains", "recipient domains"), ("without_size", "deliveries of unknown size"), ("still_in_queue", "still in the queue at the end"),
     ("connections", "SMTP connections"), ("stored_by_dovecot", "messages stored by Dovecot"), ("logins", "logins"),
     ("failed_logins", "failed logins"), ("warnings", "warnings"), ("errors", "errors"), ("fatal_errors", "fatal errors"),
     ("panics", "panics"),
@@ -155,6 +155,8 @@ def _people(report: LogReport, heading: Heading) -> Iterator[str]:
     yield from _section(heading, "Sending domains", _sender_rows(report.sender_domains), 2)
     yield from _section(heading, "Recipients", _recipient_rows(report.recipients), 6)
     yield from _section(heading, "Senders", _sender_rows(report.senders), 2)
+    yield from _section(heading, "Recipients by size", [(size(r.bytes), r.name) for r in report.recipients_by_size])
+    yield from _section(heading, "Senders by size", [(size(r.bytes), r.name) for r in report.senders_by_size])
     yield from _section(heading, "Authenticated senders", _counted(report.submitters))
     relays: list[Sequence[object]] = [(r.sent, r.deferred, r.bounced, r.name) for r in report.relays]
     yield from _section(heading, "Next hops: sent, deferred, bounced", relays, 3)
@@ -181,13 +183,23 @@ def _delay_row(spread: Spread, whole: float) -> Sequence[object]:
     ]
 
 
-def _reason_rows(rows: Iterable[ReasonRow]) -> list[Sequence[object]]:
-    return [(r.count, " ".join(filter(None, (r.status, r.stage))), f"[{r.meaning}]", r.text) for r in rows]
+def _reasons(heading: Heading, title: str, rows: Sequence[ReasonRow]) -> Iterator[str]:
+    """Each reason with the three places where it was met most."""
+    if not rows:
+        return
+    yield heading(title)
+    wide = len(str(rows[0].count))
+    for row in rows:
+        yield f"  {row.count:>{wide}}  {' '.join(filter(None, (row.status, row.stage)))}  [{row.meaning}]  {row.text}"
+        if row.at:
+            most = ", ".join(f"{place.name} ({place.count})" for place in row.at[:3])
+            more = f", {len(row.at) - 3} more" if len(row.at) > 3 else ""
+            yield f"  {'':{wide}}    {most}{more}"
 
 
 def _failures(report: LogReport, heading: Heading) -> Iterator[str]:
-    yield from _section(heading, "Deferrals and bounces by reason", _reason_rows(report.reasons))
-    yield from _section(heading, "Refusals by reason", _reason_rows(report.refusals))
+    yield from _reasons(heading, "Deferrals and bounces by reason", report.reasons)
+    yield from _reasons(heading, "Refusals by reason", report.refusals)
     yield from _section(heading, "Refused clients", _counted(report.refused_clients))
     yield from _section(heading, "Connections that failed", _counted(report.connect_failures))
 
@@ -204,7 +216,13 @@ def _security(report: LogReport, heading: Heading) -> Iterator[str]:
 
 
 def _sessions(report: LogReport, heading: Heading) -> Iterator[str]:
+    if report.sessions:
+        connections, seconds = report.sessions.connections, report.sessions.seconds
+        average = seconds / max(connections, 1)
+        yield heading("SMTP connections")
+        yield f"  {connections:,} of {report.session_clients:,} hosts and domains, {seconds:,} s, {average:.1f} s on average"
     for title, rows in (
+        ("SMTP connections by day", report.sessions_by_day),
         ("SMTP connections by hour", report.sessions_by_hour),
         ("SMTP connections by client", report.sessions_by_client),
     ):

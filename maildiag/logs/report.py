@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -67,8 +67,19 @@ class RelayRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """A name and how often it was seen."""
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReasonRow:
-    """Equal reasons of deferrals, bounces (status) or refusals (status is the kind, stage the SMTP command)."""
+    """Equal reasons of deferrals, bounces (status) or refusals (status is the kind, stage the SMTP command).
+
+    `at` has the next hops that bounced so, or the clients that were refused so, the most frequent first.
+    """
 
     status: str
     stage: str
@@ -76,6 +87,7 @@ class ReasonRow:
     text: str
     dsn: str
     count: int
+    at: tuple[Counted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +113,6 @@ class Spread:
     average: float
     percentiles: Mapping[str, float]
     maximum: float
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """A name and how often it was seen."""
-
-    name: str
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,8 @@ class LogReport:
     recipients: tuple[RecipientRow, ...]
     sender_domains: tuple[SenderRow, ...]
     senders: tuple[SenderRow, ...]
+    recipients_by_size: tuple[RecipientRow, ...]
+    senders_by_size: tuple[SenderRow, ...]
     relays: tuple[RelayRow, ...]
     delay: Spread | None
     phases: tuple[Spread, ...]
@@ -157,6 +163,9 @@ class LogReport:
     tls: tuple[Counted, ...]
     master: tuple[Counted, ...]
     hosts: tuple[Counted, ...]
+    sessions: SessionRow | None
+    session_clients: int
+    sessions_by_day: tuple[SessionRow, ...]
     sessions_by_hour: tuple[SessionRow, ...]
     sessions_by_client: tuple[SessionRow, ...]
     capped: tuple[str, ...]
@@ -192,11 +201,13 @@ def make_report(
         recipients=_top_recipients(recipients, limit),
         sender_domains=_top_senders(sender_domains, limit),
         senders=_top_senders(senders, limit),
+        recipients_by_size=_top_recipients(recipients, limit, _size),
+        senders_by_size=_top_senders(senders, limit, _size),
         relays=_relays(tally, limit),
         delay=_spread("delay", tally.delays),
         phases=tuple(s for s in map(_spread, PHASES, tally.phases) if s),
-        reasons=_reasons(tally.reasons, limit),
-        refusals=_refusals(tally.refusals, limit),
+        reasons=_reasons(tally, limit),
+        refusals=_refusals(tally, limit),
         refused_clients=_counted(tally.refused_clients, limit),
         connect_failures=_merged(tally.connect_failures, limit),
         problems=_problems(tally, limit),
@@ -208,7 +219,10 @@ def make_report(
         tls=_tls(tally.tls, limit),
         master=_counted(tally.master, limit),
         hosts=_counted(tally.hosts, limit),
-        sessions_by_hour=_sessions_by_hour(tally),
+        sessions=_all_sessions(tally),
+        session_clients=len(tally.session_clients),
+        sessions_by_day=_sessions_by(tally, lambda stamp: _day(stamp, now)),
+        sessions_by_hour=_sessions_by(tally, lambda stamp: stamp[-2:]),
         sessions_by_client=_sessions(tally.session_clients, limit),
         capped=tuple(sorted(tally.capped)),
     )
@@ -289,8 +303,25 @@ def _top(weights: Mapping[str, float], limit: int | None) -> list[str]:
     return sorted(weights, key=lambda name: (-weights[name], name))[:limit]
 
 
-def _top_recipients(table: Mapping[str, Row], limit: int | None) -> tuple[RecipientRow, ...]:
-    rows = ((name, table[name]) for name in _top({name: row[0] + row[4] for name, row in table.items()}, limit))
+def _size(row: Row) -> float:
+    """The bytes of a sender or recipient."""
+    return row[1]
+
+
+def _messages(row: Row) -> float:
+    """The messages of a sender."""
+    return row[0]
+
+
+def _attempts(row: Row) -> float:
+    """The deliveries and deferrals of a recipient."""
+    return row[0] + row[4]
+
+
+def _top_recipients(
+    table: Mapping[str, Row], limit: int | None, weight: Callable[[Row], float] = _attempts
+) -> tuple[RecipientRow, ...]:
+    rows = ((name, table[name]) for name in _top({name: weight(row) for name, row in table.items()}, limit))
     return tuple(
         RecipientRow(
             shown(name),
@@ -305,8 +336,10 @@ def _top_recipients(table: Mapping[str, Row], limit: int | None) -> tuple[Recipi
     )
 
 
-def _top_senders(table: Mapping[str, Row], limit: int | None) -> tuple[SenderRow, ...]:
-    names = _top({name: row[0] for name, row in table.items()}, limit)
+def _top_senders(
+    table: Mapping[str, Row], limit: int | None, weight: Callable[[Row], float] = _messages
+) -> tuple[SenderRow, ...]:
+    names = _top({name: weight(row) for name, row in table.items()}, limit)
     return tuple(SenderRow(shown(name), int(table[name][0]), int(table[name][1])) for name in names)
 
 
@@ -417,35 +450,60 @@ def _relays(tally: Tally, limit: int | None) -> tuple[RelayRow, ...]:
     )
 
 
-def _reasons(counter: Counter[str], limit: int | None) -> tuple[ReasonRow, ...]:
+def _reasons(tally: Tally, limit: int | None) -> tuple[ReasonRow, ...]:
     rows: Counter[tuple[str, str, str]] = Counter()
+    keys: dict[str, tuple[str, str, str]] = {}
     first: dict[tuple[str, str, str], str] = {}
-    for raw, count in sorted(counter.items()):
+    for raw, count in sorted(tally.reasons.items()):
         match = _STATUS.match(raw)
         status, dsn, reason = (match["status"], match["dsn"], match["reason"]) if match else ("", "", raw)
-        key = (status, dsn, normalise(reason))
+        key = keys[raw] = (status, dsn, normalise(reason))
         rows[key] += count
         first.setdefault(key, reason)
-    return tuple(
-        ReasonRow(
-            status, "", classify_reason(shown(first[status, dsn, text]), dsn).meaning, shown(text), shown(dsn), count
-        )
-        for (status, dsn, text), count in _ranked(rows)[:limit]
-    )
-
-
-def _refusals(counter: Counter[tuple[str, str, str]], limit: int | None) -> tuple[ReasonRow, ...]:
-    rows: Counter[tuple[str, str, str]] = Counter()
-    first: dict[tuple[str, str, str], str] = {}
-    for (kind, stage, reason), count in sorted(counter.items()):
-        key = (kind, stage, normalise(reason))
-        rows[key] += count
-        first.setdefault(key, reason)
+    shown_rows = _ranked(rows)[:limit]
+    at = _at(tally.bounced_at, keys, {key for key, _ in shown_rows})
     found = []
-    for (kind, stage, text), count in _ranked(rows)[:limit]:
-        why = classify_reason(shown(first[kind, stage, text]))
-        found.append(ReasonRow(kind, shown(stage), why.meaning, shown(text), why.dsn, count))
+    for key, count in shown_rows:
+        status, dsn, text = key
+        meaning = classify_reason(shown(first[key]), dsn).meaning
+        found.append(ReasonRow(status, "", meaning, shown(text), shown(dsn), count, _hops(at.get(key), limit)))
     return tuple(found)
+
+
+def _refusals(tally: Tally, limit: int | None) -> tuple[ReasonRow, ...]:
+    rows: Counter[tuple[str, str, str]] = Counter()
+    keys: dict[tuple[str, str, str], tuple[str, str, str]] = {}
+    first: dict[tuple[str, str, str], str] = {}
+    for raw, count in sorted(tally.refusals.items()):
+        kind, stage, reason = raw
+        key = keys[raw] = (kind, stage, normalise(reason))
+        rows[key] += count
+        first.setdefault(key, reason)
+    shown_rows = _ranked(rows)[:limit]
+    at = _at(tally.refused_at, keys, {key for key, _ in shown_rows})
+    found = []
+    for key, count in shown_rows:
+        kind, stage, text = key
+        why = classify_reason(shown(first[key]))
+        found.append(ReasonRow(kind, shown(stage), why.meaning, shown(text), why.dsn, count, _hops(at.get(key), limit)))
+    return tuple(found)
+
+
+def _at(
+    counter: Counter[tuple[Any, str]], keys: Mapping[Any, tuple[str, str, str]], wanted: set[tuple[str, str, str]]
+) -> dict[tuple[str, str, str], Counter[str]]:
+    """Where each of the wanted reasons was met."""
+    found: dict[tuple[str, str, str], Counter[str]] = {key: Counter() for key in wanted}
+    for (raw, place), count in counter.items():
+        key = keys.get(raw)
+        if key in wanted:
+            found[key][place] += count
+    return found
+
+
+def _hops(counter: Counter[str] | None, limit: int | None) -> tuple[Counted, ...]:
+    rows = _counted(counter or Counter(), limit)
+    return tuple(Counted(row.name.removeprefix("relay="), row.count) for row in rows)
 
 
 def _counted(counter: Counter[str], limit: int | None) -> tuple[Counted, ...]:
@@ -504,12 +562,19 @@ def _problem_row(key: tuple[str, str, str], count: int, raw: tuple[str, str, str
     return ProblemRow(shown(daemon), level, meaning, severity, shown(text), count, shown(sample))
 
 
-def _sessions_by_hour(tally: Tally) -> tuple[SessionRow, ...]:
-    hours: dict[str, Row] = {}
+def _sessions_by(tally: Tally, label: Callable[[str], str]) -> tuple[SessionRow, ...]:
+    """Connections by the label of their "day and hour"."""
+    rows: dict[str, Row] = {}
     for stamp, row in tally.sessions.items():
-        mine = hours.setdefault(stamp[-2:], [0.0, 0.0, 0.0])
+        mine = rows.setdefault(label(stamp), [0.0, 0.0, 0.0])
         mine[:] = [mine[0] + row[0], mine[1] + row[1], max(mine[2], row[2])]
-    return tuple(SessionRow(shown(hour), *map(int, hours[hour])) for hour in sorted(hours))
+    return tuple(SessionRow(shown(name), *map(int, rows[name])) for name in sorted(rows))
+
+
+def _all_sessions(tally: Tally) -> SessionRow | None:
+    """All connections whose beginning and end the log has."""
+    rows = _sessions_by(tally, lambda _: "all")
+    return rows[0] if rows else None
 
 
 def _sessions(table: Mapping[str, Row], limit: int | None) -> tuple[SessionRow, ...]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from maildiag.logs import count_dovecot, count_postfix
+from maildiag.logs.forms import as_syslog
 from maildiag.logs.lines import MONTHS, family_of
 from maildiag.logs.tally import SAMPLES, Tally
 
@@ -16,9 +17,7 @@ Handler = Callable[[Tally, list[str], int, str], None]
 _KEY_BEYOND_HOST = (21, 34)
 _MAX_KEYS = 100_000
 LONGEST = 2 << 20
-_STAMP = re.compile(
-    r"(?:<\d{1,3}>1? ?)?(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) "
-)
+_STAMP = re.compile(r"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?) ")
 _TAG = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+)(?:\[\d*\])?(?=: |:$)")
 _KEY = re.compile(
     r"(?P<host>\S+) (?P<program>dovecot)(?:\[\d*\])?: (?P<service>[a-z0-9-]*)[^a-z0-9-]|(?P<host2>\S+) (?P<program2>(?!dovecot[:\[])[^\s:\[]+)(?:\[|: )"
@@ -212,10 +211,26 @@ class Scanner:
 
     def _unparsed(self, lines: list[str]) -> None:
         lines = [line for line in lines if line.strip() and not line.startswith("-- ")]  # journalctl's own remarks
+        if lines:
+            lines = self._other_forms(lines)
         self.tally.unparsed += len(lines)
         self.tally.lines += len(lines)
         room = SAMPLES - len(self.tally.unparsed_samples)
         self.tally.unparsed_samples.extend(line[:500] for line in lines[: max(room, 0)])
+
+    def _other_forms(self, lines: list[str]) -> list[str]:
+        """Count the lines that can be written again as syslog's; return the others."""
+        again: list[str] = []
+        others: list[str] = []
+        for line in lines:
+            syslog = as_syslog(line) if line[0] in "{<" else None
+            if syslog and (stamp := _STAMP.match(syslog)) and _TAG.match(syslog, stamp.end()):
+                again.append(syslog)
+            else:
+                others.append(line)
+        if again:
+            self._layout(again, None)
+        return others
 
 
 def _program(tag: re.Match[str], line: str) -> str:

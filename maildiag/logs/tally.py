@@ -48,6 +48,9 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)  # "dsn=… status=… (…)"
     refusals: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     refused_clients: Counter[str] = field(default_factory=Counter)
+    # where an equal reason was met: the next hops of bounces, the clients of refusals
+    bounced_at: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refused_at: Counter[tuple[tuple[str, str, str], str]] = field(default_factory=Counter)
     problems: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     problem_samples: dict[tuple[str, str, str], str] = field(default_factory=dict)
     connect_failures: Counter[str] = field(default_factory=Counter)
@@ -247,7 +250,7 @@ def _merge_table(name: str, mine: dict[str, Any], items: Iterable[tuple[str, Any
 
 _LIVE = ("received", "sizes", "deferred", "foreign_from", "foreign_sent", "foreign_deferred", "foreign_removed")
 _COUNTERS = (
-    "delays", "reasons", "refusals", "refused_clients", "problems", "connect_failures", "tls",
+    "delays", "reasons", "refusals", "refused_clients", "bounced_at", "refused_at", "problems", "connect_failures", "tls",
     "hosts", "master", "auth_users", "auth_addresses", "sasl_users", "logins", "login_users",
 )  # fmt: skip
 _JOINED = frozenset((*_LIVE, "first_stamp", "last_stamp", "unparsed_samples", "scratch"))

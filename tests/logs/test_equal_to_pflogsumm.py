@@ -108,3 +108,68 @@ def test_a_generated_log_gives_the_numbers_of_pflogsumm(tmp_path: Path, scenario
 @pytest.mark.parametrize("path", RECORDED, ids=[path.name for path in RECORDED])
 def test_a_recorded_log_gives_the_numbers_of_pflogsumm(path: Path) -> None:
     compare(path)
+
+
+def by_size(text: str, title: str) -> list[str]:
+    return [row[1] for row in section(text, title)]
+
+
+def test_the_greatest_senders_and_recipients_are_those_of_pflogsumm(tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    path.write_text("".join(lines("traffic", 6000, seed=7)))
+    ours, text = report(path), pflogsumm(path)
+    theirs = by_size(text, "Recipients by message size")
+    found = [row for row in ours.recipients_by_size if row.bytes]
+    assert {row.name for row in found} == set(theirs)
+    assert found[0].name == theirs[0]
+    assert ours.senders_by_size[0].name == by_size(text, "Senders by message size")[0]
+
+
+def ipv4_only(rows: list[str]) -> str:
+    return "".join(row for row in rows if "2001:db8:" not in row)  # pflogsumm knows no IPv6 client
+
+
+def test_times_of_connections_are_those_of_pflogsumm(tmp_path: Path) -> None:
+    assert PFLOGSUMM is not None
+    path = tmp_path / "mail.log"
+    path.write_text(ipv4_only(list(lines("traffic", 6000, seed=7))))
+    tally, _ = read_logs([source_of(str(path))], Options(NOW, jobs=1, sessions=True))
+    ours = make_report(tally, NOW, top=0)
+    text = subprocess.run([PFLOGSUMM, "--smtpd-stats", str(path)], check=True, capture_output=True, text=True).stdout
+    told = re.search(r"(\d+) +connections\n +(\d+) +hosts/domains\n.*\n +(\d+):(\d+):(\d+)  total connect time", text)
+    assert told
+    connections, clients, hours, minutes, seconds = map(int, told.groups())
+    assert ours.sessions
+    assert (ours.sessions.connections, ours.session_clients) == (connections, clients)
+    assert ours.sessions.seconds == hours * 3600 + minutes * 60 + seconds
+
+
+def details(text: str, title: str) -> dict[str, dict[str, int]]:
+    """`reason (total: N)` with the counted lines beneath it."""
+    body = text.partition(f"{title}\n")[2].partition("\n\n")[0]
+    found: dict[str, dict[str, int]] = {}
+    for line in body.splitlines():
+        if head := re.fullmatch(r" +(.+) \(total: \d+\)", line):
+            rows = found[head[1]] = {}
+        elif row := re.fullmatch(r" +(\d+)   (.+)", line):
+            rows[row[2]] = int(row[1])
+    return found
+
+
+def test_the_clients_of_each_refusal_and_the_hops_of_bounces_are_those_of_pflogsumm(tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    path.write_text("".join(lines("traffic", 6000, seed=7)))
+    ours, text = report(path), pflogsumm(path)
+    theirs = details(text, "message reject detail")
+    for reason, ending in (
+        ("Relay access denied", "Relay access denied"),
+        ("Helo command rejected: Host not found",) * 2,
+    ):
+        (row,) = [row for row in ours.refusals if row.text.endswith(ending)]
+        assert {place.name: place.count for place in row.at} == theirs[reason]
+    bounces = details(text, "message bounce detail (by relay)")
+    found: dict[str, int] = {}
+    for reason_row in ours.reasons:
+        for place in reason_row.at:
+            found[place.name] = found.get(place.name, 0) + place.count
+    assert found == {relay: sum(rows.values()) for relay, rows in bounces.items()}
