@@ -10,8 +10,10 @@ from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.tables import Tables
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import CommandResult, Identity, command
+from maildiag.probes import CommandResult, FileText, Identity, command
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
 
@@ -73,8 +75,11 @@ def mail_users(
     daemon: DovecotDaemon | None,
     accounts: Accounts | None,
     identity: Identity | None = None,
+    postfix: Postfix | None = None,
+    tables: Tables | None = None,
 ) -> MailUsers:
-    """Look up the users of the settings; else the people among the system's accounts, or what the userdb lists.
+    """Look up the users of the settings; else the people among the system's accounts, what the userdb lists, or the
+    addresses that Postfix has Dovecot deliver to.
 
     A look-up needs no password and leaves no failed login behind. Without root Dovecot refuses it, and logs an error.
     """
@@ -83,6 +88,8 @@ def mail_users(
     if identity is not None and not identity.privileged:
         raise Missing(Gap(GapReason.DENIED, "Dovecot lets only root look other users up", "needs root"))
     names, chosen = _choose(ask, settings, config, accounts)
+    if not names and (names := _delivered_to(postfix, tables)):
+        chosen = "the addresses in virtual_mailbox_maps"
     if not names:
         return MailUsers(chosen, ())
     answer = ask.maybe(command("doveadm", "user", *names, timeout=_PATIENCE))
@@ -117,6 +124,16 @@ def _choose(
         if isinstance(listed, CommandResult) and listed.status == 0:
             return tuple(listed.stdout.split()[:MOST_USERS]), "the users that doveadm lists"
     return (), "no users are known: name some with test_users in maildiag's configuration"
+
+
+def _delivered_to(postfix: Postfix | None, tables: Tables | None) -> tuple[str, ...]:
+    """Addresses of virtual_mailbox_maps, where a transport hands their mail to Dovecot: it must know each of them."""
+    if postfix is None or tables is None or not postfix.get("virtual_transport").startswith(("lmtp", "dovecot")):
+        return ()
+    texts = [each.text for each in tables.tables if "virtual_mailbox_maps" in each.users]
+    lines = [line for text in texts if isinstance(text, FileText) for line in text.text.splitlines()]
+    found = re.compile(r"[\w.+=-]+@[\w.-]+(?=\s)")
+    return tuple(dict.fromkeys(match[0] for line in lines if (match := found.match(line))))[:MOST_USERS]
 
 
 def _fields(answer: CommandResult, names: tuple[str, ...]) -> dict[str, Mapping[str, str]]:

@@ -129,7 +129,9 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
     groups = (*accounts.groups_of(owner, group), *extra)
     home = ask.maybe(Stat(user.home)) if user.home not in _NO_HOMES else None
     absent = isinstance(home, Gap) and home.reason is GapReason.ABSENT
-    homeless = absent and user.inbox.startswith(user.home + "/")
+    homeless = (
+        absent and local and user.inbox.startswith(user.home + "/")
+    )  # a virtual user's is made with the first mail
     maildir = delivered.endswith("/") and same_place(delivered, user.inbox)
     troubles = tuple(_troubles(ask, user, owner, groups, maildir))
     info = ask.maybe(Stat(user.inbox))
@@ -142,7 +144,7 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
         delivered=delivered,
         exists=isinstance(info, FileInfo),
         homeless=homeless,
-        locked=homeless and local and _locked(ask, user.name),
+        locked=homeless and _locked(ask, user.name),
         troubles=troubles,
         waiting=_messages(ask, delivered) if delivered and not same_place(delivered, user.inbox) else 0,
         seen=_messages(ask, user.inbox),

@@ -18,11 +18,14 @@ from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.dovecot_parts import DovecotParts, dovecot_parts
 from maildiag.facts.mail_log import MailLog
-from maildiag.facts.mail_users import MailUser, MailUsers, first_error, parse_users
+from maildiag.facts.mail_users import MailUser, MailUsers, _delivered_to, first_error, parse_users
 from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes, Quota, Quotas, Trouble
 from maildiag.facts.mailboxes import mailboxes as look_at_mailboxes
 from maildiag.facts.passdbs import Passdbs, passdbs, refusing
+from maildiag.facts.postfix import Postfix
 from maildiag.facts.sasl import Endpoint, MailSockets, Purpose
+from maildiag.facts.tables import Table, Tables
+from maildiag.lint.tables import TableUse
 from maildiag.logs.summary import summarise
 from maildiag.model import Gap, GapReason, Status, Verdict
 from maildiag.probes import (
@@ -394,6 +397,16 @@ def test_an_account_made_without_a_home_is_no_mailbox_and_a_virtual_user_without
     found = gather(look_at_mailboxes, {}, users=users, config=config(""), postfix=None, accounts=Accounts(()))
     assert isinstance(found, Mailboxes)
     assert [each.user for each in found.boxes] == ["ann@example.test"]
+
+
+@pytest.mark.parametrize(
+    ("transport", "names"), [("lmtp:unix:private/dovecot-lmtp", ("ann@example.test",)), ("virtual", ())]
+)
+def test_addresses_that_postfix_hands_to_dovecot_are_looked_up(transport: str, names: tuple[str, ...]) -> None:
+    text = file("# people\n@example.test x\nann@example.test x\n  more\n")
+    use = TableUse("hash", "/etc/postfix/vmailbox", "virtual_mailbox_maps")
+    one = Table(use=use, users=("virtual_mailbox_maps",), source=info("/etc/postfix/vmailbox"), text=text)
+    assert _delivered_to(Postfix(True, "3.7", {"virtual_transport": transport}), Tables((one,))) == names
 
 
 def test_the_same_place_written_otherwise_is_fine() -> None:
