@@ -228,7 +228,8 @@ def _diverted(port: Port, found: tuple[Link, Judgement], firewall: Firewall, soc
 
 
 def _weight(port: Port, judgement: Judgement, others: dict[int, Judgement], dovecot: Dovecot | None) -> Status:
-    """A port that only the general policy closes is no fault while its encrypted sibling is open and meant to be used.
+    """A port that only the general policy closes is no fault while its encrypted sibling is open and meant to be used; the
+    encrypted one itself is what mail programs try first.
 
     POP3 as a whole closed beside open IMAP is not offered, though its package is installed.
     Other ports than those of mail programs are often for the host alone: filters give mail back there, and ManageSieve
@@ -248,7 +249,8 @@ def _weight(port: Port, judgement: Judgement, others: dict[int, Judgement], dove
     cleartext = dovecot is not None and (
         "disable_plaintext_auth = no" in dovecot.text or "auth_allow_cleartext = yes" in dovecot.text
     )
-    return Status.WARNING if port.number in (143, 110) and cleartext else Status.NOTICE
+    used = port.number in (993, 995) or (port.number in (143, 110) and cleartext)
+    return Status.WARNING if used else Status.NOTICE
 
 
 def _stopped_here_too(port: Port, own: OwnDialogues | None) -> bool:

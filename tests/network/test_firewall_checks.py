@@ -14,6 +14,7 @@ from maildiag.facts.relay import NextHop, Relay, RelayTalk
 from maildiag.facts.routes import Link, Routes, parse_links, parse_routes
 from maildiag.facts.smtp import OwnDialogues, Talk
 from maildiag.facts.sockets import Owner, Port, Sockets
+from maildiag.firewall import iptables
 from maildiag.firewall.rules import Ruleset
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
 from maildiag.probes import (
@@ -115,6 +116,15 @@ def test_a_port_that_is_open_to_a_filtering_service_alone_is_meant_so() -> None:
 def test_a_port_that_is_closed_to_the_networks_postfix_trusts_is_a_fault_all_the_same() -> None:
     told = {each.subject: each.status for each in scoped("127.0.0.0/8 10.0.1.0/24")}
     assert told["25"] is Status.CRITICAL
+
+
+def test_imaps_that_was_forgotten_beside_imap_is_a_warning_and_465_beside_587_none() -> None:
+    saved = text("debian13", "storms.iptables-save").replace(",993,995 ", " ")
+    firewall = Firewall(Backend.IPTABLES, Ruleset.of(iptables.parse(saved)))
+    ports = serving(143, 993, 465, 587)
+    told = judge(checks.inbound, firewall, ports, routes("debian13"), SERVER, None, None, None)
+    status = {each.subject: each.status for each in told}
+    assert (status["993"], status["465"]) == (Status.WARNING, Status.NOTICE)
 
 
 def test_pop3_that_nobody_opened_beside_imap_is_not_offered() -> None:
