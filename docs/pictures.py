@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -19,6 +20,11 @@ from maildiag.render import Look  # noqa: E402
 from maildiag.render.text import text  # noqa: E402
 from maildiag.resources import incidents  # noqa: E402
 from maildiag.settings import Settings  # noqa: E402
+from maildiag.tui import terminal  # noqa: E402
+
+os.environ["TEXTUAL_THEME"] = "maildiag-dark"
+terminal.prepare()
+
 from maildiag.tui.app import MaildiagApp  # noqa: E402
 from maildiag.tui.session import Session  # noqa: E402
 
