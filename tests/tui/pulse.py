@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from types import TracebackType
 
 EVERY_S = 0.01
@@ -13,8 +14,9 @@ EVERY_S = 0.01
 class Pulse(AbstractAsyncContextManager["Pulse"]):
     """Beats every 10 ms while it is open.
 
-    A stall is measured in processor time of this process, all its threads together: what other programs on a busy machine
-    take from us is not the application's doing, and what a thread of ours takes from the loop is.
+    What other programs on a busy machine take from us is not the application's doing, so a stall is the smaller of two upper
+    bounds: the processor time of this process, all its threads together, and the delay without the time for which the
+    loop's thread was ready and the kernel let others run (proc(5), schedstat; Linux Documentation/scheduler/sched-stats).
     """
 
     def __init__(self) -> None:
@@ -23,9 +25,10 @@ class Pulse(AbstractAsyncContextManager["Pulse"]):
 
     async def _beat(self) -> None:
         while True:
-            before = time.process_time()
+            used, waited, began = time.process_time(), _kept_waiting(), time.monotonic()
             await asyncio.sleep(EVERY_S)
-            self.stalls.append(max(0.0, time.process_time() - before - EVERY_S))
+            late = time.monotonic() - began - (_kept_waiting() - waited)
+            self.stalls.append(max(0.0, min(late, time.process_time() - used) - EVERY_S))
 
     async def __aenter__(self) -> Pulse:
         self._task = asyncio.create_task(self._beat())
@@ -41,3 +44,11 @@ class Pulse(AbstractAsyncContextManager["Pulse"]):
     def longest(self) -> float:
         """The longest stall in seconds."""
         return max(self.stalls, default=0.0)
+
+
+def _kept_waiting() -> float:
+    """Seconds for which this thread was ready to run and did not."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0

@@ -95,6 +95,7 @@ def test_keys_are_answered_while_a_run_is_under_way_and_a_million_lines_are_read
             await eventually(app, 60, done=lambda: app.board.report is not None)
             screen = LogsScreen(str(million))
             await app.push_screen(screen)
+            await eventually(app, 10, done=lambda: screen.query_one("#lines", RowList).rows)
             async with Pulse() as pulse:
                 app.start_run()
                 pressed = 0
