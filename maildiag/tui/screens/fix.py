@@ -176,9 +176,7 @@ class FixScreen(Place):
         change = Change(f"the undo of {self.fix.id}", self.happened, self._undone)
         self._happened.append(caption("undoing"))
         self._tell("undoing: this is finished, whatever happens")
-        self._busy = self.maildiag.begin(
-            change, partial(repairing.undoing, self.maildiag.session, self._transaction)
-        )
+        self._busy = self.maildiag.begin(change, partial(repairing.undoing, self.maildiag.session, self._transaction))
 
     def action_other(self, by: int) -> None:
         """The finding's next fix."""
