@@ -89,7 +89,7 @@ def _show(args: argparse.Namespace, selection: Selection) -> int:
 
     with Ids() as ids:
         grouped, now = _gather(selection, None, ids)
-    _print(args, grouped, now)
+    _print(args, grouped, now, selected=not selection.everything)
     return 0
 
 
@@ -119,13 +119,16 @@ def _gather(selection: Selection, action: Action | None, ids: Ids) -> tuple[Grou
     return group(fitting(), now), now
 
 
-def _print(args: argparse.Namespace, grouped: Grouped, now: int) -> None:
+def _print(args: argparse.Namespace, grouped: Grouped, now: int, *, selected: bool) -> None:
     from maildiag.queue.showing import as_document, as_text
 
     if args.json:
         import json
 
         print(json.dumps(as_document(grouped, now), indent=1))
+        return
+    if selected and not grouped.total:
+        print("No queued message fits.")
         return
     width = os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 80
     for line in as_text(grouped, now, args.by, args.top, width):
@@ -142,7 +145,7 @@ def _act(args: argparse.Namespace, selection: Selection) -> int:
         raise UsageError(f"{action} needs root (postsuper); --dry-run shows what it would hit")
     with Ids() as ids:
         grouped, now = _gather(selection, action, ids)
-        _print(args, grouped, now)
+        _print(args, grouped, now, selected=True)
         return _decide(args, action, ids)
 
 

@@ -62,9 +62,8 @@ def _address_fits(address: str, wanted: str) -> bool:
     address, wanted = address.lower(), wanted.lower()
     if wanted in ("<>", ""):
         return not address
-    if "@" not in wanted:
-        return fnmatchcase(address.rpartition("@")[2], wanted)
-    return fnmatchcase(address, wanted)
+    meant = address if "@" in wanted else address.rpartition("@")[2]
+    return meant == wanted or fnmatchcase(meant, wanted)  # in the glob [192.0.2.1] is one of its characters
 
 
 def _reason_fits(entry: Entry, wanted: str) -> bool:

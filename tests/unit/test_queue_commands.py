@@ -44,6 +44,13 @@ def test_a_message_fits_what_names_it(selection: Selection) -> None:
     assert selection.fits(ENTRY, NOW)
 
 
+def test_an_address_literal_is_a_domain_and_no_glob() -> None:
+    entry = Entry("deferred", "F868130F25", NOW, 260, "bob@example.test", (Recipient("alice2@[192.0.2.2]"),))
+    assert Selection(to="[192.0.2.2]").fits(entry, NOW)
+    assert Selection(to="alice2@[192.0.2.2]").fits(entry, NOW)
+    assert not Selection(to="[192.0.2.1]").fits(entry, NOW)
+
+
 @pytest.mark.parametrize(
     "selection",
     [
