@@ -13,6 +13,8 @@ from maildiag.model import Fix, Risk
 
 _FLUSH = (("postqueue", "-f"),)  # what waited for the way out need not wait for its next turn
 _UFW_FILES = ("/etc/ufw/user.rules", "/etc/ufw/user6.rules")
+# The files are put back first; ufw then takes a rule that stands in them for there already, and only a reload loads it.
+_UFW_RELOAD = (("ufw", "reload"),)
 
 
 def opening(firewall: Firewall, judgement: Judgement, ports: Sequence[int], interface: str) -> tuple[Fix, ...]:
@@ -122,12 +124,11 @@ def _service(port: int) -> str:
 def _ufw(firewall: Firewall, ports: Sequence[int]) -> Fix:
     denying = [shlex.split(each)[1:] for each in firewall.added if any(_denies(each, port) for port in ports)]
     allow = [("ufw", "allow", f"{port}/tcp") for port in ports]
-    back = [("ufw", "delete", "allow", f"{port}/tcp") for port in ports]
     return Fix(
         id="firewall.inbound/ufw-allow",
         title=f"Allow {'port' if len(ports) == 1 else 'the ports'} {', '.join(map(str, ports))} in ufw",
         commands=(*(("ufw", "delete", *words) for words in denying), *allow),
-        undo=(*back, *(("ufw", "prepend", *words) for words in denying)),
+        undo=_UFW_RELOAD,
         risk=Risk.MEDIUM,
         changes=_UFW_FILES,
         verify=("firewall.inbound",),
@@ -212,7 +213,7 @@ def _ufw_removal(firewall: Firewall, hit: Hit, check: str) -> tuple[Fix, ...]:
             id=f"{check}/ufw-delete",
             title=f"Take the rule `{' '.join(words[1:])}` away",
             commands=(("ufw", "delete", *words[1:]), *(_FLUSH if out else ())),
-            undo=(("ufw", "prepend", *words[1:]),),
+            undo=_UFW_RELOAD,
             risk=Risk.MEDIUM,
             changes=_UFW_FILES,
             verify=(check,),

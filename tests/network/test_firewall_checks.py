@@ -166,7 +166,7 @@ def test_ufw_takes_its_own_rule_away(release: str) -> None:
     firewall = Firewall(Backend.UFW, iptables_rules(release, "ufw-deny.iptables-save"), added=added)
     told = judge(outbound_checks.outbound, firewall, routes(release), relay_at(Connect.TIMEOUT), None, None, None, None)
     assert told[0].fixes[0].commands[0] == ("ufw", "delete", "deny", "out", "25/tcp")
-    assert told[0].fixes[0].undo == (("ufw", "prepend", "deny", "out", "25/tcp"),)
+    assert told[0].fixes[0].undo == (("ufw", "reload"),)
 
 
 def test_a_rule_of_iptables_is_taken_away_and_put_back_at_its_place() -> None:
