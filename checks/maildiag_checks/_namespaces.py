@@ -24,7 +24,8 @@ def lines(config: DovecotConfig, error: str) -> tuple[Setting, ...]:
     if match:
         return tuple(each for each in _within(config, "prefix") if each.value == match["prefix"])
     names = ("separator", "prefix") if "separator" in error else ("inbox",)
-    return tuple(each for name in names for each in _within(config, name))
+    found = [each for name in names for each in _within(config, name)]
+    return tuple(sorted(found, key=lambda each: not ("only one" in error and _prefixed(config, each))))
 
 
 def shown(config: DovecotConfig, error: str) -> tuple[Evidence, ...]:

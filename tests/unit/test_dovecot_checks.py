@@ -530,7 +530,7 @@ def test_an_auth_worker_that_cannot_read_shadow_is_named(inside: str, status: St
 def test_namespaces_that_do_not_fit_are_led_back_to_their_line(text: str, error: str, edit: str) -> None:
     bad = MailUsers("people", (MailUser("alice", status=75, error=f"namespace configuration error: {error}"),))
     verdict = only(judge(authentication.users, bad, config(text), RUNNING, None, None))
-    assert verdict.title.startswith(f"{FILE}:")
+    assert verdict.title.startswith(f"{FILE}:{edit.partition('s')[0]}: ")
     assert verdict.fixes[0].commands[0][3] == edit
 
 
