@@ -31,7 +31,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1 {REMOVED}",
     ),
     # What SASL sends, and the header in which HTTP does.
-    (re.compile(r"(?i)(\bAUTH(?:ENTICATE)? [A-Z0-9-]+ )[A-Za-z0-9+/]{8,}={0,2}"), rf"\1{REMOVED}"),
+    (re.compile(r"(?i)(\bAUTH(?:ENTICATE)? (?!is )[A-Z0-9-]+ )[A-Za-z0-9+/]{8,}={0,2}"), rf"\1{REMOVED}"),
     (re.compile(r"(?i)(\bauthorization: *\w+ +)\S+"), rf"\1{REMOVED}"),
     (re.compile(r"(?m)^(PASS )\S+"), rf"\1{REMOVED}"),
     # user:password@host, behind a scheme or behind the word that tells what it is.

@@ -122,6 +122,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "delivery.": ("services.sandbox", "authentication.mailbox", "authentication.inbox-place"),
         "network.socket": ("services.memory", "services.main-cf"),
         "dovecot.": ("services.dovecot-config", "services.dovecot"),
+        "dovecot.config": ("services.dovecot-config", "services.dovecot-limits", "services.dovecot"),
         "dovecot.certificate": ("services.sandbox", "connectivity.certificate", "services.dovecot-config"),
         "dovecot.key-mismatch": ("connectivity.certificate",),
         "dovecot.tls-init": ("connectivity.certificate", "services.dovecot-config"),

@@ -89,6 +89,7 @@ def _too_small(setting: Setting) -> Verdict:
         subject=setting.name,
         evidence=_shown(setting),
         fixes=(_default_again(setting),),
+        explained_by=(),
     )
 
 
@@ -138,6 +139,7 @@ def _reached(config: DovecotConfig, group: Group, subject: str) -> Verdict:
                 detail="What it did for its client ended in the middle.",
                 subject="memory",
                 evidence=evidence,
+                explained_by=(f"{CHECK}@default_vsz_limit", f"{CHECK}@vsz_limit", "services.memory"),
             )
     return critical(
         f"service {subject} reached {setting or 'its limit'} {limit}: clients are dropped",

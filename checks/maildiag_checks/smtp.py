@@ -209,6 +209,7 @@ def _offers(talk: Talk, transcript: Transcript, postfix: Postfix, shown: tuple[E
             "authentication.mechanisms",
             "authentication.passdb",
             "services.dovecot",
+            "services.dovecot-limits",
             "logs.crashes@auth",
         ),
     )

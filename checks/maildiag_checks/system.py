@@ -323,6 +323,10 @@ def _jumps(clock: Clock, log: MailLog | None, services: Services | None) -> Iter
         )
 
 
+# A process of Dovecot that reached the limit of its own is no sign that the host lacks memory.
+_OWN_LIMITS = ("services.dovecot-limits@default_vsz_limit", "services.dovecot-limits@vsz_limit")
+
+
 @check("services.memory", step=Step.SERVICES, asks="Does memory suffice?", explained_by=())
 def memory(log: MailLog, services: Services | None, time: LocalTime) -> Iterator[Verdict]:
     """The kernel kills processes when memory runs out, and so does a limit of a unit. Source: proc(5), systemd.resource-control(5)."""
@@ -340,7 +344,7 @@ def memory(log: MailLog, services: Services | None, time: LocalTime) -> Iterator
             + ("" if current or down else "; this looks over"),
             subject=name,
             evidence=(Evidence(origin(each, log), each.samples[-1], each.last),),
-            explained_by=(),
+            explained_by=_OWN_LIMITS if each.meaning == "dovecot.out-of-memory" else (),
             data={"count": each.count},
         )
     if not found:

@@ -41,7 +41,7 @@ DOVECOT: tuple[ProblemClass, ...] = (
              "A Dovecot process crashed or was killed."),
     critical("dovecot.child-died", r"service\((?P<service>[^)]+)\): child \d+ (?:returned error (?P<status>\d+)|exited)(?: \((?P<reason>[^)]*)\))?",
              "A Dovecot process ended with an error."),
-    critical("dovecot.out-of-memory", r"Out of memory|Cannot allocate memory",
+    critical("dovecot.out-of-memory", r"Out of memory|Cannot allocate memory|failed to map segment from shared object",
              "A Dovecot process reached its memory limit (vsz_limit)."),
     warning("dovecot.fd-limit", r"fd limit \(ulimit -n\) is lower than required under max\. load \((?P<limit>\d+) < (?P<needed>\d+)\)",
             "Dovecot may open fewer files than its limits on clients need."),

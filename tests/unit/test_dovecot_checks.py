@@ -17,6 +17,7 @@ from maildiag.facts.closed_accounts import PAM_LOG, ClosedAccount, ClosedAccount
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.dovecot_parts import DovecotParts, dovecot_parts
+from maildiag.facts.local_time import LocalTime
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.mail_users import MailUser, MailUsers, _delivered_to, first_error, parse_users
 from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes, Quota, Quotas, Trouble
@@ -54,6 +55,7 @@ from maildiag_checks import (
     login_failures,
     mailboxes,
 )
+from maildiag_checks.system import memory
 from tests.unit import postfix_files
 from tests.unit.recorded import log
 
@@ -692,3 +694,14 @@ def test_a_login_that_ends_with_an_expired_password_is_a_failed_login() -> None:
         " user=<alice>, method=PLAIN, rip=10.0.1.21, lip=10.0.1.10, session=<HOd7uxFhQJ4KAAEV>\n"
     )
     assert log(line, "", NOW_OF_LOG).summary.auth_failures_by_user == {"alice": 1}
+
+
+def test_a_limit_that_is_too_small_is_no_want_of_memory_of_the_host() -> None:
+    """Recorded on Debian 13 with default_vsz_limit = 8 M."""
+    line = "2026-11-25T04:06:05.356473+00:00 mail dovecot: config: Fatal: block_alloc(1048576): Out of memory\n"
+    said, small = log(line, "", NOW_OF_LOG), config("default_vsz_limit = 8 M\n", "2.4.1-4")
+    (setting, reached) = judge(dovecot_limits.limits, small, said)
+    assert (setting.subject, setting.explained_by) == ("default_vsz_limit", ())
+    assert "services.dovecot-limits@default_vsz_limit" in (reached.explained_by or ())
+    verdict = only(judge(memory, said, None, LocalTime(NOW_OF_LOG, "UTC")))
+    assert "services.dovecot-limits@default_vsz_limit" in (verdict.explained_by or ())
