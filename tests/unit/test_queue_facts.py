@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.mailqueue import entries
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.queue import MOST_BYTES, Queue, parse_seconds, queue
 from maildiag.model import Gap, GapReason
@@ -28,9 +30,9 @@ def asked(result: CommandResult) -> Queue | Gap:
 
 @pytest.mark.parametrize("release", ["debian12", "debian13"])
 def test_both_forms_of_the_queue_tell_the_same(release: str) -> None:
-    json = [*read_json((DATA / f"{release}.jsonl").read_text().splitlines())]
+    told = [*read_json((DATA / f"{release}.jsonl").read_text().splitlines())]
     text = [*read_text((DATA / f"{release}.txt").read_text().splitlines(), NOW)]
-    assert json == text
+    assert told == text
     assert {each.queue for each in text} == {"deferred", "hold"}
 
 
@@ -114,3 +116,16 @@ def test_lifetimes_are_read_as_postfix_does() -> None:
     assert parse_seconds("2", 0) == 172800
     assert parse_seconds("4h", 0) == 14400
     assert parse_seconds("soon", 7) == 7
+
+
+def fields(value: object) -> object:
+    """The shape of a JSON value: its keys and the types of what they hold."""
+    if isinstance(value, dict):
+        return {key: fields(item) for key, item in value.items()}
+    return [fields(value[0])] if isinstance(value, list) else type(value)
+
+
+def test_generated_entries_have_the_fields_of_recorded_ones() -> None:
+    recorded = json.loads((DATA / "debian12.jsonl").read_text().splitlines()[0])
+    generated = [json.loads(line) for line in entries(200)]
+    assert fields(recorded) in [fields(entry) for entry in generated]
