@@ -66,8 +66,8 @@ class MaildiagApp(Underway):
             self.register_theme(theme)
 
     def on_mount(self) -> None:
+        # Textual calls the on_mount of every base class itself: to call super() would begin everything twice.
         self.push_screen(Overview())
-        super().on_mount()
         self.call_after_refresh(self._warm_up)
 
     @work(thread=True, group="warm", description="warm", exit_on_error=False)

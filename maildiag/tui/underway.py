@@ -60,6 +60,7 @@ class Underway(App[int]):
         self._pending: list[Event] = []
         self._leaving: int | None = None
         self._gone = False
+        self._asked = False
         self._smooth = Smooth()
 
     def on_mount(self) -> None:
@@ -85,17 +86,21 @@ class Underway(App[int]):
 
     def start_run(self, step: Step | None = None) -> None:
         """Run everything or one step, unless a run is under way."""
-        if not self.board.running:
+        if not self.board.running and not self._asked:
+            self._asked = True
             self._run(step)
 
     @work(thread=True, exclusive=True, group="run", description="run", exit_on_error=False)
     def _run(self, step: Step | None) -> None:
         worker = get_current_worker()
-        for event in self.session.run(step):
-            if worker.is_cancelled:
-                self.session.cancel()
-                return
-            self._pending.append(event)
+        try:
+            for event in self.session.run(step):
+                if worker.is_cancelled:
+                    self.session.cancel()
+                    return
+                self._pending.append(event)
+        finally:
+            self._asked = False
 
     def _tick(self) -> None:
         """Take what has happened since the last time, and draw it once; end where the end was waited for."""

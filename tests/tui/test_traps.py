@@ -171,6 +171,25 @@ def test_read_only_no_key_and_no_command_of_the_palette_changes_anything() -> No
     play(app, scenario)
 
 
+def test_the_first_run_is_begun_once_and_not_cut_short(app: MaildiagApp) -> None:
+    """Textual calls on_mount of every base class; with super() besides, the second run cut the first one short."""
+    begun = []
+
+    class Counted(Session):
+        def run(self, step: Any = None) -> Any:
+            begun.append(step)
+            return super().run(step)
+
+    counted = MaildiagApp(Counted(app.session.host, app.session.load, Settings()))
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.pause(0.3)
+        assert begun == [None]
+        assert counted.board.report is not None and counted.board.report.complete
+
+    play(counted, scenario)
+
+
 def test_one_change_at_a_time_and_its_end_is_told_to_who_has_left(app: MaildiagApp) -> None:
     import threading
 

@@ -38,7 +38,6 @@ class QueueScreen(QueueReading):
 
     def on_mount(self) -> None:
         self.query_one("#answer", Input).display = False
-        super().on_mount()
 
     @property
     def asking(self) -> bool:
