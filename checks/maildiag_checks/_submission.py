@@ -52,7 +52,7 @@ def _without_wrapper(talk: Talk, shown: tuple[Evidence, ...]) -> Verdict | None:
         subject="465",
         evidence=(_line(talk), *shown),
         fixes=(_set(talk, "wrapper", "smtpd_tls_wrappermode=yes", "Begin with TLS on port 465", automatic=True),),
-        explained_by=(),
+        explained_by=("services.master-cf",),
     )
 
 
@@ -69,7 +69,7 @@ def _without_auth(talk: Talk, postfix: Postfix, shown: tuple[Evidence, ...]) -> 
         subject=str(number),
         evidence=(_line(talk), *shown),
         fixes=(_set(talk, "offer-auth", option, f"Offer AUTH on port {number}", automatic=asked),),
-        explained_by=(),
+        explained_by=("services.master-cf",),
     )
 
 
@@ -96,5 +96,5 @@ def _auth_without_tls(talk: Talk, postfix: Postfix, shown: tuple[Evidence, ...])
         fixes=(
             _set(talk, "offer-tls", "smtpd_tls_security_level=encrypt", f"Demand TLS on port {number}", automatic=True),
         ),
-        explained_by=(),
+        explained_by=("services.master-cf",),
     )

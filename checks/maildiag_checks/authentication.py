@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from maildiag.dovecot import edits as editing
@@ -134,10 +135,19 @@ def _failure(users: MailUsers, config: DovecotConfig, kind: str, group: list[Mai
     )
 
 
+def _numbers(group: list[MailUser], kind: str) -> Iterator[int]:
+    """The users' numbers, from the look-up or from what Dovecot says of them: "Mail access for users with UID 1000 not permitted"."""
+    for each in group:
+        told = re.search(rf"{kind.upper()} (\d+) not permitted", each.error)
+        number = each.fields.get(kind, "") or (told[1] if told else "")
+        if number.isdigit():
+            yield int(number)
+
+
 def _out_of_range(
     config: DovecotConfig, kind: str, group: list[MailUser], names: str, evidence: tuple[Evidence, ...]
 ) -> Verdict:
-    numbers = sorted(int(each.fields[kind]) for each in group if each.fields.get(kind, "").isdigit())
+    numbers = sorted(_numbers(group, kind))
     last = config.source.find(f"last_valid_{kind}")
     if last and last.value.isdigit() and numbers and 0 < int(last.value) < numbers[-1]:
         return _beyond(last, group, names, evidence)

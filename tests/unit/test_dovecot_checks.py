@@ -587,7 +587,7 @@ def test_what_the_auth_process_complains_of_is_led_back_to_its_database(words: s
 
 def test_a_highest_number_that_shuts_users_out_is_taken_out() -> None:
     error = "Mail access for users with UID 1000 not permitted (see first_valid_uid in config file, uid from userdb lookup)."
-    bad = MailUsers("people", (MailUser("alice", {"uid": "1000"}, status=75, error=error),))
+    bad = MailUsers("people", (MailUser("alice", status=75, error=error),))
     verdict = only(judge(authentication.users, bad, config("last_valid_uid = 999\n"), RUNNING, None, None))
     assert verdict.subject == "last_valid_uid"
     assert verdict.fixes[0].automatic
