@@ -166,7 +166,8 @@ class Underway(App[int]):
 
     def status(self) -> int:
         """The exit status that the last report stands for."""
-        return exit_status(self.board.report.status) if self.board.report else 0
+        report = self.board.report or self.board.before
+        return exit_status(report.status) if report else 0
 
     def _end_without_terminal(self) -> None:
         """A terminal that vanished (SSH hang-up with SIGHUP ignored) must not leave a spinning process."""
