@@ -65,6 +65,7 @@ def test_a_fix_is_applied_watched_seen_verified_undone_and_left(breakable_lab: L
     tmux.keys("q")
     tmux.wait("WORKFLOW")
     tmux.wait("CRIT main.cf line", 60)
+    wait_for("the end of the run after the undo", lambda: "running" not in tmux.screen(), timeout=60)
     tmux.keys("q")
     assert tmux.status() == "2"
 
