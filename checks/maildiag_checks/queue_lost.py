@@ -23,6 +23,7 @@ from maildiag.model import (
 from maildiag.registry import check
 from maildiag.text import plural
 from maildiag_checks import _owners
+from maildiag_checks._discarded import discarded
 from maildiag_checks._origins import Origin, is_own, origins
 from maildiag_checks._queue_reasons import ROOTS, log_evidence, said
 
@@ -44,6 +45,7 @@ def lost(
 
     Source: bounce(8).
     """
+    yield from discarded(log, postfix_config, tables)
     summary = log.summary
     gone = summary.statuses.get("bounced", 0) + summary.statuses.get("expired", 0)
     if not gone:

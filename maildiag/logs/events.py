@@ -22,6 +22,8 @@ _REJECT = re.compile(
     r"(?P<client>[^\s\[]*)\[(?P<address>[^\]]+)\](?::\d+)?[:;] (?P<reason>.*)"
 )
 _HELD = re.compile(r"(?P<qid>[0-9A-Za-z]+): hold: (?P<what>.*)")
+_DISCARDED = re.compile(r"(?P<qid>[0-9A-Za-z]+): (?P<kind>(?:milter-)?discard): (?P<what>.*)")
+_DISCARDED_FROM = re.compile(r" from (?:[^\s\[]*\[(?P<address>[^\]]+)\](?::\d+)?|local)(?P<end>[:;] )")
 _REJECT_TAIL = re.compile(r"; (?:proto|helo|from|to|sasl_\w+)=.*$")
 _RECIPIENT = re.compile(r"; from=<[^>]*>,? to=<(?P<to>[^>]*)>")
 _SASL_USER = re.compile(r"(?P<qid>[0-9A-Za-z]+): client=(?P<client>[^\s,]+), .*?sasl_username=(?P<user>[^\s,]+)")
@@ -75,6 +77,18 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Discarded:
+    """One message that a rule threw away without telling anybody; `by` names the rule, `address` is "" for local mail.
+
+    Source: header_checks(5), access(5): DISCARD; milter(3): SMFIR_DISCARD.
+    """
+
+    queue_id: str
+    by: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuthFailure:
     """A wrong user or password; `attempts` of them in one session."""
 
@@ -100,7 +114,7 @@ class DaemonStart:
     version: str
 
 
-Event = Delivery | Reject | Held | AuthFailure | SaslMessage | DaemonStart
+Event = Delivery | Reject | Held | Discarded | AuthFailure | SaslMessage | DaemonStart
 
 
 def event_of(line: LogLine) -> Event | None:
@@ -121,6 +135,8 @@ def _postfix_event(line: LogLine) -> Event | None:
         return _rejected(match)
     if ": hold: " in text and (match := _HELD.match(text)):
         return Held(match["qid"], _REJECT_TAIL.sub("", match["what"]))
+    if "discard: " in text and (match := _DISCARDED.match(text)):
+        return _discarded(match)
     if "sasl_username=" in text and (match := _SASL_USER.match(text)):
         return SaslMessage(match["qid"], match["user"], match["client"])
     if "authentication failed" in text and (match := _SASL_FAILED.search(text)):
@@ -163,6 +179,19 @@ def _rejected(match: re.Match[str]) -> Reject:
         reason=_REJECT_TAIL.sub("", reason),
         only_warning=match["kind"] == "reject_warning",
     )
+
+
+def _discarded(match: re.Match[str]) -> Discarded:
+    """cleanup(8) says `header TEXT from CLIENT; from=<…> …: RULE'S TEXT`, smtpd(8) and milters `STAGE from CLIENT: REASON; …`."""
+    what, kind = match["what"], match["what"].partition(" ")[0]
+    found = list(_DISCARDED_FROM.finditer(what))
+    client = found[-1] if found else None
+    address = (client["address"] or "") if client else ""
+    if client is None or client["end"] == ": ":
+        reason = _REJECT_TAIL.sub("", what[client.end() :] if client else what)
+        return Discarded(match["qid"], f"{kind}: {reason}", address)
+    _, _, said = what[client.end() :].rpartition(">: ")
+    return Discarded(match["qid"], f"{kind}: {said}" if said else kind, address)
 
 
 _REFUSED = ("auth failed", "password expired", "user disabled")

@@ -9,7 +9,17 @@ from datetime import datetime
 from itertools import islice
 
 from maildiag.logs.classify import Problem, classify
-from maildiag.logs.events import AuthFailure, DaemonStart, Delivery, Held, Reject, SaslMessage, StartKind, event_of
+from maildiag.logs.events import (
+    AuthFailure,
+    DaemonStart,
+    Delivery,
+    Discarded,
+    Held,
+    Reject,
+    SaslMessage,
+    StartKind,
+    event_of,
+)
 from maildiag.logs.known import Severity
 from maildiag.logs.lines import Family, LogLine, parse_line
 from maildiag.logs.reasons import Reason, classify_reason
@@ -62,7 +72,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class ReasonGroup:
-    """Equal reasons of deferrals, bounces, expiries, rejects or holds; `clients` counts relays (deliveries) or client addresses (rejects)."""
+    """Equal reasons of deferrals, bounces, expiries, rejects, holds or discards; `clients` counts relays (deliveries) or client addresses (rejects)."""
 
     status: str
     reason: Reason
@@ -234,6 +244,8 @@ class _Summary:
                 self._reason(line, status, classify_reason(event.reason), event.address, event.queue_id)
             case Held():
                 self._reason(line, "held", classify_reason(event.reason), "", event.queue_id)
+            case Discarded():
+                self._reason(line, "discarded", _rule(event.by), event.address, event.queue_id)
             case AuthFailure():
                 _count(self.users, event.user, event.attempts)
                 _count(self.addresses, event.address, event.attempts)
@@ -310,6 +322,11 @@ def _order(group: Group) -> tuple[int, int, int]:
 
 def _count(counter: Counter[str], key: str, by: int, limit: int = MAX_COUNTED) -> None:
     counter[key if key in counter or len(counter) < limit else "(others)"] += by
+
+
+def _rule(by: str) -> Reason:
+    """A rule of this host that threw a message away; its words are the administrator's, and have no class."""
+    return Reason("other", by, "", "", "", "", "", suspended=False)
 
 
 def summarise(

@@ -61,6 +61,14 @@ def test_loopback_only_is_loopback() -> None:
     assert found.addresses == ("127.0.0.1",)
 
 
+def test_nothing_is_said_to_a_port_that_waits_for_the_proxy_line_of_a_load_balancer() -> None:
+    own = "2525 inet n - y - - smtpd -o smtpd_upstream_proxy_protocol=haproxy\n"
+    screen = "2526 inet n - y - 1 postscreen -o postscreen_upstream_proxy_protocol=haproxy\n"
+    empty = "2527 inet n - y - - smtpd -o smtpd_upstream_proxy_protocol=\n"
+    found = postfix_ports(postfix(), parse_master(printed(own + screen + empty)))
+    assert [each.protocol for each in found] == [None, None, Protocol.SMTP]
+
+
 @both_releases
 def test_dovecot_serves_its_protocols_on_their_ports(release: str) -> None:
     dovecot = Dovecot(True, "2", text(release, "doveconf-n.txt"))

@@ -356,3 +356,31 @@ def test_a_lock_file_of_root_is_given_back() -> None:
     assert (verdict.status, verdict.subject) == (Status.CRITICAL, "data_directory")
     assert verdict.fixes[0].commands == (("chown", "postfix", lock.path),)
     assert verdict.fixes[0].undo == (("chown", "root:root", lock.path),)
+
+
+def thrown_away(second: int) -> str:
+    return line(
+        second,
+        "postfix/cleanup[238]: 6EDD84D: discard: body hello from app01.example.test[10.0.1.20]; from=<alice@example.test> "
+        "to=<alice@example.test> proto=ESMTP helo=<app01.example.test>: newsletter",
+    )
+
+
+def test_mail_that_a_rule_throws_away_is_told_and_the_line_is_named() -> None:
+    use = TableUse("regexp", "/etc/postfix/body_checks", "body_checks")
+    text = file("/message|hello/ DISCARD newsletter\n")
+    tables = Tables((Table(use=use, users=("body_checks",), source=info(use.path), text=text),))
+    seen = log("\n".join(map(thrown_away, (5, 6, 7))), "", NOW)
+    own, others = config("mynetworks = 10.0.1.0/24"), config("mynetworks = 127.0.0.0/8")
+    verdict, _ = judge(lost, seen, SERVER, own, tables)
+    assert (verdict.status, verdict.subject) == (Status.WARNING, "discarded")
+    assert verdict.title == "3 messages were thrown away without a word by /etc/postfix/body_checks line 1"
+    verdict, _ = judge(lost, seen, SERVER, others, None)
+    assert (verdict.status, verdict.title) == (
+        Status.NOTICE, "3 messages were thrown away without a word by body_checks",
+    )  # fmt: skip
+
+
+def test_one_message_thrown_away_is_a_rule_at_work() -> None:
+    verdict, _ = judge(lost, log(thrown_away(5), "", NOW), SERVER, config("mynetworks = 10.0.1.0/24"), None)
+    assert verdict.status is Status.NOTICE
