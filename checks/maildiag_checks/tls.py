@@ -455,6 +455,12 @@ def _starttls(talk: Talk, transcript: Transcript, postfix: Postfix | None) -> Ve
             evidence=shown,
             explained_by=("connectivity.certificate", "services.main-cf", "logs.problems"),
         )
+    if talk.port.tls is Tls.STARTTLS and talk.probe.tls is Tls.NONE:
+        return skipped(
+            f"STARTTLS on port {subject} was not tried: its certificate cannot work",
+            detail="Postfix would answer 454, and mail the postmaster a transcript of it.",
+            subject=subject,
+        )
     if (
         talk.port.protocol is Protocol.SMTP
         and talk.port.tls is Tls.STARTTLS

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.smtpd_certificate import SmtpdCertificate
 from maildiag.facts.sockets import Expected, Owner, Port, Sockets, is_any, is_loopback
 from maildiag.model import Gap, HostRole, Role
 from maildiag.probes import Dialogue, Listeners, Protocol, Tls, Transcript
@@ -40,11 +41,18 @@ class OwnDialogues:
 
 
 @gatherer
-def own_dialogues(ask: Ask, expected: Expected, postfix: Postfix | None, role: HostRole) -> OwnDialogues:
-    """Speak to every port that should be served, all side by side; who listens is seen meanwhile."""
+def own_dialogues(
+    ask: Ask, expected: Expected, postfix: Postfix | None, role: HostRole, certificate: SmtpdCertificate | None
+) -> OwnDialogues:
+    """Speak to every port that should be served, all side by side; who listens is seen meanwhile.
+
+    smtpd is not asked for a STARTTLS that it must refuse: it mails the postmaster a transcript of each
+    (postconf(5) notify_classes, software).
+    """
     here = Sockets(expected.ports, (), expected.interfaces)
+    useless = certificate is not None and certificate.useless
     wanted = [
-        (port, address, _probe(port, address, postfix, role))
+        (port, address, _probe(port, address, postfix, role, _tls(port, useless)))
         for port in expected.ports
         if port.protocol is not None
         for address in addresses(port, here)
@@ -80,7 +88,16 @@ def listens(sockets: Sockets, number: int, address: str) -> bool:
     )
 
 
-def _probe(port: Port, address: str, postfix: Postfix | None, role: HostRole) -> Dialogue:
+def _tls(port: Port, useless: bool) -> Tls:
+    of_its_own = any(name in port.options for name in ("smtpd_tls_cert_file", "smtpd_tls_chain_files"))
+    return (
+        Tls.NONE
+        if useless and port.tls is Tls.STARTTLS and port.owner is Owner.POSTFIX and not of_its_own
+        else port.tls
+    )
+
+
+def _probe(port: Port, address: str, postfix: Postfix | None, role: HostRole, tls: Tls) -> Dialogue:
     assert port.protocol is not None
     helo = "localhost"
     sender: str | None = None
@@ -89,7 +106,7 @@ def _probe(port: Port, address: str, postfix: Postfix | None, role: HostRole) ->
         helo = postfix.get("myhostname", "localhost")
         if port.owner is Owner.POSTFIX and port.number == 25 and (is_loopback(address) or port.addresses == (address,)):
             sender, recipients = _envelope(postfix, role)
-    return Dialogue(port.protocol, address, port.number, port.tls, helo, sender, recipients, helo, timeout=12.0)
+    return Dialogue(port.protocol, address, port.number, tls, helo, sender, recipients, helo, timeout=12.0)
 
 
 def _envelope(postfix: Postfix, role: HostRole) -> tuple[str, tuple[str, ...]]:

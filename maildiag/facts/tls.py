@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import ssl
 from collections.abc import Iterator
@@ -13,14 +14,26 @@ from maildiag.asking import Ask
 from maildiag.facts.dovecot import SECRETS, Dovecot
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk
+from maildiag.facts.smtpd_certificate import public_key, read_certificate
 from maildiag.facts.sockets import Owner
 from maildiag.model import Gap, GapReason, HostRole, Role
-from maildiag.probes import Command, CommandResult, FileInfo, FileText, ListDirectory, ReadFile, Stat, command
+from maildiag.probes import (
+    Command,
+    CommandResult,
+    Directory,
+    FileInfo,
+    FileText,
+    ListDirectory,
+    ReadFile,
+    Stat,
+    command,
+)
 from maildiag.registry import gatherer
 
 _DOVECOT_FILES = ("/etc/dovecot/dovecot.conf", "/etc/dovecot/conf.d/10-ssl.conf", "/etc/dovecot/local.conf")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 _COMPLAINT = re.compile(r"certificate|:error:|Error opening|BIO_new_file", re.I)
+_ROOTS = ("/usr/share/ca-certificates/", "/usr/local/share/ca-certificates/")
 _CHAINS = re.compile(r"chain|intermediate|bundle|(^|[._-])ca([._-]|$)", re.I)
 
 
@@ -120,11 +133,11 @@ def certificate_files(ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None
         wanted += _dovecot_certificates(ask, dovecot)
     for each in wanted:
         ask.begin(ReadFile(each.path))
-        ask.begin(_read(each.path))
+        ask.begin(read_certificate(each.path))
         ask.begin(_by_directory(each.path))
         if each.key:
             ask.begin(Stat(each.key))
-            ask.begin(_public_key(each.key))
+            ask.begin(public_key(each.key))
     return CertificateFiles(tuple(_file(ask, each) for each in wanted))
 
 
@@ -148,7 +161,7 @@ def _postfix_certificates(ask: Ask, postfix: Postfix) -> Iterator[Configured]:
 
 def _chain_files(ask: Ask, paths: list[str]) -> Iterator[Configured]:
     """Each chain with its key, which is in the same file or in one before it (postconf(5), smtpd_tls_chain_files)."""
-    told = ask.all([*(_read(path) for path in paths), *(_public_key(path) for path in paths)])
+    told = ask.all([*(read_certificate(path) for path in paths), *(public_key(path) for path in paths)])
     certificates, keys = told[: len(paths)], told[len(paths) :]
     key, closed = "", False
     for path, certificate, own in zip(paths, certificates, keys, strict=True):
@@ -198,15 +211,6 @@ def _dovecot_certificates(ask: Ask, dovecot: Dovecot) -> list[Configured]:
     return [Configured(Owner.DOVECOT, "ssl_cert", old[1], keys[-1] if keys else "")]
 
 
-def _read(path: str, stdin: str = "") -> Command:
-    wanted = ("-subject", "-issuer", "-serial", "-dates", "-pubkey", "-ext", "subjectAltName,authorityInfoAccess")
-    return command("openssl", "x509", "-in", path, "-noout", *wanted, "-nameopt", "RFC2253", stdin=stdin)
-
-
-def _public_key(path: str) -> Command:
-    return command("openssl", "pkey", "-in", path, "-passin", "pass:", "-pubout")
-
-
 def _verify(path: str, untrusted: str = "") -> Command:
     return command("openssl", "verify", "-untrusted", untrusted or path, path)
 
@@ -223,7 +227,11 @@ def _verified(ask: Ask, path: str) -> CommandResult | Gap:
 
 
 def _file(ask: Ask, each: Configured) -> CertificateFile:
-    text, read, verified = ask.maybe(ReadFile(each.path)), ask.maybe(_read(each.path)), _verified(ask, each.path)
+    text, read, verified = (
+        ask.maybe(ReadFile(each.path)),
+        ask.maybe(read_certificate(each.path)),
+        _verified(ask, each.path),
+    )
     certified = parse_certificate(read.stdout) if isinstance(read, CommandResult) else None
     if certified is None and isinstance(read, CommandResult) and not _COMPLAINT.search(read.stderr):
         read = Gap(GapReason.FAILED, f"openssl x509 told of no certificate and no error (exit status {read.status})")
@@ -236,7 +244,7 @@ def _file(ask: Ask, each: Configured) -> CertificateFile:
         read,
         certified,
         ask.maybe(Stat(each.key)) if each.key else None,
-        ask.maybe(_public_key(each.key)) if each.key else None,
+        ask.maybe(public_key(each.key)) if each.key else None,
         verified,
         repaired,
     )
@@ -247,17 +255,30 @@ def _completing(ask: Ask, path: str) -> str:
     listed = ask.maybe(ListDirectory(path.rpartition("/")[0] or "/"))
     if isinstance(listed, Gap):
         return ""
-    found = [each.path for each in listed.entries if _CHAINS.search(each.path.rpartition("/")[2]) and each.path != path]
-    found = [
-        each
-        for each in found
-        if each.endswith((".pem", ".crt", ".cer")) and each != "/etc/ssl/certs/ca-certificates.crt"
-    ]
-    answers = ask.all([_verify(path, each) for each in found[:8]])
+    found = _beside(path, listed)[:8]
+    answers = ask.all([_verify(path, each) for each in found])
     good = [
-        name for name, told in zip(found, answers, strict=False) if isinstance(told, CommandResult) and told.status == 0
+        name for name, told in zip(found, answers, strict=True) if isinstance(told, CommandResult) and told.status == 0
     ]
     return good[0] if good else ""
+
+
+def _beside(path: str, listed: Directory) -> list[str]:
+    """Files that may hold the rest of the chain, those that are named most like the certificate first; no root of the system."""
+    found = [
+        each.path
+        for each in listed.entries
+        if _CHAINS.search(each.path.rpartition("/")[2])
+        and each.path.endswith((".pem", ".crt", ".cer"))
+        and each.path not in (path, "/etc/ssl/certs/ca-certificates.crt")
+        and not each.link_to.startswith(_ROOTS)
+    ]
+    return sorted(found, key=lambda each: -_alike(each, path))
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters they begin with alike."""
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))))
 
 
 def parse_certificate(text: str) -> Certified | None:
@@ -299,7 +320,7 @@ def _served(ask: Ask, own: OwnDialogues, known: dict[str, Certified | None]) -> 
         if leaf:
             found.setdefault((talk.port.owner, talk.port.number), (fingerprint(leaf), leaf))
     strange = {mark: leaf for mark, leaf in found.values() if mark not in known}
-    answers = ask.all([_read("/dev/stdin", leaf) for leaf in strange.values()])
+    answers = ask.all([read_certificate("/dev/stdin", leaf) for leaf in strange.values()])
     read = {
         mark: parse_certificate(told.stdout) if isinstance(told, CommandResult) else None
         for mark, told in zip(strange, answers, strict=True)

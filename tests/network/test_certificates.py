@@ -11,6 +11,7 @@ import pytest
 from maildiag.asking import gather_alone
 from maildiag.facts import tls as facts
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.smtpd_certificate import public_key, read_certificate
 from maildiag.facts.sockets import Owner
 from maildiag.facts.tls import (
     CertificateFile,
@@ -22,7 +23,7 @@ from maildiag.facts.tls import (
     parse_certificate,
 )
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
-from maildiag.probes import Command, CommandResult, Identity, Probe, command
+from maildiag.probes import Command, CommandResult, Directory, Identity, Probe, command
 from maildiag.settings import Settings
 from maildiag.testing import TableHost, file, gather, info, judge, printed
 from maildiag_checks import tls
@@ -102,8 +103,8 @@ def test_a_certificate_in_order_is_fine(release: str) -> None:
 def chains(**answers: CommandResult) -> list[tuple[str, str]]:
     """(chain, key) of each configured certificate, from what openssl said of the files in smtpd_tls_chain_files."""
     postfix = Postfix(True, "3.7", {"smtpd_tls_chain_files": "/le/privkey.pem, /le/fullchain.pem"})
-    asked: dict[Probe[Any], Any] = {facts._read("/le/privkey.pem"): answers["key_as_certificate"], facts._read("/le/fullchain.pem"): answers["chain"],
-             facts._public_key("/le/privkey.pem"): answers["key"], facts._public_key("/le/fullchain.pem"): answers["chain_as_key"]}  # fmt: skip
+    asked: dict[Probe[Any], Any] = {read_certificate("/le/privkey.pem"): answers["key_as_certificate"], read_certificate("/le/fullchain.pem"): answers["chain"],
+             public_key("/le/privkey.pem"): answers["key"], public_key("/le/fullchain.pem"): answers["chain_as_key"]}  # fmt: skip
     server = HostRole(Role.MAIL_SERVER, "test")
     found = gather(facts.certificate_files, asked, postfix=postfix, dovecot=None, role=server)
     assert isinstance(found, facts.CertificateFiles)
@@ -218,3 +219,11 @@ def test_encryption_without_a_certificate_is_a_deadlock() -> None:
 def test_a_fingerprint_is_of_the_leaf() -> None:
     assert on_disk().fingerprint == fingerprint(text("debian12", "certificate.pem"))
     assert fingerprint("nothing") == ""
+
+
+def test_the_rest_of_a_chain_is_looked_for_in_files_named_like_the_certificate_and_not_among_the_roots() -> None:
+    roots = [replace(info(f"/etc/ssl/certs/{name}"), link_to=f"/usr/share/ca-certificates/mozilla/{name}")
+             for name in ("Actalis_Authentication_Root_CA.pem", "Amazon_Root_CA_1.pem")]  # fmt: skip
+    others = [info(f"/etc/ssl/certs/{name}") for name in ("a.chain.pem", "ca.crt", "mail.chain.pem", "mail.key")]
+    found = facts._beside(PATH, Directory((*roots, *others)))
+    assert found == ["/etc/ssl/certs/mail.chain.pem", "/etc/ssl/certs/a.chain.pem", "/etc/ssl/certs/ca.crt"]
