@@ -11,6 +11,7 @@ from maildiag.facts.tables import Tables
 from maildiag.lint import networks
 from maildiag.lint.context import words
 from maildiag.lint.lines import logical_lines
+from maildiag.logs.normal import normalise
 from maildiag.logs.summary import ReasonGroup
 from maildiag.model import Evidence, JsonValue, Status, Verdict
 from maildiag.probes import FileText
@@ -86,7 +87,7 @@ def _rules(found: tuple[ReasonGroup, ...], tables: Tables | None) -> Iterator[Ev
             continue
         for logical in logical_lines(table.text.text):
             before, action, text = logical.text.strip().partition("DISCARD")
-            own = text.strip().lower()
+            own = normalise(text.strip()).lower()
             if action and before and any(own == each or (own and each.endswith(f" {own}")) for each in said):
                 yield Evidence(f"{table.use.path}:{logical.first}", logical.text.strip())
 

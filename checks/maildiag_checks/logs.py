@@ -423,7 +423,7 @@ def unparsed(log: MailLog) -> Iterator[Verdict]:
     "logs.delivery-rate",
     step=Step.LOGS,
     asks="Is mail delivered as usual?",
-    explained_by=("services.postfix", "queue.deferred", "logs.source"),
+    explained_by=("services.postfix", "queue.deferred", "queue.lost", "connectivity.relayhost", "logs.source"),
 )
 def delivery_rate(log: MailLog, settings: Settings, postfix: Postfix | None = None) -> Iterator[Verdict]:
     """A sudden drop of successful deliveries is one of the documentation's indicators.

@@ -190,8 +190,8 @@ def _discarded(match: re.Match[str]) -> Discarded:
     if client is None or client["end"] == ": ":
         reason = _REJECT_TAIL.sub("", what[client.end() :] if client else what)
         return Discarded(match["qid"], f"{kind}: {reason}", address)
-    _, _, said = what[client.end() :].rpartition(">: ")
-    return Discarded(match["qid"], f"{kind}: {said}" if said else kind, address)
+    _, closed, said = what[client.end() :].rpartition(">: ")
+    return Discarded(match["qid"], f"{kind}: {said}" if closed else kind, address)
 
 
 _REFUSED = ("auth failed", "password expired", "user disabled")

@@ -22,6 +22,7 @@ from maildiag.logs.events import (
 )
 from maildiag.logs.known import Severity
 from maildiag.logs.lines import Family, LogLine, parse_line
+from maildiag.logs.normal import normalise
 from maildiag.logs.reasons import Reason, classify_reason
 
 MAX_GROUPS = 2000  # distinct problems or reasons kept; more are counted in `overflow`
@@ -326,7 +327,7 @@ def _count(counter: Counter[str], key: str, by: int, limit: int = MAX_COUNTED) -
 
 def _rule(by: str) -> Reason:
     """A rule of this host that threw a message away; its words are the administrator's, and have no class."""
-    return Reason("other", by, "", "", "", "", "", suspended=False)
+    return Reason("other", normalise(by), "", "", "", "", "", suspended=False)
 
 
 def summarise(

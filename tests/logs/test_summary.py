@@ -111,3 +111,22 @@ def test_no_line_is_lost(parts: list[tuple[str, str, str]]) -> None:
     found = summarise(lines, NOW)
     assert found.lines + found.unparsed == len(lines)
     assert sum(g.count for g in found.groups) <= found.lines
+
+
+# Recorded: Debian 12, header_checks `/^Subject:/ DISCARD`, a sender's `DISCARD spam`; Debian 13, body_checks.
+DISCARDED = """\
+2026-11-25T04:31:14.037996+00:00 mail postfix/cleanup[417]: AD8C3199: discard: header Subject: x from local; from=<alice@example.test> to=<alice@example.test>
+2026-11-25T04:31:14.362149+00:00 mail postfix/smtpd[415]: NOQUEUE: discard: RCPT from app01.example.test[10.0.1.20]: <bob@example.test>: Sender address spam; from=<bob@example.test> to=<alice@example.test> proto=ESMTP helo=<app01.example.test>
+2026-11-25T04:31:14.419639+00:00 mail postfix/cleanup[417]: 5F43119C: discard: header Subject: x from app01.example.test[10.0.1.20]; from=<carol@example.test> to=<alice@example.test> proto=ESMTP helo=<app01.example.test>
+2026-11-25T03:22:53.464466+00:00 mail postfix/cleanup[238]: 6EDD84D: discard: body hello from app01.example.test[10.0.1.20]; from=<alice@example.test> to=<alice@example.test> proto=ESMTP helo=<app01.example.test>: newsletter
+"""
+
+
+def test_what_threw_a_message_away_is_told_by_its_rule_and_not_by_the_message() -> None:
+    found = summarise(DISCARDED.splitlines(), datetime(2026, 11, 25, 5, 0, tzinfo=UTC))
+    told = {each.reason.text: (each.count, dict(each.clients)) for each in found.reasons if each.status == "discarded"}
+    assert told == {
+        "header": (2, {"": 1, "10.0.1.20": 1}),
+        "RCPT: <address>: Sender address spam": (1, {"10.0.1.20": 1}),
+        "body: newsletter": (1, {"10.0.1.20": 1}),
+    }

@@ -124,6 +124,11 @@ def test_a_log_that_may_not_be_read_is_unknown() -> None:
     assert judge(source, denied, None, None)[0].status is Status.UNKNOWN
 
 
+def test_no_delivery_hangs_beneath_what_became_of_the_mail_and_the_relay_that_is_down() -> None:
+    edges = delivery_rate.maildiag.explained_by  # type: ignore[attr-defined]
+    assert {"queue.deferred", "queue.lost", "connectivity.relayhost"} <= set(edges)
+
+
 def test_no_delivery_at_all_is_critical_and_a_mixed_day_fine() -> None:
     assert judge(delivery_rate, read(*((n, DEFERRED) for n in range(5))), Settings())[0].status is Status.CRITICAL
     assert judge(delivery_rate, read((2, DEFERRED), (1, SENT)), Settings())[0].status is Status.OK
