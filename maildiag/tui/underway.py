@@ -8,8 +8,9 @@ import signal
 import sys
 import termios
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from textual import work
@@ -57,10 +58,11 @@ class Underway(App[int]):
         self.session = session
         self.board = Board()
         self.change: Change | None = None
-        self._pending: list[Event] = []
+        self._pending: deque[Event] = deque()
         self._leaving: int | None = None
         self._gone = False
         self._asked = False
+        self._outdated = False
         self._smooth = Smooth()
 
     def on_mount(self) -> None:
@@ -90,6 +92,13 @@ class Underway(App[int]):
             self._asked = True
             self._run(step)
 
+    def look_again(self) -> None:
+        """Run everything after a change; a run that began before it saw the host as it was, and is cut short unread."""
+        self._outdated = True
+        self.session.cancel()
+        self.board = replace(self.board, running=True)
+        self.board_changed()
+
     @work(thread=True, exclusive=True, group="run", description="run", exit_on_error=False)
     def _run(self, step: Step | None) -> None:
         worker = get_current_worker()
@@ -104,13 +113,27 @@ class Underway(App[int]):
 
     def _tick(self) -> None:
         """Take what has happened since the last time, and draw it once; end where the end was waited for."""
-        events, self._pending = self._pending, []
-        for event in events:
-            self.board = self.board.after(event)
-        if events:
+        over = not self._asked  # asked first: what a run that is over had to say is all in the queue
+        events = self._taken()
+        if self._outdated:
+            self._replace_run(over)
+        elif events:
+            for event in events:
+                self.board = self.board.after(event)
             self.board_changed()
         if self.change is None and self._leaving is not None:
             self._end(self._leaving)
+
+    def _taken(self) -> list[Event]:
+        return [self._pending.popleft() for _ in range(len(self._pending))]
+
+    def _replace_run(self, over: bool) -> None:
+        if not over:
+            self.session.cancel()
+        elif self._leaving is None:
+            self._outdated = False
+            self._asked = True
+            self._run(None)
 
     # -- changes of the host ---------------------------------------------------------------------------------------
 
@@ -162,6 +185,7 @@ class Underway(App[int]):
 
     def _end(self, status: int) -> None:
         self._leaving = None
+        self._outdated = False
         self.exit(status, return_code=status)
 
     def status(self) -> int:

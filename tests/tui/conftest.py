@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from textual.pilot import Pilot
 
 from maildiag.registry import Registry
 from maildiag.settings import Settings
@@ -23,3 +28,11 @@ def screen_text(app: MaildiagApp) -> str:
     """What is drawn, line by line; the only place that touches Textual's inside."""
     strips = app.screen._compositor.render_strips()
     return "\n".join(strip.text.rstrip() for strip in strips) + "\n"
+
+
+async def until(app: MaildiagApp, pilot: Pilot[Any], done: Callable[[], object]) -> None:
+    """Wait for something to be so, however busy the machine is."""
+    end = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < end, screen_text(app)
+        await pilot.pause(0.02)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from maildiag.events import Event
 from maildiag.model import Step
+from maildiag.registry import Registry
+from maildiag.settings import Settings
+from maildiag.testing import TableHost
 from maildiag.tui import repairing
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.rowlist import RowList
@@ -20,7 +25,9 @@ from maildiag.tui.screens.fix import FixScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.reader import Reader
 from maildiag.tui.screens.walk import WalkScreen
-from tests.tui.conftest import screen_text
+from maildiag.tui.session import Session
+from tests.tui import sample
+from tests.tui.conftest import screen_text, until
 
 Scenario = Callable[[Pilot[Any]], Awaitable[None]]
 
@@ -37,10 +44,7 @@ def play(app: MaildiagApp, scenario: Scenario, size: tuple[int, int] = (80, 24))
 
 
 async def finished(app: MaildiagApp, pilot: Pilot[Any]) -> None:
-    for _ in range(200):
-        await pilot.pause(0.02)
-        if app.board.report is not None and not app.board.running:
-            break
+    await until(app, pilot, lambda: app.board.report is not None and not app.board.running)
     await pilot.pause(0.15)
 
 
@@ -168,10 +172,9 @@ def test_a_filter_narrows_the_list_and_escape_takes_it_away_before_the_screen(ap
 def test_read_only_applies_nothing_and_says_how_to_unlock(app: MaildiagApp) -> None:
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("enter", "a")
-        await pilot.pause(0.3)
         screen = app.screen
         assert isinstance(screen, FixScreen)
-        assert "systemctl start postfix" in screen.text()
+        await until(app, pilot, lambda: "systemctl start postfix" in screen.text())
         await pilot.press("a")
         assert not screen.query_one("#answer", Input).display
         with pytest.raises(PermissionError):
@@ -183,7 +186,6 @@ def test_read_only_applies_nothing_and_says_how_to_unlock(app: MaildiagApp) -> N
 def test_a_host_that_is_not_this_machine_cannot_be_changed_even_unlocked(app: MaildiagApp) -> None:
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("U", "enter", "a")
-        await pilot.pause(0.3)
         screen = app.screen
         assert isinstance(screen, FixScreen)
         with pytest.raises(PermissionError):
@@ -215,3 +217,76 @@ def test_hostile_text_is_shown_and_never_obeyed(app: MaildiagApp) -> None:
         assert "[@click=app.leave]press[/]" in app.screen.text()  # type: ignore[attr-defined]
 
     play(app, scenario)
+
+
+def test_a_run_that_began_before_a_change_ended_is_cut_short_and_never_shown() -> None:
+    """After a fix and its quick undo the screen showed what the run in between had found, and ended with its status."""
+    asked: list[str] = []
+    go_on = threading.Event()
+    host = {"state": "cured"}
+
+    class Slow(Session):
+        def run(self, step: Step | None = None) -> Iterator[Event]:
+            asked.append(host["state"])
+            for event in super().run(step):
+                yield event
+                if asked[-1] == "cured":
+                    go_on.wait(10)
+
+    registry = Registry()
+    registry.add(sample)
+    app = MaildiagApp(Slow(TableHost({}), lambda: registry, Settings()))
+
+    async def run() -> None:
+        async with app.run_test() as pilot:
+            await until(app, pilot, lambda: app.board.running)
+            cut = app.session.cancelled
+            host["state"] = "undone"
+            app.look_again()
+            assert cut.is_set()
+            await pilot.pause(0.3)
+            assert app.board.running and app.board.report is None
+            go_on.set()
+            await finished(app, pilot)
+            assert asked == ["cured", "undone"]
+            assert app.board.report is not None and app.board.report.complete
+            assert app.board.before is None
+
+    asyncio.run(run())
+
+
+def test_a_change_that_ends_with_nothing_under_way_is_followed_by_a_run(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        first = app.board.report
+        app.look_again()
+        assert app.board.running
+        assert app.status() == 2
+        await until(app, pilot, lambda: not app.board.running)
+        assert app.board.before is first
+        assert app.board.report is not first
+
+    play(app, scenario)
+
+
+def test_leaving_while_only_a_run_is_under_way_ends_it_with_the_status_of_the_last_report(app: MaildiagApp) -> None:
+    go_on = threading.Event()
+
+    class Slow(Session):
+        def run(self, step: Step | None = None) -> Iterator[Event]:
+            for event in super().run(step):
+                yield event
+                if app.board.report is not None or app.board.before is not None:
+                    go_on.wait(10)
+
+    app.session = Slow(app.session.host, app.session.load, Settings())
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        app.start_run()
+        await until(app, pilot, lambda: app.board.running)
+        cut = app.session.cancelled
+        app.simulate_key("q")
+        await until(app, pilot, cut.is_set)
+        go_on.set()
+
+    play(app, scenario)
+    assert app.return_code == 2

@@ -156,7 +156,7 @@ class FixScreen(Place):
         else:
             self.maildiag.say(ending.text)
         self._draw()
-        self.maildiag.start_run()
+        self.maildiag.look_again()
 
     def _draw(self) -> None:
         if self.is_attached:
