@@ -39,9 +39,11 @@ def test_a_fix_is_applied_watched_seen_verified_undone_and_left(breakable_lab: L
     mail.sh(_BREAK)
     broken = mail.sh(f"sha256sum {MAIN_CF}; stat -c '%a %U %G' {MAIN_CF}")
     tmux = screen(mail)
-    shown = tmux.wait("CRIT main.cf line", 60)
-    assert "Mail or logins fail" in shown
+    tmux.wait("CRIT main.cf line", 60)
+    tmux.wait_while("running")
+    assert "Mail or logins fail" in tmux.screen()
     tmux.keys("Enter")
+    tmux.wait("FIX A")
     tmux.wait("# postconf -e inet_interfaces=all")
     tmux.keys("a")
     tmux.wait("read-only: U unlocks")
@@ -50,6 +52,7 @@ def test_a_fix_is_applied_watched_seen_verified_undone_and_left(breakable_lab: L
     tmux.keys("a")
     tmux.wait("type y and enter")
     tmux.keys("n", "Enter")
+    tmux.wait("not applied")
     tmux.keys("a")
     tmux.wait("type y and enter")
     tmux.keys("y", "Enter")
@@ -64,8 +67,8 @@ def test_a_fix_is_applied_watched_seen_verified_undone_and_left(breakable_lab: L
     tmux.wait("FIX A")
     tmux.keys("q")
     tmux.wait("WORKFLOW")
-    tmux.wait("CRIT main.cf line", 60)
-    wait_for("the end of the run after the undo", lambda: "running" not in tmux.screen(), timeout=60)
+    tmux.wait_while("running")
+    assert "CRIT main.cf line" in tmux.screen()
     tmux.keys("q")
     assert tmux.status() == "2"
 

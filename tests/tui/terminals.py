@@ -50,7 +50,7 @@ class Tmux:
     def resize(self, width: int, height: int) -> None:
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
 
-    def wait(self, text: str, limit_s: float = 15) -> str:
+    def wait(self, text: str, limit_s: float = 60) -> str:
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
             shown = self.screen()
@@ -59,7 +59,13 @@ class Tmux:
             time.sleep(0.02)
         raise AssertionError(f"{text!r} is not on the screen:\n{self.screen()}")
 
-    def status(self, limit_s: float = 10) -> str:
+    def wait_while(self, text: str, limit_s: float = 60) -> None:
+        end = time.monotonic() + limit_s
+        while text in self.screen():
+            assert time.monotonic() < end, f"{text!r} is still on the screen:\n{self.screen()}"
+            time.sleep(0.02)
+
+    def status(self, limit_s: float = 60) -> str:
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
             with contextlib.suppress(FileNotFoundError):
@@ -85,7 +91,7 @@ class Raw:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.bytes = b""
 
-    def read_until(self, text: bytes, limit_s: float = 15) -> None:
+    def read_until(self, text: bytes, limit_s: float = 60) -> None:
         end = time.monotonic() + limit_s
         os.set_blocking(self.master, False)
         while text not in self.bytes and time.monotonic() < end:
@@ -106,7 +112,7 @@ class Raw:
         """True while the process has not ended."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
-    def wait(self, done: Callable[[], bool], limit_s: float = 15) -> None:
+    def wait(self, done: Callable[[], bool], limit_s: float = 60) -> None:
         """Wait for something outside, and read on meanwhile: a program whose output nobody reads stands still."""
         end = time.monotonic() + limit_s
         while not done():
