@@ -31,7 +31,8 @@ from maildiag.tui.screens.runbook import RunbookScreen
 from maildiag.tui.screens.trace import TraceScreen
 from maildiag.tui.screens.walk import WalkScreen
 from tests.tui import sample
-from tests.tui.test_screens import finished, play
+from tests.tui.conftest import until
+from tests.tui.test_screens import play
 
 CAUSE, SYMPTOM = (
     next(each for each in diagnose({}, sample).findings if each.id == name)
@@ -121,9 +122,9 @@ def test_i_shows_the_lines_that_acknowledge_the_finding(
 def test_v_judges_the_finding_again_and_says_the_verdict(app: MaildiagApp) -> None:
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("enter", "v")
-        await finished(app, pilot)
-        await pilot.pause(0.3)
-        assert any("still CRIT: Postfix is stopped" in each.message for each in app._notifications)
+        await until(
+            app, pilot, lambda: any("still CRIT: Postfix is stopped" in each.message for each in app._notifications)
+        )
 
     play(app, scenario)
 

@@ -19,6 +19,7 @@ from maildiag.tui.logfile import LogFile
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.trace import TraceScreen
+from tests.tui.conftest import until
 from tests.tui.test_screens import play
 
 CLEANUP = "2026-11-23T04:59:58.100000+00:00 mail postfix/cleanup[12]: 4A1B2C3D4E: message-id=<x@example.test>\n"
@@ -45,8 +46,8 @@ def indexed(path: Path) -> LogFile:
     return found
 
 
-async def until(pilot: Pilot[Any], app: MaildiagApp, length: int) -> RowList:
-    for _ in range(100):
+async def row_count(pilot: Pilot[Any], app: MaildiagApp, length: int) -> RowList:
+    for _ in range(1500):
         await pilot.pause(0.02)
         rows = app.screen.query_one("#lines", RowList)
         if len(rows.rows) == length:
@@ -87,20 +88,19 @@ def test_the_screen_filters_jumps_to_the_problem_and_traces_it(app: MaildiagApp,
     async def scenario(pilot: Pilot[Any]) -> None:
         opened(app, log)
         await pilot.press("L")
-        rows = await until(pilot, app, 121)
+        rows = await row_count(pilot, app, 121)
         await pilot.press("f", "g", "e")
         assert rows.cursor == 100
         await pilot.press("slash", *"deferred", "enter")
-        await until(pilot, app, 1)
+        await row_count(pilot, app, 1)
         await pilot.press("escape")
-        await until(pilot, app, 121)
+        await row_count(pilot, app, 121)
         await pilot.press("g", "t")
-        for _ in range(100):
-            await pilot.pause(0.02)
-            if isinstance(app.screen, TraceScreen) and "4A1B2C3D4E" in app.screen.text():
-                break
-        assert isinstance(app.screen, TraceScreen)
-        assert "delivered to maildir" in app.screen.text()
+        await until(app, pilot, lambda: isinstance(app.screen, TraceScreen))
+        trace = app.screen
+        assert isinstance(trace, TraceScreen)
+        await until(app, pilot, lambda: "4A1B2C3D4E" in trace.text())
+        assert "delivered to maildir" in trace.text()
 
     play(app, scenario)
 
@@ -109,7 +109,7 @@ def test_a_log_that_cannot_be_read_says_so(app: MaildiagApp, tmp_path: Path) -> 
     async def scenario(pilot: Pilot[Any]) -> None:
         opened(app, tmp_path / "nothing.log")
         await pilot.press("L")
-        await until(pilot, app, 1)
+        await row_count(pilot, app, 1)
         assert isinstance(app.screen, LogsScreen)
         assert "No such file" in app.screen.text()
 

@@ -13,7 +13,7 @@ from maildiag.tui.app import MaildiagApp
 from maildiag.tui.queueview import By, MessageRows, Queued, group_rows, shown, summary
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.queue import QueueScreen
-from tests.tui.conftest import screen_text
+from tests.tui.conftest import screen_text, until
 from tests.tui.test_screens import play
 
 NOW = 1_795_400_000
@@ -26,11 +26,7 @@ def entry(number: int, reason: str = TIMED_OUT, age: int = 60, sender: str = "al
 
 
 async def arranged(app: MaildiagApp, pilot: Pilot[Any], words: str) -> None:
-    for _ in range(200):
-        await pilot.pause(0.02)
-        if words in screen_text(app):
-            return
-    raise AssertionError(screen_text(app))
+    await until(app, pilot, lambda: words in screen_text(app))
 
 
 def queued() -> Queued:
@@ -76,10 +72,9 @@ def test_a_hundred_thousand_messages_are_grouped_and_drawn_without_making_a_row_
 def test_a_recorded_host_has_no_queue_to_read_and_none_to_act_on(app: MaildiagApp) -> None:
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("U", "Q")
-        await pilot.pause(0.2)
+        await arranged(app, pilot, "read on the host itself")
         screen = app.screen
         assert isinstance(screen, QueueScreen)
-        assert "read on the host itself" in screen_text(app)
         await pilot.press("a")
         assert not screen.query_one("#answer", Input).display
         assert screen.refusal() == "only on the host itself"
@@ -90,7 +85,7 @@ def test_a_recorded_host_has_no_queue_to_read_and_none_to_act_on(app: MaildiagAp
 def test_marking_and_regrouping_work_on_what_is_shown(app: MaildiagApp) -> None:
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("Q")
-        await pilot.pause(0.2)
+        await arranged(app, pilot, "read on the host itself")
         screen = app.screen
         assert isinstance(screen, QueueScreen)
         screen.show(Queued(queued().entries, int(time.time())))

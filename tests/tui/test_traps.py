@@ -22,11 +22,10 @@ from maildiag.tui.ascii import ascii_only
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Tone
 from maildiag.tui.screens.fix import FixScreen
-from maildiag.tui.screens.overview import Overview
 from maildiag.tui.session import Session
 from maildiag.tui.underway import Change, Doing
 from tests.tui import sample
-from tests.tui.conftest import screen_text
+from tests.tui.conftest import screen_text, until
 from tests.tui.test_screens import play
 
 TUI = Path(terminal.__file__).parent
@@ -154,14 +153,15 @@ def test_read_only_no_key_and_no_command_of_the_palette_changes_anything() -> No
         for way in ((), ("enter",), ("enter", "p"), ("W",), ("Q",), ("L",), ("P",), ("B",), ("question_mark",)):
             app.action_home()
             await pilot.press(*way)
-            keys = [each.binding.key for each in app.screen.active_bindings.values()]
-            for key in keys:
+            here, focused = app.screen, app.focused
+            for key in [each.binding.key for each in here.active_bindings.values()]:
                 if key in LEAVING or key in MOVING:
                     continue
                 await pilot.press(key, "y", "enter")
-                while not isinstance(app.screen, Overview):
-                    app.pop_screen()
-                await pilot.press(*way)
+                if app.screen is not here or app.focused is not focused:
+                    app.action_home()
+                    await pilot.press(*way)
+                    here, focused = app.screen, app.focused
         for command in app.get_system_commands(app.screen):
             if command.title not in ("Quit", "Lock or unlock", "Theme"):
                 command.callback()
@@ -203,16 +203,12 @@ def test_one_change_at_a_time_and_its_end_is_told_to_who_has_left(app: MaildiagA
     async def scenario(pilot: Pilot[Any]) -> None:
         assert app.begin(Change("the first", lambda _: None, lambda ending: told.append(ending.text)), slowly)
         assert not app.begin(Change("the second", lambda _: None, lambda _: None), slowly)
-        await pilot.pause(0.1)
-        assert any("one change at a time" in each.message for each in app._notifications)
+        await until(app, pilot, lambda: any("one change at a time" in each.message for each in app._notifications))
         app.action_leave()
-        await pilot.pause(0.2)
+        await pilot.pause(0.3)
         assert app.is_running
         going.set()
-        for _ in range(100):
-            await pilot.pause(0.02)
-            if told:
-                break
+        await until(app, pilot, lambda: told)
         assert told == ["the first: nothing of that name"]
 
     play(app, scenario)
@@ -242,10 +238,9 @@ def test_the_fix_screen_asks_for_its_word(app: MaildiagApp) -> None:
 
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("U", "enter", "a")
-        await pilot.pause(0.3)
         assert isinstance(here.screen, FixScreen)
+        await until(here, pilot, lambda: "type y and enter" in screen_text(here) or "needs root" in screen_text(here))
         shown = screen_text(here)
-        assert "type y and enter" in shown or "needs root" in shown
         await pilot.press("escape")
         await pilot.pause()
         assert "nothing was changed" in screen_text(here) or "needs root" in shown
