@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from maildiag.model import Role
 
+_PROXYMAP = "services.master-cf@master.cf:proxymap/unix"
 # Meaning of a log line (maildiag.logs) to the checks that would find its cause, nearest first. `name.` stands for every
 # meaning that begins so; the longest entry counts.
 _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -24,10 +25,16 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "config.mynetworks": ("services.main-cf", "connectivity.relay-access"),
         "config.deprecated": ("services.compatibility",),
         "config.compatibility": ("services.compatibility",),
-        "map.": ("services.common-files", "services.lookup-tables", "services.main-cf"),
+        "map.": ("services.common-files", "services.lookup-tables", _PROXYMAP, "services.main-cf"),
         "map.backend-down": ("services.backend", "services.lookup-tables"),
         "map.query-failed": ("services.backend", "services.lookup-tables"),
-        "map.lookup-error": ("services.common-files", "services.lookup-tables", "services.backend", "services.main-cf"),
+        "map.lookup-error": (
+            "services.common-files",
+            "services.lookup-tables",
+            _PROXYMAP,
+            "services.backend",
+            "services.main-cf",
+        ),
         "map.service-problem": (
             "services.common-files",
             "services.lookup-tables",
@@ -307,4 +314,6 @@ def of_reason(meaning: str, role: Role | None = None) -> tuple[str, ...]:
 
 def known_ids() -> frozenset[str]:
     """Every check that the tables name."""
-    return frozenset(each for table in (_MEANINGS, _REASONS) for ids in table.values() for each in ids)
+    return frozenset(
+        each.partition("@")[0] for table in (_MEANINGS, _REASONS) for ids in table.values() for each in ids
+    )

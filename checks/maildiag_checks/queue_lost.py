@@ -32,7 +32,7 @@ _OWN_LOSS = frozenset(
     {
         "relay.denied", "auth.required", "auth.rejected", "loop.self", "helo.rejected", "client.no-ptr", "sender.not-owned",
         "sender.domain", "dnsbl.blocked", "policy.unauthenticated", "local.permission", "transport.unavailable",
-        "tls.required", "tls.not-offered", "tls.unverified", "access.denied", "size.exceeded", "local.command",
+        "tls.required", "tls.not-offered", "tls.unverified", "access.denied", "size.exceeded", "local.command", "local.data-error",
     }
 )  # fmt: skip
 

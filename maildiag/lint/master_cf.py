@@ -21,8 +21,15 @@ class Override:
     line: int
 
 
+_OF_TRANSPORTS = re.compile(r"transports?(_maps)?$|content_filter$|_filter$")
+
+
 class Named(Protocol):
     """Anything with a value that may name a service."""
+
+    @property
+    def name(self) -> str:
+        """The parameter."""
 
     @property
     def value(self) -> str:
@@ -70,9 +77,17 @@ class Service:
         return next((word[5:] for word in self.arguments if word.startswith("argv=")), "")
 
     def used(self, settings: Iterable[Named]) -> bool:
-        """True where a value names the service as a transport (`name`, `name:next hop`) or by its socket (`private/name`)."""
-        named = re.compile(rf"(^|[\s,=])({re.escape(self.name)}(:|$)|unix:private/{re.escape(self.name)}\b)")
-        return any(named.search(each.value) for each in settings)
+        """True where a value names the service as a transport (`name`, `name:next hop`) or by its socket (`private/name`).
+
+        A bare `name` is a transport in settings of transports only: elsewhere it is a group, an account, a host.
+        """
+        name = re.escape(self.name)
+        named = re.compile(rf"(^|[\s,=])({name}:|unix:private/{name}\b)")
+        bare = re.compile(rf"(^|[\s,=]){name}$")
+        return any(
+            named.search(each.value) or (_OF_TRANSPORTS.search(each.name) and bare.search(each.value))
+            for each in settings
+        )
 
     def chrooted(self, default: bool = False) -> bool:
         """True where the daemon runs in the queue directory; `-` means `default` (no since Postfix 3.0)."""

@@ -155,7 +155,7 @@ def _fields(context: Context, service: Service) -> Iterator[Problem]:
             f"{service.command}(8) must start with root's privileges: the field unpriv must be n.",
             (Repair("set the field unpriv to n", (SetField(service.name, service.type, "unprivileged", "n"),), certain=True),),
         )  # fmt: skip
-    if service.command in _NO_CHROOT and service.chroot == "y":
+    if service.chroot == "y" and (service.command in _NO_CHROOT or _opens_files_for_others(context, service)):
         yield _problem(
             context, service, "chroot", Status.CRITICAL,
             f"{service.key} runs {service.command} in the queue directory (chroot y), where it cannot work",
@@ -170,6 +170,14 @@ def _fields(context: Context, service: Service) -> Iterator[Problem]:
             (Repair("set maxproc to 1", (SetField(service.name, service.type, "process_limit", "1"),), certain=True),),
         )  # fmt: skip
     yield from _socket_place(context, service)
+
+
+def _opens_files_for_others(context: Context, service: Service) -> bool:
+    """proxymap(8) is there so that daemons in the chroot may use tables outside of it."""
+    names = [each.name for each in context.main.entries]
+    return service.command == "proxymap" and any(
+        re.match(r"proxy:\w+:/", word) for name in names for word in context.words(name)
+    )
 
 
 def _many(limit: str) -> str:

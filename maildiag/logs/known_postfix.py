@@ -127,6 +127,8 @@ MAPS: tuple[ProblemClass, ...] = (
             "A table answers with an empty value."),
     critical("alias.loop", r"(?:unreasonable (?P<setting>\w+) map (?:expansion|nesting)|(?:alias|recursion).* nesting exceeds) ?(?:size)? ?(?:for (?P<address>\S+))?",
              "An alias expands into itself or into too much."),
+    warning("alias.include", r"unable to lookup :include: file (?P<file>\S+): ",
+            "An alias takes its addresses from a file that is not there: its mail is returned."),
     warning("alias.owner", r"cannot find alias database owner for (?P<map>\S+)",
             "An alias file belongs to no known user."),
 )

@@ -50,7 +50,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("disk.full", r"no space left|insufficient system (?:storage|resources)|insufficient (?:disk )?space|not enough (?:free )?space|disk full|4\.3\.1|queue file write error|452[ -]4\.3", "A file system is full."),
     ("transport.deferred", r"^deferred transport", "defer_transports holds back what goes this way."),
     ("transport.unavailable", r"mail transport unavailable|transport (?:is )?unavailable|unknown mail transport|unsupported mail transport|malformed response", "A transport of Postfix is missing or dies."),
-    ("local.data-error", r"local data error while talking to|local configuration error", "A lookup table or setting of this host failed while it delivered (the log says which)."),
+    ("local.data-error", r"local data error while talking to|local configuration error|^mail system configuration error", "A lookup table or setting of this host failed while it delivered (the log says which)."),
     ("connect.refused", r"connection refused", "Nothing listens at the other end, or it rejects the connection."),
     ("connect.no-route", r"no route to host", "There is no way to the other host, or a firewall says so."),
     ("connect.prohibited", r"connect to \S+\]:\d+: (?:permission denied|invalid argument|operation not permitted)", "A route, a policy rule or the firewall of this host forbids the connection."),

@@ -68,6 +68,11 @@ POSTFIX = [
         "warning: do not list domain mail.example.test in BOTH mydestination and virtual_mailbox_domains",
         "config.domain-in-two-classes",
     ),
+    (
+        "local",
+        "warning: unable to lookup :include: file /etc/postfix/team.list: No such file or directory",
+        "alias.include",
+    ),
     ("qmgr", "warning: connect to transport private/retry: No such file or directory", "service.connect"),
     ("master", "warning: service smtp: ignoring inet_interfaces change", "config.not-reloadable"),
     ("master", "warning: to change inet_interfaces, stop and start Postfix", "config.not-reloadable"),

@@ -64,6 +64,7 @@ REASONS = [
     ("alias database unavailable", "alias-db.unavailable"),
     ("452 4.3.1 Insufficient system storage", "disk.full"),
     ("local data error while talking to relay.test[10.0.1.10]", "local.data-error"),
+    ("mail system configuration error", "local.data-error"),
     ("451 4.3.0 <root@v.test>: Temporary lookup failure", "lookup.temporary"),
     ("550 5.7.25 [192.0.2.1] The IP address sending this message does not have a PTR record setup", "client.no-ptr"),
     (

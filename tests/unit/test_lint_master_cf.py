@@ -172,3 +172,27 @@ def test_a_pipe_in_use_needs_its_account_and_its_program() -> None:
     assert [each.kind for each in found] == ["unknown-account", "missing-program"]
     assert not lint_master(config(master=master, strangers=vmail, absent=program).context, server=True)
     assert not lint_master(config(setting, master=master).context, server=True)
+
+
+def test_proxymap_in_the_chroot_is_a_fault_where_it_opens_files_for_others() -> None:
+    text = recorded("master.cf", "debian12")
+    line = next(each for each in text.splitlines() if each.startswith("proxymap "))
+    shut = text.replace(line, "proxymap  unix  -       -       y       -       -       proxymap")
+    (found,) = lint_master(
+        config("virtual_alias_maps = proxy:hash:/etc/postfix/virtual", master=shut).context, server=True
+    )
+    assert (found.kind, found.subject, found.status) == ("chroot", "proxymap/unix", Status.CRITICAL)
+    assert (
+        lint_master(config("local_recipient_maps = proxy:unix:passwd.byname", master=shut).context, server=True) == ()
+    )
+
+
+def test_a_group_of_the_name_of_a_service_does_not_use_it() -> None:
+    service = next(each for each in config().master.services if each.name == "maildrop")
+    for setting, used in (
+        ("setgid_group = maildrop", False),
+        ("mailbox_transport = maildrop", True),
+        ("content_filter = maildrop:", True),
+        ("local_transport = maildrop", True),
+    ):
+        assert service.used(config(setting).main.entries) is used, setting
