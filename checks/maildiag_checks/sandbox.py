@@ -12,6 +12,7 @@ from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, ski
 from maildiag.registry import BOTH, check
 
 _TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
+_MAIN_CF = "services.main-cf"
 _CONDITIONS = ("Condition", "Assert")
 
 
@@ -20,7 +21,7 @@ _CONDITIONS = ("Condition", "Assert")
     step=Step.SERVICES,
     asks="Does systemd let Postfix and Dovecot reach what they need?",
     roles=BOTH,
-    explained_by=(),
+    explained_by=(_MAIN_CF,),
 )
 def sandbox(fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None) -> Iterator[Verdict]:
     """A hardened unit sees another world than root does: modes and owners look right. Source: systemd.exec(5), systemd.unit(5)."""
@@ -60,6 +61,7 @@ def _skipped(fence: Fence) -> Iterator[Verdict]:
         subject=f"{fence.daemon} condition",
         evidence=_shown(fence, ("ConditionResult", "ConditionTimestamp"), lines),
         fixes=_without(fence, lines),
+        explained_by=() if lines or fence.daemon != "postfix" else (f"{_MAIN_CF}@main.cf",),
     )
 
 
@@ -73,6 +75,7 @@ def _offline(fence: Fence) -> Iterator[Verdict]:
             subject=fence.daemon,
             evidence=_shown(fence, (setting,), places),
             fixes=_without(fence, places),
+            explained_by=(),
         )
 
 
@@ -86,6 +89,7 @@ def _crippled(fence: Fence) -> Iterator[Verdict]:
             subject=f"{fence.daemon} {setting}",
             evidence=tuple(Evidence(each.path, f"{each.number}: {each.text}") for each in places),
             fixes=_without(fence, places),
+            explained_by=(),
         )
 
 
@@ -111,6 +115,7 @@ def _kept_away(fence: Fence, paths: list[str]) -> Iterator[Verdict]:
             data={"setting": setting, "path": path},
             evidence=_shown(fence, (setting,), places),
             fixes=_without(fence, places),
+            explained_by=(),
         )
 
 

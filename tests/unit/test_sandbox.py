@@ -80,6 +80,14 @@ def test_a_condition_that_does_not_hold_is_why_nothing_starts() -> None:
     assert told.status is Status.OK
 
 
+def test_a_condition_of_the_shipped_unit_hangs_beneath_a_missing_main_cf() -> None:
+    values = {"ActiveState": "inactive", "ConditionResult": "no", "ConditionTimestamp": "Wed 2026-11-25 04:40:50 UTC"}
+    (told,) = judge(sandbox, Fences((fence("postfix.service", **values),)), None, None)
+    assert told.explained_by == ("services.main-cf@main.cf",)
+    (told,) = judge(sandbox, Fences((fence("postfix.service", PrivateNetwork="yes"),)), None, None)
+    assert told.explained_by == ()
+
+
 def test_the_drop_in_s_line_is_shown_and_can_be_taken_out() -> None:
     shown = f"Id=dovecot.service\nLoadState=loaded\nActiveState=active\nType=notify\nProtectHome=yes\nDropInPaths={DROP_IN}\n"
     answers = {
