@@ -47,6 +47,14 @@ class Tmux:
     def keys(self, *keys: str) -> None:
         self._tmux("send-keys", *keys)
 
+    def option(self, name: str, value: str) -> None:
+        """Set an option of the server: `set-clipboard on` takes what a program copies by OSC 52 (tmux(1))."""
+        self._tmux("set-option", "-s", name, value)
+
+    def buffer(self) -> str:
+        """What tmux would paste."""
+        return self._tmux("show-buffer")
+
     def resize(self, width: int, height: int) -> None:
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
 

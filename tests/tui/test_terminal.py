@@ -12,15 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.tui import strange
-from tests.tui.terminals import Raw, Tmux
+from tests.tui.terminals import PLAY, Raw, Tmux
 
 
 @pytest.fixture
-def tmux(tmp_path: Path) -> Iterator[Tmux]:
+def need_tmux() -> None:
     if shutil.which("tmux") is None:
         if os.environ.get("CI"):
             pytest.fail("tmux is not installed, and this test may not be skipped here")
         pytest.skip("tmux is not installed")
+
+
+@pytest.fixture
+def tmux(need_tmux: None, tmp_path: Path) -> Iterator[Tmux]:
     terminal = Tmux(tmp_path)
     try:
         yield terminal
@@ -57,6 +61,30 @@ def test_read_only_shows_the_plan_and_refuses_to_apply(tmux: Tmux) -> None:
     tmux.wait("cannot be applied")
     tmux.keys("C-q")
     assert tmux.status() == "2"
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [([], "via tmux"), (["-u", "TMUX"], "via the terminal")],
+    ids=["load-buffer", "OSC 52"],
+)
+def test_what_is_copied_can_be_pasted(where: list[str], told: str, need_tmux: None, tmp_path: Path) -> None:
+    tmux = Tmux(tmp_path, ["env", *where, f"XDG_STATE_HOME={tmp_path}", *PLAY])
+    try:
+        tmux.option("set-clipboard", "on")
+        tmux.wait("2 CRIT")
+        tmux.keys("Enter")
+        tmux.wait("FIX A")
+        tmux.keys("y")
+        tmux.wait("the commands of fix a")
+        tmux.keys("Enter")
+        tmux.wait(told)
+        assert tmux.buffer() == "systemctl start postfix"
+        assert (tmp_path / "maildiag/clip/last.txt").read_text() == "systemctl start postfix"
+        tmux.keys("C-q")
+        assert tmux.status() == "2"
+    finally:
+        tmux.close()
 
 
 FORBIDDEN = [
