@@ -1,22 +1,40 @@
-"""May an account use a file? Judged by owner and mode (path_resolution(7)), since root's own attempts tell nothing."""
+"""May an account use a file? Judged by owner, mode and ACL (path_resolution(7), acl(5)), since root's own attempts tell nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from maildiag.probes import FileInfo
+from maildiag.probes import AclEntry, AclTag, FileInfo
 
 READ, WRITE, SEARCH = 4, 2, 1
 
 
 def allows(info: FileInfo, wanted: int, user: str, groups: Collection[str]) -> bool:
-    """True where mode and owner give `user` (in `groups`) all the bits of `wanted`; ACLs are not looked at."""
+    """True where owner, mode and ACL give `user` (in `groups`) all the bits of `wanted` (access check of acl(5))."""
     if user == "root":
         return wanted != SEARCH or bool(info.mode & 0o111)
+    if info.acl and info.owner != user:
+        return _acl_allows(info, wanted, user, groups)
     shift = 6 if info.owner == user else 3 if info.group in groups else 0
     return (info.mode >> shift) & wanted == wanted
 
 
+def _acl_allows(info: FileInfo, wanted: int, user: str, groups: Collection[str]) -> bool:
+    """The access check of acl(5) for somebody who is not the owner: one entry has to give all that is wanted."""
+    named = [each.bits for each in info.acl if each.tag is AclTag.USER and each.name == user]
+    grouped = [each.bits for each in info.acl if _group_of(info, each) in groups]
+    if not named and not grouped:
+        return info.mode & wanted == wanted
+    mask = next((each.bits for each in info.acl if each.tag is AclTag.MASK), 7)
+    return any(bits & mask & wanted == wanted for bits in named or grouped)
+
+
+def _group_of(info: FileInfo, entry: AclEntry) -> str | None:
+    if entry.tag is AclTag.OWNING_GROUP:
+        return info.group
+    return entry.name if entry.tag is AclTag.GROUP else None
+
+
 def shown(info: FileInfo) -> str:
-    """`0600 dovecot:root /path`, as a report tells it."""
-    return f"{info.mode:04o} {info.owner}:{info.group} {info.path}"
+    """`0600 dovecot:root /path`, as a report tells it; `0600+` as ls(1) does where there is an ACL."""
+    return f"{info.mode:04o}{'+' if info.acl else ''} {info.owner}:{info.group} {info.path}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from maildiag.access import READ, SEARCH, allows
 from maildiag.asking import Ask
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.lint.tables import BUILT, REMOTE, TEXTS, TableUse, table_uses, users_of
@@ -114,23 +115,14 @@ def _closed_to(ask: Ask, account: str, file: FileInfo) -> str:
     for length in range(1, len(parts) + 1):
         path = "/" + "/".join(parts[:length])
         info = ask.maybe(Stat(path))
-        if isinstance(info, FileInfo) and not permits(info, account, groups, 0o1):
+        if isinstance(info, FileInfo) and not allows(info, SEARCH, account, groups):
             return path
-    return "" if permits(file, account, groups, 0o4) else file.path
+    return "" if allows(file, READ, account, groups) else file.path
 
 
 def _groups(ask: Ask, account: str) -> frozenset[str]:
     told = ask.maybe(command("id", "-Gn", account))
     return frozenset(told.stdout.split()) if isinstance(told, CommandResult) else frozenset()
-
-
-def permits(info: FileInfo, account: str, groups: frozenset[str], bit: int) -> bool:
-    """Whether the mode bits of `info` grant `bit` (4 read, 2 write, 1 pass) to an account that is not root."""
-    if info.owner == account:
-        return bool(info.mode & bit << 6)
-    if info.group in groups:
-        return bool(info.mode & bit << 3)
-    return bool(info.mode & bit)
 
 
 def unseen(answer: FileInfo | Gap | None) -> bool:

@@ -8,12 +8,15 @@ import os
 import pwd
 import re
 import stat as modes
+import struct
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import (
+    AclEntry,
+    AclTag,
     Directory,
     DiskSpace,
     FileInfo,
@@ -57,7 +60,7 @@ def stat(probe: Stat) -> FileInfo:
     link = ""
     with contextlib.suppress(OSError):
         link = os.readlink(probe.path)  # noqa: PTH115
-    return _info(probe.path, os.stat(probe.path), link)  # noqa: PTH116 (the raw structure is wanted)
+    return _info(probe.path, os.stat(probe.path), link, _acl(probe.path))  # noqa: PTH116 (the raw structure is wanted)
 
 
 def list_directory(probe: ListDirectory) -> Directory:
@@ -68,7 +71,7 @@ def list_directory(probe: ListDirectory) -> Directory:
             if len(entries) >= probe.most:
                 return Directory(_sorted(entries), truncated=True)
             with contextlib.suppress(FileNotFoundError):
-                entries.append(_info(entry.path, entry.stat(follow_symlinks=False), ""))
+                entries.append(_info(entry.path, entry.stat(follow_symlinks=False), "", _acl(entry.path, follow=False)))
     return Directory(_sorted(entries))
 
 
@@ -105,7 +108,7 @@ def _mount(path: Path) -> tuple[str, str, list[str]]:
     return best
 
 
-def _info(path: str, info: os.stat_result, link: str) -> FileInfo:
+def _info(path: str, info: os.stat_result, link: str, acl: tuple[AclEntry, ...]) -> FileInfo:
     return FileInfo(
         path,
         _kind(info.st_mode),
@@ -115,7 +118,31 @@ def _info(path: str, info: os.stat_result, link: str) -> FileInfo:
         info.st_size,
         _time(info.st_mtime),
         link,
+        acl,
     )
+
+
+def _acl(path: str, *, follow: bool = True) -> tuple[AclEntry, ...]:
+    """The path's access ACL; none where it has none or its file system knows none."""
+    with contextlib.suppress(OSError):
+        return access_acl(os.getxattr(path, "system.posix_acl_access", follow_symlinks=follow))
+    return ()
+
+
+_TAGS = {2: AclTag.USER, 4: AclTag.OWNING_GROUP, 8: AclTag.GROUP, 16: AclTag.MASK}
+
+
+def access_acl(data: bytes) -> tuple[AclEntry, ...]:
+    """The entries of `system.posix_acl_access`, version 2 (linux/posix_acl_xattr.h); none of what is another version."""
+    if data[:4] != struct.pack("<I", 2) or len(data) % 8 != 4:
+        return ()
+    raw = struct.iter_unpack("<HHI", data[4:])
+    return tuple(AclEntry(_TAGS[tag], bits, _who(tag, number)) for tag, bits, number in raw if tag in _TAGS)
+
+
+def _who(tag: int, number: int) -> str:
+    named = {AclTag.USER: _user, AclTag.GROUP: _group}.get(_TAGS[tag])
+    return named(number) if named else ""
 
 
 def _kind(mode: int) -> FileKind:

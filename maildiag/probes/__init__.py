@@ -15,6 +15,8 @@ from maildiag.probes.dialogues import (
     TryConnect,
 )
 from maildiag.probes.files import (
+    AclEntry,
+    AclTag,
     Directory,
     DiskSpace,
     FileInfo,
@@ -31,6 +33,8 @@ from maildiag.probes.probe import Probe
 from maildiag.probes.system import Identity, Interface, Interfaces, Listener, Listeners, Process, Processes, WhoAmI
 
 __all__ = [
+    "AclEntry",
+    "AclTag",
     "Certificate",
     "Command",
     "CommandResult",

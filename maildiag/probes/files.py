@@ -50,9 +50,30 @@ class FileKind(StrEnum):
     DEVICE = "device"
 
 
+class AclTag(StrEnum):
+    """Whom an entry of an access ACL is about; the owner's and everybody's entries are the mode bits themselves."""
+
+    USER = "user"
+    OWNING_GROUP = "owning-group"
+    GROUP = "group"
+    MASK = "mask"
+
+
+@dataclass(frozen=True, slots=True)
+class AclEntry:
+    """One entry of a POSIX access ACL (acl(5)): the bits 4 read, 2 write, 1 search; a name for users and groups."""
+
+    tag: AclTag
+    bits: int
+    name: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """stat(2) of a path, links followed: owner and group by name (by number where there is none), mode bits as 0o755."""
+    """stat(2) of a path, links followed: owner and group by name (by number where there is none), mode bits as 0o755.
+
+    `acl` is empty where the file has no access ACL; where it has one, the group bits of `mode` are the ACL's mask.
+    """
 
     path: str
     kind: FileKind
@@ -62,6 +83,7 @@ class FileInfo:
     size: int
     modified: datetime
     link_to: str = ""
+    acl: tuple[AclEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from maildiag.facts.tables import Table, Tables, permits
+from maildiag.access import READ, allows
+from maildiag.facts.tables import Table, Tables
 from maildiag.facts.tables import tables as gather_tables
 from maildiag.lint.context import words
 from maildiag.lint.table_source import bad_lines
@@ -167,4 +168,4 @@ def test_a_query_is_asked_only_where_it_can_succeed() -> None:
     ("mode", "group", "may"), [(0o640, "postfix", True), (0o600, "postfix", False), (0o604, "root", True)]
 )
 def test_mode_bits_decide_who_may_read(mode: int, group: str, may: bool) -> None:
-    assert permits(info("/x", mode=mode, group=group), "postfix", frozenset({"postfix"}), 0o4) is may
+    assert allows(info("/x", mode=mode, group=group), READ, "postfix", {"postfix"}) is may
