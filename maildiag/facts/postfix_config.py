@@ -90,8 +90,9 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
     """Read main.cf and master.cf, and ask postconf and postmap what they say of them."""
     if isinstance(postfix, Postfix) and not postfix.installed:
         raise Missing(WITHOUT)
-    defaults = pairs(ask(_DEFAULTS).stdout)
-    if "mail_version" not in defaults:
+    every = ask(_DEFAULTS)
+    defaults = pairs(every.stdout)
+    if "mail_version" not in defaults and "postconf: fatal: " not in every.stderr:  # it stops at a broken master.cf
         raise Missing(Gap(GapReason.FAILED, "postconf -dx printed no settings"))
     directory = defaults.get("config_directory", "/etc/postfix")
     settings = postfix.settings if isinstance(postfix, Postfix) else {}

@@ -103,6 +103,17 @@ def test_a_file_that_postconf_refuses_is_judged_from_its_text() -> None:
     assert [each.subject for each in judge(main_cf, found, None)] == ["main.cf"]
 
 
+def test_a_master_cf_that_stops_even_postconf_is_judged_from_its_text() -> None:
+    refused = "postconf: fatal: file /etc/postfix/master.cf: line 143: bad field count\n"
+    answers = ANSWERS | {
+        command("postconf", "-dx"): printed(stderr=refused, status=1),
+        ReadFile("/etc/postfix/master.cf"): file(recorded("master.cf", "debian12") + "this is junk\n"),
+    }
+    found = gather(postfix_config, answers, postfix=Gap(GapReason.FAILED, f"postconf printed no settings: {refused}"))
+    assert isinstance(found, PostfixConfig)
+    assert "master.cf:this" in [each.subject for each in judge(master_cf, found, STOPPED, SERVER)]
+
+
 def test_a_host_without_postfix_has_no_configuration() -> None:
     found = gather(postfix_config, {}, postfix=Postfix(installed=False))
     assert isinstance(found, Gap)
