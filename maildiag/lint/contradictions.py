@@ -218,20 +218,16 @@ def _filter_loop(context: Context) -> Iterator[Problem]:
 
 
 def _virtual_base(context: Context) -> Iterator[Problem]:
-    """virtual(8) does not start without virtual_mailbox_base."""
+    """virtual(8) does not start without virtual_mailbox_base; a domain that is in mydestination too goes to local(8)."""
     entry = context.main.entry("virtual_mailbox_domains")
     used = context.value("virtual_transport").partition(":")[0] == "virtual" and not context.value("transport_maps")
-    if (
-        entry is None
-        or not used
-        or not context.words("virtual_mailbox_domains")
-        or context.value("virtual_mailbox_base")
-    ):
+    local = context.words("mydestination")
+    domains = [each for each in context.words("virtual_mailbox_domains") if each not in local]
+    if entry is None or not used or not domains or context.value("virtual_mailbox_base"):
         return
-    domains = ", ".join(context.words("virtual_mailbox_domains")[:3])
     yield _problem(
         context, entry, "virtual-base", Status.CRITICAL,
-        f"virtual(8) is to deliver the mail of {domains}, and virtual_mailbox_base is empty: it does not start",
+        f"virtual(8) is to deliver the mail of {', '.join(domains[:3])}, and virtual_mailbox_base is empty: it does not start",
         "It says: fatal: bad string length 0 < 1: virtual_mailbox_base =. It also needs virtual_mailbox_maps, virtual_uid_maps "
         "and virtual_gid_maps. Mailboxes of system accounts belong to a domain in mydestination instead; with Dovecot set "
         "virtual_transport = lmtp:unix:private/dovecot-lmtp.",

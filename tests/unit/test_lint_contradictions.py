@@ -77,6 +77,7 @@ def test_virtual_without_its_base_does_not_start() -> None:
     (problem,) = found("virtual_mailbox_domains = example.test")
     assert (problem.kind, problem.status) == ("virtual-base", Status.CRITICAL)
     assert not found("virtual_mailbox_domains = example.test", "virtual_transport = lmtp:unix:private/dovecot-lmtp")
+    assert not found("virtual_mailbox_domains = example.test", "mydestination = example.test")
 
 
 def test_a_maildir_without_its_slash_gets_it() -> None:
