@@ -74,10 +74,10 @@ def test_the_way_back_of_a_filter_without_a_filter_is_fine() -> None:
 
 
 def test_virtual_without_its_base_does_not_start() -> None:
-    (problem,) = found("virtual_mailbox_domains = example.test")
+    (problem,) = found("virtual_mailbox_domains = virtual.test")
     assert (problem.kind, problem.status) == ("virtual-base", Status.CRITICAL)
-    assert not found("virtual_mailbox_domains = example.test", "virtual_transport = lmtp:unix:private/dovecot-lmtp")
-    assert not found("virtual_mailbox_domains = example.test", "mydestination = example.test")
+    assert not found("virtual_mailbox_domains = virtual.test", "virtual_transport = lmtp:unix:private/dovecot-lmtp")
+    assert not found("virtual_mailbox_domains = virtual.test", "mydestination = localhost, virtual.test")
 
 
 def test_a_maildir_without_its_slash_gets_it() -> None:
