@@ -59,8 +59,6 @@ def test_no_runbook_page_is_left_over() -> None:
 
 NOT_SHOWN = {
     "logs.delivery-drop": "needs a week of history",
-    "services.common-files": "younger than the incidents; the fault system/etc-closed has it",
-    "services.sandbox": "younger than the incidents; the fault system/home-hidden-by-systemd has it",
     "firewall.ipv6": "the incidents have no IPv6; the fault network/ipv6-closed has",
 }
 
