@@ -9,6 +9,7 @@ from maildiag import edits
 from maildiag.dns_text import said
 from maildiag.facts.names import DomainRecords, OwnName, PublicNames
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.relay import is_address
 from maildiag.facts.sockets import Sockets, is_loopback
 from maildiag.model import Evidence, Fix, Gap, Step, Verdict, notice, ok, skipped, unknown, warning
 from maildiag.probes import DnsAnswer, DnsStatus
@@ -114,8 +115,8 @@ def _leads_here_too(own: OwnName, sockets: Sockets) -> Iterator[Verdict]:
 
 def _behind_nat(strange: list[str], own: tuple[str, ...]) -> bool:
     """True where the world sees a public address and this host has private ones only."""
-    public = [each for each in strange if not ipaddress.ip_address(each).is_private]
-    return bool(public) and all(ipaddress.ip_address(each).is_private for each in own)
+    public = [each for each in strange if is_address(each) and ipaddress.ip_address(each).is_global]
+    return bool(public) and not any(ipaddress.ip_address(each).is_global for each in own)
 
 
 @check(
@@ -134,6 +135,7 @@ def hosts_file(own: OwnName, sockets: Sockets) -> Iterator[Verdict]:
             wrong = True
             yield _wrong_line(line.number, line.text, "localhost", line.address, "127.0.0.1 localhost")
         own_line = names & set(line.names) and "localhost" not in line.names
+        own_line = own_line and not _behind_nat([line.address], sockets.own)
         if own_line and line.address not in sockets.own and not is_loopback(line.address) and line.address != "::1":
             wrong = True
             here = next((each for each in sockets.own if ":" not in each), "")
@@ -251,17 +253,22 @@ def _first_targets(answer: DnsAnswer) -> set[str]:
     explained_by=("dns.resolver",),
 )
 def ptr(public: PublicNames, postfix: Postfix) -> Iterator[Verdict]:
-    """Many servers refuse mail from an address without PTR. Source: RFC 1912 section 2.1, RFC 8601."""
+    """Many servers refuse mail from an address without PTR. Source: RFC 1912 section 2.1, RFC 8601.
+
+    Where a relayhost sends the mail, or another address of this host has its name, it is no more than worth knowing.
+    """
     if not public.pointers:
         yield skipped("This host has no address of its own")
+    named = any(postfix.get("myhostname").lower() in _names(answer) for _, answer in public.pointers)
+    bare = notice if named or postfix.get("relayhost") else warning
     for address, answer in public.pointers:
-        private = ipaddress.ip_address(address).is_private
+        private = not ipaddress.ip_address(address).is_global
         if isinstance(answer, Gap) or not answer.knows:
             title = f"The PTR of {address} could not be looked up"
             yield skipped(title, subject=address) if private else unknown(title, subject=address)
             continue
         shown = (Evidence(f"dig -x {address}", "\n".join(answer.records) or said(answer)),)
-        names = [each.rstrip(".").lower() for each in answer.records]
+        names = _names(answer)
         if postfix.get("myhostname").lower() in names:
             yield ok(f"{address} is {names[0]}", subject=address, evidence=shown)
         elif private:
@@ -272,7 +279,11 @@ def ptr(public: PublicNames, postfix: Postfix) -> Iterator[Verdict]:
                 if names
                 else f"{address} has no PTR record"
             )
-            yield (notice if names else warning)(title, subject=address, evidence=shown)
+            yield (notice if names else bare)(title, subject=address, evidence=shown)
+
+
+def _names(answer: DnsAnswer | Gap) -> list[str]:
+    return [] if isinstance(answer, Gap) else [each.rstrip(".").lower() for each in answer.records]
 
 
 @check(

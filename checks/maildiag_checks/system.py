@@ -356,24 +356,35 @@ def memory(log: MailLog, services: Services | None, time: LocalTime) -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class _Backend:
-    """A program that mail may depend on: its units, and the words in the configuration that refer to it."""
+    """A program that mail may depend on: its units, and the words in the configuration that refer to it.
+
+    `elsewhere` are the meanings of log lines that tell that it fails, where the words may mean the program of another host.
+    """
 
     name: str
     units: tuple[str, ...]
     refers: re.Pattern[str]
+    elsewhere: tuple[str, ...] = ()
 
 
 _LOCAL = r"(?:localhost|127\.0\.0\.1|\[?::1\]?)"
+_TABLES = ("map.backend-down", "map.query-failed", "map.lookup-error", "dovecot.sql", "dovecot.ldap")
+_SASL = ("sasl.generic-failure", "sasl.temporary")
 _BACKENDS = (
     _Backend(
         "MySQL/MariaDB",
         ("mariadb", "mysql", "mysqld"),
         re.compile(r"\bmysql:|driver = mysql|sql_driver = mysql|\bmysql "),
+        _TABLES,
     ),
-    _Backend("PostgreSQL", ("postgresql",), re.compile(r"\bpgsql:|driver = pgsql|sql_driver = pgsql|\bpgsql ")),
-    _Backend("OpenLDAP", ("slapd",), re.compile(rf"\bldap:|ldap_uris? = ldapi?://(?:/|{_LOCAL})|driver = ldap")),
-    _Backend("Redis", ("redis-server", "redis", "valkey"), re.compile(r"\bredis:|driver = redis")),
-    _Backend("memcached", ("memcached",), re.compile(r"\bmemcache:")),
+    _Backend(
+        "PostgreSQL", ("postgresql",), re.compile(r"\bpgsql:|driver = pgsql|sql_driver = pgsql|\bpgsql "), _TABLES
+    ),
+    _Backend(
+        "OpenLDAP", ("slapd",), re.compile(rf"\bldap:|ldap_uris? = ldapi?://(?:/|{_LOCAL})|driver = ldap"), _TABLES
+    ),
+    _Backend("Redis", ("redis-server", "redis", "valkey"), re.compile(r"\bredis:|driver = redis"), _TABLES),
+    _Backend("memcached", ("memcached",), re.compile(r"\bmemcache:"), _TABLES),
     _Backend("OpenDKIM", ("opendkim",), re.compile(rf"inet:{_LOCAL}:(?:8891|12301)\b|\bopendkim\b")),
     _Backend("OpenDMARC", ("opendmarc",), re.compile(rf"inet:{_LOCAL}:8893\b|\bopendmarc\b")),
     _Backend("rspamd", ("rspamd",), re.compile(rf"inet:{_LOCAL}:11332\b|\brspamd\b")),
@@ -382,7 +393,7 @@ _BACKENDS = (
     _Backend("SpamAssassin", ("spamd", "spamassassin"), re.compile(r"\bspamass|\bspamc\b")),
     _Backend("Postgrey", ("postgrey",), re.compile(rf"inet:(?:{_LOCAL}:)?10023\b|\bpostgrey\b")),
     _Backend("PostSRSd", ("postsrsd",), re.compile(rf"tcp:{_LOCAL}:1000[12]\b|\bpostsrsd\b|socketmap:.*srs")),
-    _Backend("saslauthd", ("saslauthd",), re.compile(r"smtpd_sasl_type = cyrus")),
+    _Backend("saslauthd", ("saslauthd",), re.compile(r"smtpd_sasl_type = cyrus"), _SASL),
 )
 
 
@@ -392,15 +403,21 @@ _BACKENDS = (
     asks="Do the programs run that mail depends on?",
     explained_by=("services.disk", "services.memory"),
 )
-def backend(services: Services, postfix: Postfix | None, dovecot: Dovecot | None) -> Iterator[Verdict]:
-    """A table in a database, a mail filter or a logger that is down stops mail, or stops it from being seen."""
+def backend(
+    services: Services, postfix: Postfix | None, dovecot: Dovecot | None, log: MailLog | None, time: LocalTime | None
+) -> Iterator[Verdict]:
+    """A table in a database, a mail filter or a logger that is down stops mail, or stops it from being seen.
+
+    A program that is disabled here, and may be asked on another host, counts only where the log tells that it fails.
+    """
     if not services.systemd:
         yield skipped("The host was not booted with systemd")
         return
     text = _configuration(postfix, dovecot)
     used = [(each, unit) for each in _BACKENDS if each.refers.search(text) and (unit := services.unit(*each.units))]
     for each, unit in used:
-        yield _backend(each.name, unit, services, Status.CRITICAL)
+        needed = not each.elsewhere or _meant_to_run(unit) or _fails(each.elsewhere, services, log, time)
+        yield _backend(each.name, unit, services, Status.CRITICAL if needed else Status.NOTICE)
     loggers = [unit for unit in (services.unit("rsyslog", "syslog-ng"),) if unit is not None and _meant_to_run(unit)]
     for unit in loggers:
         yield _backend("The logger", unit, services, Status.WARNING)
@@ -422,12 +439,26 @@ def _configuration(postfix: Postfix | None, dovecot: Dovecot | None) -> str:
     return "\n".join((*lines, dovecot.text if dovecot is not None else ""))
 
 
+def _fails(meanings: tuple[str, ...], services: Services, log: MailLog | None, time: LocalTime | None) -> bool:
+    """The log complains of it now."""
+    if log is None or time is None:
+        return False
+    return any(is_current([each], log, time.now, services) for each in log.summary.of(*meanings))
+
+
 def _meant_to_run(unit: Unit) -> bool:
     """Masked and disabled units that never ran are nobody's intention."""
     return (
         unit.file_state in ("enabled", "enabled-runtime", "alias", "generated", "static", "indirect")
         or unit.active == "failed"
     )
+
+
+_DETAILS = {
+    Status.CRITICAL: "Postfix or Dovecot is configured to use it",
+    Status.WARNING: "new lines reach the journal, but not the log files",
+    Status.NOTICE: "It is disabled here, and nothing complains: the configuration may mean that of another host, or another way",
+}
 
 
 def _backend(name: str, unit: Unit, services: Services, status: Status) -> Verdict:
@@ -460,10 +491,8 @@ def _backend(name: str, unit: Unit, services: Services, status: Status) -> Verdi
     return Verdict(
         status=status,
         title=f"{name} is not running: {called}{why}",
-        detail="Postfix or Dovecot is configured to use it"
-        if status is Status.CRITICAL
-        else "new lines reach the journal, but not the log files",
+        detail=_DETAILS[status],
         subject=called,
         evidence=shown,
-        fixes=(fix,),
+        fixes=() if status is Status.NOTICE else (fix,),
     )

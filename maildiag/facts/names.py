@@ -256,7 +256,7 @@ def _bare(answer: DnsAnswer | Gap) -> bool:
 def own_domains(postfix: Postfix) -> tuple[str, ...]:
     """The domains that mail is accepted for, host names of this machine left out."""
     names = [postfix.list(name) for name in ("mydestination", "virtual_mailbox_domains", "virtual_alias_domains")]
-    host = postfix.get("myhostname")
+    host = postfix.get("myhostname").lower()
     found = dict.fromkeys(each.lower() for some in names for each in some)
     return tuple(
         each

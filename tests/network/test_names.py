@@ -176,6 +176,16 @@ def test_a_wrong_line_of_the_hosts_file_is_shown_with_its_number() -> None:
     assert told.fixes[0].commands[0][-2] == "2s/.*/10.0.1.10 mail.example.test mail/"
 
 
+def test_the_public_address_in_the_hosts_file_of_a_host_behind_nat_is_healthy() -> None:
+    found = own("mail.example.test", None, "127.0.0.1 localhost\n93.184.216.34 mail.example.test mail\n")
+    assert [each.status for each in judge(dns_records.hosts_file, found, HERE)] == [Status.OK]
+
+
+def test_a_malformed_address_in_the_hosts_file_is_a_wrong_line() -> None:
+    found = own("mail.example.test", None, "127.0.0.1 localhost\n10.0.1 mail.example.test mail\n")
+    assert [each.status for each in judge(dns_records.hosts_file, found, HERE)] == [Status.WARNING]
+
+
 def records(mx: DnsAnswer | Gap, txt: DnsAnswer = NOTHING) -> DomainRecords:
     return DomainRecords("example.test", mx, txt, NOTHING)
 
@@ -202,6 +212,14 @@ def test_private_addresses_need_no_name() -> None:
         assert [each.status for each in told] == [status]
     told = judge(dns_records.ptr, PublicNames((), (), (("93.184.216.34", NOTHING),)), POSTFIX)
     assert [each.status for each in told] == [Status.WARNING]
+
+
+def test_a_second_address_and_a_host_with_a_relay_need_no_name() -> None:
+    named, bare = ("93.184.216.34", a("mail.example.test.")), ("93.184.216.35", NOTHING)
+    told = judge(dns_records.ptr, PublicNames((), (), (named, bare)), POSTFIX)
+    assert [each.status for each in told] == [Status.OK, Status.NOTICE]
+    relayed = Postfix(installed=True, settings={**POSTFIX.settings, "relayhost": "[smtp.example.net]:587"})
+    assert judge(dns_records.ptr, PublicNames((), (), (bare,)), relayed)[0].status is Status.NOTICE
 
 
 def test_spf_and_dmarc_are_advice() -> None:

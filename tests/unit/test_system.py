@@ -170,17 +170,36 @@ def test_a_database_that_tables_need_and_that_is_down_is_critical() -> None:
         explicit=frozenset({"virtual_alias_maps"}),
     )
     verdicts = judge(
-        backend, with_unit("mariadb", active="failed", result="exit-code", file_state="enabled"), uses, None
+        backend, with_unit("mariadb", active="failed", result="exit-code", file_state="enabled"), uses, None, None, TIME
     )
     assert verdicts[0].status is Status.CRITICAL
     assert verdicts[0].fixes[0].commands[-1] == ("systemctl", "start", "mariadb")
 
 
+SASLDB = Postfix(installed=True, settings={"smtpd_sasl_type": "cyrus"}, explicit=frozenset({"smtpd_sasl_type"}))
+
+
+def test_a_disabled_program_that_nothing_misses_may_be_another_way_or_another_host_s() -> None:
+    disabled = with_unit("saslauthd", active="inactive", file_state="disabled")
+    assert judge(backend, disabled, SASLDB, None, None, TIME)[0].status is Status.NOTICE
+
+
+def test_a_disabled_program_that_the_log_misses_is_critical() -> None:
+    line = (
+        "2026-11-23T05:59:00+00:00 mail postfix/smtpd[7]: warning: unknown[192.0.2.7]: "
+        "SASL PLAIN authentication failed: generic failure"
+    )
+    disabled = with_unit("saslauthd", active="inactive", file_state="disabled")
+    verdicts = judge(backend, disabled, SASLDB, None, log("", line, NOW), TIME)
+    assert verdicts[0].status is Status.CRITICAL
+    assert verdicts[0].fixes[0].commands[-1] == ("systemctl", "start", "saslauthd")
+
+
 def test_a_database_that_mail_does_not_use_is_not_asked_for() -> None:
-    verdicts = judge(backend, with_unit("mariadb", active="failed", file_state="enabled"), POSTFIX, None)
+    verdicts = judge(backend, with_unit("mariadb", active="failed", file_state="enabled"), POSTFIX, None, None, TIME)
     assert [each.subject for each in verdicts] == ["rsyslog"]
 
 
 def test_a_stopped_logger_is_a_warning() -> None:
-    verdicts = judge(backend, with_unit("rsyslog", file_state="enabled"), POSTFIX, None)
+    verdicts = judge(backend, with_unit("rsyslog", file_state="enabled"), POSTFIX, None, None, TIME)
     assert verdicts[0].status is Status.WARNING
