@@ -444,13 +444,20 @@ def delivery_rate(log: MailLog, settings: Settings, postfix: Postfix | None = No
             evidence=shown,
             data={**data},
         )
+    elif sent == 0 and failed >= 3 and _messages(log) < 3 and postfix is not None and not postfix.get("relayhost"):
+        yield notice(
+            f"No message was delivered, and {plural(_messages(log), 'message')} {'was' if _messages(log) == 1 else 'were'} tried again and again",
+            detail="On a quiet host that tells nothing of it; queue.deferred says what the messages wait for.",
+            evidence=shown,
+            data={**data},
+        )
     elif sent == 0 and failed >= 3:
         yield critical(
             f"No message was delivered: {plural(failed, 'attempt')} failed",
             evidence=shown,
             data={"sent": sent, "failed": failed},
         )
-    elif failed >= 20 and failed > 4 * sent:
+    elif failed >= 20 and failed > 4 * sent and _messages(log) > sent:
         yield warning(
             f"Most attempts fail: {failed:,} of {sent + failed:,}",
             evidence=shown,
@@ -460,6 +467,12 @@ def delivery_rate(log: MailLog, settings: Settings, postfix: Postfix | None = No
         yield ok(
             f"{plural(sent, 'message')} delivered, {plural(failed, 'attempt')} failed", evidence=shown, data={**data}
         )
+
+
+def _messages(log: MailLog) -> int:
+    """How many messages failed: one that waits is tried again and again. At least, where more failed than the log's reasons name."""
+    groups = [each for each in log.summary.reasons if each.status in ("deferred", "bounced", "expired")]
+    return len({queue_id for each in groups for queue_id in each.queue_ids})
 
 
 def _one_server_elsewhere(log: MailLog, postfix: Postfix | None) -> str:

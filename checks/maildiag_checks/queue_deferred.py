@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
@@ -46,6 +47,8 @@ _OWN = frozenset(
         "loop.self", "auth.rejected", "auth.required", "auth.no-mechanism", "auth.temporary",
     }
 )  # fmt: skip
+# Where mail leaves all the time, this long without any is no lull between two attempts.
+_BETWEEN = timedelta(minutes=10)
 # Reasons that pass by themselves, or belong to one recipient.
 _PASSING = frozenset({"greylisted", "rate-limited", "mailbox.quota", "mailbox.temporary", "mailbox.unknown-user"})
 
@@ -181,7 +184,16 @@ def _weight(meaning: str, groups: list[Group], queue: Queue, log: MailLog | None
     if meaning in ("none", "other"):
         return Status.WARNING
     few = len(destinations) <= 2 or count < 5
-    return Status.NOTICE if few and delivered else Status.WARNING
+    return Status.NOTICE if (few and delivered) or _others_get_through(meaning, log) else Status.WARNING
+
+
+def _others_get_through(meaning: str, log: MailLog | None) -> bool:
+    """Mail left for other hosts between such refusals: what waits is for hosts that are gone or misspelt."""
+    elsewhere = log.summary.last_elsewhere if log is not None else None
+    refused = said(log, "deferred", meaning)
+    first = min((each.first for each in refused if each.first), default=None)
+    last = max((each.last for each in refused if each.last), default=None)
+    return bool(elsewhere and first and last and first < elsewhere and last < elsewhere + _BETWEEN)
 
 
 def _to_own_socket(groups: list[Group]) -> bool:

@@ -94,7 +94,10 @@ class ReasonGroup:
 
 @dataclass(frozen=True, slots=True)
 class LogSummary:
-    """A window of a log. Times are those of the lines; `lines` counts the window, `skipped` what lies before it."""
+    """A window of a log. Times are those of the lines; `lines` counts the window, `skipped` what lies before it.
+
+    `last_success` is when a message was last delivered, `last_elsewhere` when one last left for another host.
+    """
 
     lines: int
     skipped: int
@@ -111,6 +114,7 @@ class LogSummary:
     starts: tuple[Start, ...]
     last_success: datetime | None
     overflow: int
+    last_elsewhere: datetime | None = None
 
     def last_start(self, family: Family) -> Start | None:
         """Return the latest start or reload of `postfix` or `dovecot` in the log."""
@@ -181,6 +185,7 @@ class _Summary:
     starts: list[Start] = field(default_factory=list)
     generation: Counter[tuple[str, str]] = field(default_factory=Counter)
     last_success: datetime | None = None
+    last_elsewhere: datetime | None = None
     overflow: int = 0
 
     def feed(self, raw: str) -> None:
@@ -257,6 +262,8 @@ class _Summary:
         _count(self.statuses, event.status, 1)
         if event.status == "sent":
             self.last_success = line.when or self.last_success
+            if _is_other_host(event.relay):
+                self.last_elsewhere = line.when or self.last_elsewhere
         else:
             self._reason(
                 line, event.status, classify_reason(event.reason, event.dsn), event.relay, event.queue_id, counted=True
@@ -291,6 +298,7 @@ class _Summary:
             starts=tuple(self.starts),
             last_success=self.last_success,
             overflow=self.overflow,
+            last_elsewhere=self.last_elsewhere,
         )
 
     def _group(self, key: _GroupKey, tally: _Tally) -> Group:
@@ -323,6 +331,12 @@ def _order(group: Group) -> tuple[int, int, int]:
 
 def _count(counter: Counter[str], key: str, by: int, limit: int = MAX_COUNTED) -> None:
     counter[key if key in counter or len(counter) < limit else "(others)"] += by
+
+
+def _is_other_host(relay: str) -> bool:
+    """True for `name[address]:port` of another host; local deliveries have no address, sockets a path (smtp(8), lmtp(8))."""
+    address = relay.partition("[")[2].partition("]")[0]
+    return bool(address) and "/" not in address and not address.startswith("127.") and address != "::1"
 
 
 def _rule(by: str) -> Reason:

@@ -32,6 +32,7 @@ SENT = "postfix/smtp[1]: A1B2C3D4E5: to=<a@b.test>, relay=x[10.0.0.1]:25, delay=
 DEFERRED = (
     "postfix/smtp[1]: A1B2C3D4E5: to=<a@b.test>, relay=none, delay=1, delays=0/0/1/0, dsn=4.3.0, status=deferred (odd)"
 )
+ID = "A1B2C3D4E5"
 ODD = "postfix/smtpd[9]: warning: the moon is in the wrong phase"
 
 
@@ -147,8 +148,24 @@ def test_a_quiet_host_whose_only_message_is_for_one_slow_server_is_no_outage() -
     relayed = Postfix(installed=True, settings={"myhostname": "mail.example.test", "relayhost": "[mx.b.test]"})
     assert judge(delivery_rate, once, Settings(), direct)[0].status is Status.NOTICE
     assert judge(delivery_rate, once, Settings(), relayed)[0].status is Status.CRITICAL
-    other = read(*((n, GREY) for n in range(5)), (1, GREY.replace("mx.b.test", "mx.c.test")))
-    assert judge(delivery_rate, other, Settings(), direct)[0].status is Status.CRITICAL
+    more = [(1, GREY.replace("mx.b.test", f"mx.{n}.test").replace(ID, f"4bXyZ1T{n}")) for n in "cde"]
+    assert (
+        judge(delivery_rate, read(*((n, GREY) for n in range(5)), *more), Settings(), direct)[0].status
+        is Status.CRITICAL
+    )
+
+
+def test_two_messages_tried_again_and_again_are_no_outage_of_a_quiet_host() -> None:
+    other = read(*((n, GREY) for n in range(5)), (1, GREY.replace("mx.b.test", "mx.c.test").replace(ID, "4bXyZ1T0")))
+    direct = Postfix(installed=True, settings={"myhostname": "mail.example.test"})
+    assert judge(delivery_rate, other, Settings(), direct)[0].status is Status.NOTICE
+
+
+def test_few_messages_that_are_tried_all_day_are_no_drop() -> None:
+    tried, sent = [(n, DEFERRED) for n in range(1, 40)], [(n, SENT) for n in (1, 2)]
+    assert judge(delivery_rate, read(*tried, *sent), Settings())[0].status is Status.OK
+    many = [(n, DEFERRED.replace(ID, f"4bXyZ1T{n:02}")) for n in range(1, 40)]
+    assert judge(delivery_rate, read(*many, *sent), Settings())[0].status is Status.WARNING
 
 
 def test_every_owner_is_a_check_that_exists() -> None:

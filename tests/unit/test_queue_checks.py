@@ -121,6 +121,17 @@ def test_many_foreign_domains_that_time_out_are_a_warning() -> None:
     assert "firewall.outbound" in verdict.explained_by
 
 
+def test_many_foreign_domains_are_everyday_while_mail_leaves_for_others() -> None:
+    timeout = "connect to mx[192.0.2.1]:25: Connection timed out"
+    found = queue_of(*(entry(n, timeout, to=f"a@d{n}.test") for n in range(6)))
+    refused, elsewhere = status_line("deferred", timeout), status_line("sent", "250 2.0.0 Ok", dsn="2.0.0")
+    elsewhere = elsewhere.replace("relay=none", "relay=mx.partner.test[192.0.2.9]:25")
+    between = line(50, refused) + line(5, elsewhere) + line(1, refused)
+    assert why(found, SERVER, DIRECT, between)[0].status is Status.NOTICE
+    before = line(50, elsewhere) + line(5, refused) + line(1, refused)
+    assert why(found, SERVER, DIRECT, before)[0].status is Status.WARNING
+
+
 def test_trouble_of_this_host_s_own_is_critical() -> None:
     (verdict,) = why(queue_of(entry(1, "alias database unavailable", to="root@example.test")), SERVER, DIRECT)
     assert verdict.status is Status.CRITICAL
