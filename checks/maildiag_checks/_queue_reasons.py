@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from maildiag.facts.mail_log import MailLog
 from maildiag.logs.summary import ReasonGroup
 from maildiag.model import Evidence
 
+# Where mail leaves all the time, this long without any is no lull between two attempts.
+_BETWEEN = timedelta(minutes=10)
 ROOTS = (
     "services.postfix",
     "services.dovecot",
@@ -36,3 +40,12 @@ def log_evidence(log: MailLog | None, groups: tuple[ReasonGroup, ...]) -> tuple[
     if log is None:
         return ()
     return tuple(Evidence(log.source, each.samples[-1], each.last) for each in groups[:2])
+
+
+def leaves_meanwhile(log: MailLog | None, *meanings: str) -> bool:
+    """Mail left for other hosts between deferrals of these meanings: what waits is for hosts that are gone or misspelt."""
+    elsewhere = log.summary.last_elsewhere if log is not None else None
+    deferred = [one for meaning in meanings for one in said(log, "deferred", meaning)]
+    first = min((each.first for each in deferred if each.first), default=None)
+    last = max((each.last for each in deferred if each.last), default=None)
+    return bool(elsewhere and first and last and first < elsewhere and last < elsewhere + _BETWEEN)

@@ -13,8 +13,10 @@ from maildiag.model import Confidence, Evidence, Step, Verdict, critical, notice
 from maildiag.probes import Connect, Transcript
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
+from maildiag_checks._queue_reasons import leaves_meanwhile
 
 _LEAST_MTU = 1280
+_UNREACHED = ("connect.timeout", "connect.refused", "connect.no-route", "connect.unreachable", "connect.prohibited")
 
 
 @check(
@@ -24,8 +26,10 @@ _LEAST_MTU = 1280
     roles=SERVER,
     explained_by=("firewall.outbound", "firewall.inbound", "connectivity.route", "dns.resolver", "dns.chroot"),
 )
-def outbound(found: Outbound, relay: Relay | None) -> Iterator[Verdict]:
-    """Only servers that the queue names are tried: one that is down is its own fault. Source: smtp(8)."""
+def outbound(found: Outbound, relay: Relay | None, log: MailLog | None) -> Iterator[Verdict]:
+    """Only servers that the queue names are tried, so that all of them may be gone: each is its own fault, as long as mail
+    leaves for others or they fail in different ways. Source: smtp(8).
+    """
     if relay is not None and relay.hop is not None:
         yield skipped("Mail goes through the relayhost")
         return
@@ -36,16 +40,8 @@ def outbound(found: Outbound, relay: Relay | None) -> Iterator[Verdict]:
     shown = tuple(Evidence(each.probe.source, _told(each)) for each in found.targets)
     if not failing:
         yield ok("Every server that mail waits for can be reached again; the next attempt delivers", evidence=shown)
-    elif len(failing) == len(found.targets) > 1:
-        outcomes = sorted({_outcome(each) for each in failing})
-        yield critical(
-            f"None of {len(failing)} other mail servers can be reached on port 25: {', '.join(outcomes)}",
-            detail="Independent servers do not fail together: the way out is blocked, by a firewall on the way, the provider,"
-            f" or a lost route. {plural(found.waiting, 'message')} wait for them.",
-            subject="25",
-            evidence=shown,
-            confidence=Confidence.LIKELY,
-        )
+    elif len(failing) == len(found.targets) > 1 and len({_outcome(each) for each in failing}) == 1:
+        yield _none(found, shown, leaves_meanwhile(log, *_UNREACHED))
     else:
         yield notice(
             f"{failing[0].host} cannot be reached: {_outcome(failing[0])}",
@@ -53,6 +49,23 @@ def outbound(found: Outbound, relay: Relay | None) -> Iterator[Verdict]:
             subject="25",
             evidence=shown,
         )
+
+
+def _none(found: Outbound, shown: tuple[Evidence, ...], leaves: bool) -> Verdict:
+    """Three that fail alike, while nothing leaves, are no chance."""
+    many = len(found.targets) >= 3
+    title = f"None of {len(found.targets)} other mail servers can be reached on port 25: {_outcome(found.targets[0])}"
+    if leaves:
+        detail = "Mail leaves for other servers meanwhile: these are gone, or their names are misspelt."
+        return notice(title, detail=detail, subject="25", evidence=shown)
+    return (critical if many else warning)(
+        title,
+        detail="Independent servers seldom fail together: the way out is blocked, by a firewall on the way, the provider,"
+        f" or a lost route. {plural(found.waiting, 'message')} wait for them.",
+        subject="25",
+        evidence=shown,
+        confidence=Confidence.LIKELY if many else Confidence.POSSIBLE,
+    )
 
 
 def _reached(target: Target) -> bool:

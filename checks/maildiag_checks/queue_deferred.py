@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
@@ -28,7 +27,7 @@ from maildiag.registry import check
 from maildiag.text import lasting, plural
 from maildiag_checks import _owners
 from maildiag_checks._origins import is_own, origins
-from maildiag_checks._queue_reasons import ROOTS, log_evidence, said
+from maildiag_checks._queue_reasons import ROOTS, leaves_meanwhile, log_evidence, said
 
 FLUSH = Fix(
     id="queue.deferred/flush",
@@ -47,8 +46,6 @@ _OWN = frozenset(
         "loop.self", "auth.rejected", "auth.required", "auth.no-mechanism", "auth.temporary",
     }
 )  # fmt: skip
-# Where mail leaves all the time, this long without any is no lull between two attempts.
-_BETWEEN = timedelta(minutes=10)
 # Reasons that pass by themselves, or belong to one recipient.
 _PASSING = frozenset({"greylisted", "rate-limited", "mailbox.quota", "mailbox.temporary", "mailbox.unknown-user"})
 
@@ -184,16 +181,7 @@ def _weight(meaning: str, groups: list[Group], queue: Queue, log: MailLog | None
     if meaning in ("none", "other"):
         return Status.WARNING
     few = len(destinations) <= 2 or count < 5
-    return Status.NOTICE if (few and delivered) or _others_get_through(meaning, log) else Status.WARNING
-
-
-def _others_get_through(meaning: str, log: MailLog | None) -> bool:
-    """Mail left for other hosts between such refusals: what waits is for hosts that are gone or misspelt."""
-    elsewhere = log.summary.last_elsewhere if log is not None else None
-    refused = said(log, "deferred", meaning)
-    first = min((each.first for each in refused if each.first), default=None)
-    last = max((each.last for each in refused if each.last), default=None)
-    return bool(elsewhere and first and last and first < elsewhere and last < elsewhere + _BETWEEN)
+    return Status.NOTICE if (few and delivered) or leaves_meanwhile(log, meaning) else Status.WARNING
 
 
 def _to_own_socket(groups: list[Group]) -> bool:

@@ -244,15 +244,46 @@ def target(host: str, connect: Connect) -> Target:
     return Target(host, "192.0.2.1", "Connection timed out", probe, Transcript(connect, "192.0.2.1", exchanges))
 
 
+def reaching(*targets: Target, mail: str = "") -> Verdict:
+    (told,) = judge(outbound.outbound, Outbound(targets, 2), None, log(*mail.splitlines()))
+    return told
+
+
 def test_one_server_that_is_down_is_its_own_fault() -> None:
-    found = Outbound((target("a.test", Connect.TIMEOUT), target("b.test", Connect.CONNECTED)), 2)
-    assert [each.status for each in judge(outbound.outbound, found, None)] == [Status.NOTICE]
+    told = reaching(target("a.test", Connect.TIMEOUT), target("b.test", Connect.CONNECTED))
+    assert told.status is Status.NOTICE
+
+
+def test_servers_that_fail_in_different_ways_are_each_its_own_fault() -> None:
+    told = reaching(target("a.test", Connect.TIMEOUT), target("b.test", Connect.REFUSED))
+    assert told.status is Status.NOTICE
 
 
 def test_several_servers_that_time_out_together_mean_a_blocked_way() -> None:
-    found = Outbound((target("a.test", Connect.TIMEOUT), target("b.test", Connect.TIMEOUT)), 2)
-    assert [each.status for each in judge(outbound.outbound, found, None)] == [Status.CRITICAL]
+    dead = [target(f"{name}.test", Connect.TIMEOUT) for name in "abc"]
+    assert (reaching(*dead[:2]).status, reaching(*dead).status) == (Status.WARNING, Status.CRITICAL)
+
+
+STUCK = (
+    "2026-11-23T05:{minute}:00+00:00 mail postfix/smtp[9]: ABC00001: to=<x@a.test>, relay=none, delay=30, delays=0/0/30/0, "
+    "dsn=4.4.1, status=deferred (connect to mx.a.test[192.0.2.1]:25: Connection timed out)\n"
+)
+GONE = (
+    "2026-11-23T05:{minute}:00+00:00 mail postfix/smtp[9]: ABC00002: to=<x@{host}>, relay=mx.{host}[{address}]:25, delay=1, "
+    "delays=0/0/1/0, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 4F)\n"
+)
+
+
+def test_dead_domains_are_no_blocked_way_while_mail_leaves_for_others() -> None:
+    dead = [target(f"{name}.test", Connect.TIMEOUT) for name in "abc"]
+    first, again = STUCK.format(minute=10), STUCK.format(minute=40)
+    elsewhere = GONE.format(minute=35, host="partner.test", address="192.0.2.9")
+    here = GONE.format(minute=35, host="mail.test", address="127.0.0.1")
+    before = GONE.format(minute="05", host="partner.test", address="192.0.2.9")
+    assert reaching(*dead, mail=first + elsewhere + again).status is Status.NOTICE
+    assert reaching(*dead, mail=first + here + again).status is Status.CRITICAL
+    assert reaching(*dead, mail=before + first + again).status is Status.CRITICAL
 
 
 def test_with_nothing_waiting_nobody_is_asked() -> None:
-    assert [each.status for each in judge(outbound.outbound, Outbound((), 0), None)] == [Status.OK]
+    assert [each.status for each in judge(outbound.outbound, Outbound((), 0), None, None)] == [Status.OK]
