@@ -88,7 +88,7 @@ AREAS = {
     "The words": "model settings workflow events report",
     "Asking a host": "probes hosts asking access programs reading secrets workers",
     "What is learnt": "facts lint dovecot firewall logs queue dialogue_text dns_text",
-    "Judging and explaining": "registry engine judging causes runbook indicators history",
+    "Judging and explaining": "registry engine judging causes runbook indicators history state",
     "Curing": "repair edits",
     "Showing": "cli tui render document schema text nearest",
     "Recordings": "codec redact pseudonyms resources",

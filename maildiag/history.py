@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -11,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from maildiag import state
 from maildiag.indicators import indicators
 from maildiag.report import Report
 
-SYSTEM = Path("/var/lib/maildiag/history.sqlite")
 _WAIT_S = 1.0
 _KEPT = 20_000
 _CREATE = """
@@ -47,11 +46,8 @@ class PastRun:
 
 
 def place() -> Path:
-    """Root's runs are the system's; others keep theirs in their state directory (XDG Base Directory Specification)."""
-    if os.geteuid() == 0:
-        return SYSTEM
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state) / "maildiag" / "history.sqlite"
+    """Root's runs are the system's; others keep theirs in their own state directory."""
+    return state.directory() / "history.sqlite"
 
 
 def remember(report: Report, path: Path | None = None) -> str:
@@ -79,9 +75,14 @@ def runs(path: Path | None = None, host: str = "", most: int = 100) -> list[Past
     query = "SELECT started, host, status, headline, findings, indicators FROM runs WHERE ? IN ('', host) ORDER BY id DESC LIMIT ?"
     try:
         with _open(path) as store:
-            return [_run(row) for row in store.execute(query, (host, most))]
+            return [_run(row) for row in store.execute(query, (host, most))] if _begun(store) else []
     except (OSError, sqlite3.Error, ValueError, TypeError) as error:
         raise HistoryError(f"{path}: {error}; move it away to begin anew") from error
+
+
+def _begun(store: sqlite3.Connection) -> bool:
+    """False for a file without its table: a full disk let it be made, and not be filled."""
+    return store.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'runs'").fetchone() is not None
 
 
 @contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 from maildiag.facts.disk import Disks, Place
 from maildiag.facts.history import History
 from maildiag.facts.mail_log import MailLog
-from maildiag.model import Evidence, Gap, Step, Verdict, ok, skipped, warning
+from maildiag.model import Evidence, Gap, JsonValue, Step, Verdict, ok, skipped, unknown, warning
 from maildiag.probes import Identity
 from maildiag.registry import SERVER, check
 from maildiag.settings import Settings
@@ -30,7 +31,7 @@ _GIB = 1024**3
 def delivery_drop(log: MailLog, history: History | Gap, identity: Identity, settings: Settings) -> Iterator[Verdict]:
     """Measured against the quietest of at least seven days, so that a Sunday is no drop."""
     if isinstance(history, Gap):
-        yield skipped("There is no history to compare with", detail=str(history))
+        yield _unread(history)
         return
     if not log.complete:
         yield skipped("The log of the window is too long to be counted whole")
@@ -69,7 +70,10 @@ def mail_store(disks: Disks, history: History | Gap, identity: Identity, setting
     data = {"mail_store_bytes": used}
     held = ", ".join(each.path for each in _stores(disks))
     shown = Evidence(f"df {_stores(disks)[0].path}", f"{used / _GIB:.1f} GiB used where {held} is")
-    before = _a_week_ago(history, identity) if isinstance(history, History) else None
+    if isinstance(history, Gap):
+        yield _unread(history, (shown,), data)
+        return
+    before = _a_week_ago(history, identity)
     if before is None:
         yield ok("The mail store is measured; a week of history will tell its growth", evidence=(shown,), data=data)
         return
@@ -79,6 +83,13 @@ def mail_store(disks: Disks, history: History | Gap, identity: Identity, setting
         yield warning(f"The mail store grew by {grown:.0f} % in a week", evidence=told, data=data)
     else:
         yield ok(f"The mail store changed by {grown:+.0f} % in a week", evidence=told, data=data)
+
+
+def _unread(
+    history: Gap, evidence: tuple[Evidence, ...] = (), data: Mapping[str, JsonValue] = MappingProxyType({})
+) -> Verdict:
+    """A history that cannot be read is not a short one; both checks say it in the same words, so that it is told once."""
+    return unknown(f"The history of earlier runs cannot be read: {history}", evidence=evidence, data=data)
 
 
 def _stores(disks: Disks) -> list[Place]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
+from maildiag import state
 from maildiag.repair import journal
 from maildiag.repair.journal import Journal, Transaction
-
-SYSTEM = Path("/var/lib/maildiag")
-VARIABLE = "MAILDIAG_STATE_DIR"
 
 
 class Unsafe(Exception):  # noqa: N818 (a reason to refuse)
@@ -22,22 +19,12 @@ class NoSuchTransactionError(LookupError):
     """There is no transaction of that name; the message names it."""
 
 
-def default_root(environment: Mapping[str, str] | None = None) -> Path:
-    """`$MAILDIAG_STATE_DIR`, `/var/lib/maildiag` for root, or the user's state directory (XDG base directories)."""
-    given = os.environ if environment is None else environment
-    if given.get(VARIABLE):
-        return Path(given[VARIABLE])
-    if os.geteuid() == 0:
-        return SYSTEM
-    return Path(given.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "maildiag"
-
-
 class Store:
     """The transactions of one host."""
 
     def __init__(self, root: Path | None = None) -> None:
-        """`root` defaults to `default_root()`; nothing is created until something is kept."""
-        self.root = root or default_root()
+        """`root` defaults to `state.directory()`; nothing is created until something is kept."""
+        self.root = root or state.directory()
         self.undo = self.root / "undo"
 
     @property

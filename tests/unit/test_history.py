@@ -14,9 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from maildiag import history
+from maildiag import history, state
+from maildiag.asking import gather_alone
 from maildiag.cli.run import _remember as keep
+from maildiag.facts.disk import Disks, Place
+from maildiag.facts.history import history as earlier
+from maildiag.hosts.local import LocalHost
 from maildiag.model import Status
+from maildiag.probes import FileSystem, Identity
+from maildiag.settings import Settings
+from maildiag.testing import judge
+from maildiag_checks.trends import mail_store
 from tests.support import NOW, ROOT, finding, outage, recorded, report
 from tests.support import maildiag as program
 
@@ -55,6 +63,30 @@ def test_a_broken_file_stops_no_diagnosis(tmp_path: Path, content: bytes) -> Non
             history.runs(path)
 
 
+def test_a_file_that_a_full_disk_kept_from_being_filled_holds_no_run(tmp_path: Path) -> None:
+    (tmp_path / "history.sqlite").touch()
+    assert history.runs(tmp_path / "history.sqlite") == []
+
+
+def test_a_run_tells_that_the_history_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "history.sqlite"
+    history.remember(outage(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100] + bytes(len(whole) - 100))
+    status, title = told_by_a_run(tmp_path, monkeypatch)
+    assert status is Status.UNKNOWN
+    assert title.startswith(f"The history of earlier runs cannot be read: {path}: ")
+
+
+def told_by_a_run(directory: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Status, str]:
+    """What services.mail-store says of the history that is kept in this directory."""
+    monkeypatch.setenv(state.VARIABLE, str(directory))
+    found = gather_alone(earlier, LocalHost(), {})
+    store = Disks((Place("/home", "store", FileSystem("/home", "ext4", False, 10**12, 10**11, 0, 0)),))
+    (verdict,) = judge(mail_store, store, found, Identity("mail", "Linux", NOW, NOW, privileged=True), Settings())
+    return verdict.status, verdict.title
+
+
 def test_a_place_that_cannot_be_written_is_told_and_stops_nothing() -> None:
     assert "history" in history.remember(outage(), Path("/proc/nowhere/history.sqlite"))
     assert history.remember(outage(), Path("/dev/full")) != ""
@@ -73,7 +105,9 @@ def test_a_file_that_may_not_grow_is_told_and_keeps_what_it_has(tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
-def test_a_disk_that_is_really_full_is_told_and_keeps_what_it_has(tmp_path: Path) -> None:
+def test_a_disk_that_is_really_full_is_told_and_keeps_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], check=False).returncode:
         pytest.skip("this machine lets nobody mount")
     try:
@@ -87,6 +121,10 @@ def test_a_disk_that_is_really_full_is_told_and_keeps_what_it_has(tmp_path: Path
         assert history.remember(outage(), path) != ""
         assert history.remember(outage(), tmp_path / "other" / "history.sqlite") != ""
         assert len(history.runs(path, most=1000)) == kept
+        assert told_by_a_run(path.parent, monkeypatch) == (
+            Status.OK,
+            "The mail store is measured; a week of history will tell its growth",
+        )
     finally:
         subprocess.run(["umount", tmp_path], check=True)
 
