@@ -90,7 +90,7 @@ AREAS = {
     "What is learnt": "facts lint dovecot firewall logs queue dialogue_text dns_text",
     "Judging and explaining": "registry engine judging causes runbook indicators history state",
     "Curing": "repair edits",
-    "Showing": "cli tui render document schema text nearest",
+    "Showing": "cli tui render document schema text typed nearest",
     "Recordings": "codec redact pseudonyms resources",
     "The rest": "probing config testing",
 }

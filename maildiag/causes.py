@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from maildiag.model import Cause, Confidence, Diagnosis, Finding, Status
-from maildiag.redact import cut_secrets
 from maildiag.text import plural
+from maildiag.typed import lines
 
 _SURE = {Confidence.CERTAIN: 0, Confidence.LIKELY: 1, Confidence.POSSIBLE: 2}
 
@@ -92,7 +92,7 @@ def _headline(causes: Sequence[Cause], findings: Sequence[Finding]) -> str:
     if causes[0].explains:
         sentence += f", which explains {plural(len(causes[0].explains), 'other finding')}"
     if first.fixes:
-        shown = [cut_secrets(line) for line in first.fixes[0].shell()]
+        shown = lines(first.fixes[0].commands)
         sentence += f"; cure: {first.fixes[0].title}" + (f" ({' && '.join(shown)})" if 0 < len(shown) <= 2 else "")
     if len(causes) > 1:
         sentence += f"; then {plural(len(causes) - 1, 'more cause')}"

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, cast
 from maildiag.model import Cause, Finding, Fix
 from maildiag.redact import cut_secrets
 from maildiag.report import SCHEMA, Report, StepResult, Timing, evidence_json
+from maildiag.typed import withheld
 
 
 class ToolDocument(TypedDict):
@@ -120,6 +121,7 @@ class FixDocument(TypedDict):
     changes: list[str]
     disrupts: str
     ask: str
+    withheld: str
 
 
 class TimingDocument(TypedDict):
@@ -252,6 +254,7 @@ def _fix(fix: Fix) -> FixDocument:
         "changes": list(fix.changes),
         "disrupts": fix.disrupts,
         "ask": fix.ask,
+        "withheld": withheld(fix),
     }
 
 

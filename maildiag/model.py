@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -139,7 +138,8 @@ class Fix:
 
     `commands` and `undo` are argument vectors, never shell strings. `changes` lists every file that the commands may
     touch: it is saved before the first command and put back by an undo. `verify` lists finding ids whose checks must
-    come out clean. A fix without commands tells whom to ask; `ask` is the text to send.
+    come out clean. A fix without commands tells whom to ask; `ask` is the text to send. A command may hold a secret:
+    `maildiag.typed` shows it without.
     """
 
     id: str
@@ -155,12 +155,6 @@ class Fix:
     guards: tuple[tuple[str, ...], ...] = ()
     disrupts: str = ""
     ask: str = ""
-
-    def shell(self) -> list[str]:
-        """The commands as an administrator would type them; a control character in one is shown, not sent."""
-        from maildiag.text import safe
-
-        return [safe(shlex.join(argv)) for argv in self.commands]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,11 @@ def holds(path: str) -> str:
     return next((what for pattern, what in _CLOSED if pattern.search(path)), "")
 
 
+def is_public(path: str) -> bool:
+    """True for the few configuration files that name their secrets, so that these can be cut, whoever may read the file."""
+    return bool(_OPEN.search(path))
+
+
 def without_secrets(probe: Command, result: CommandResult) -> CommandResult:
     """What a query of a lookup table printed, each line withheld: that there is an entry is told, never the entry.
 

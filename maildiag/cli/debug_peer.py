@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> int:
     from maildiag.cli.carrying import told, workshop
     from maildiag.repair.carrying import Applied
     from maildiag.repair.debug_peer import PEER, Wish, change, switch_on
-    from maildiag.repair.words import typed
+    from maildiag.typed import typed
 
     for each in args.peer:
         if not PEER.fullmatch(each):

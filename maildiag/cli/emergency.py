@@ -95,8 +95,8 @@ class _Procedure:
         from maildiag.cli.carrying import told
         from maildiag.repair.carrying import Applied, carry_out
         from maildiag.repair.saving import Label
-        from maildiag.repair.words import typed
         from maildiag.text import safe_lines
+        from maildiag.typed import typed
 
         print(f"\n== {stage.title}\n{_indented(safe_lines(stage.why))}")
         for argv in stage.fix.commands:

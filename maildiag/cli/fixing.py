@@ -16,6 +16,7 @@ from maildiag.cli.progress import Progress
 from maildiag.events import RunFinished
 from maildiag.hosts.local import LocalHost
 from maildiag.model import Cause, Fix, Risk
+from maildiag.redact import cut_secrets
 from maildiag.repair import events, planning, saving, words
 from maildiag.repair.applying import Consent, Workshop, apply, refusal
 from maildiag.repair.events import Outcome
@@ -26,6 +27,7 @@ from maildiag.repair.store import Store
 from maildiag.report import Report
 from maildiag.settings import Settings
 from maildiag.text import plural, safe, safe_lines
+from maildiag.typed import typed, withheld
 
 _MOST_ROUNDS = 20
 
@@ -48,7 +50,12 @@ class Attempt:
             "detail": words.concluded(self.outcome),
             "transaction": getattr(self.outcome, "transaction", ""),
             "commands": [
-                {"argv": list(each.argv), "status": each.status, "output": safe_lines(each.output)} for each in self.ran
+                {
+                    "argv": [cut_secrets(word) for word in each.argv],
+                    "status": each.status,
+                    "output": safe_lines(cut_secrets(each.output)),
+                }
+                for each in self.ran
             ],
         }
 
@@ -234,7 +241,10 @@ class Fixing:
         for diff in preview(fix, saving.places(self._shop.hand)).diffs:
             self._say(_indented(diff.text, 5))
         for argv in fix.commands:
-            self._say(f"     $ {words.typed(argv)}")
+            self._say(f"     $ {typed(argv)}")
+        secret = withheld(fix)
+        if secret:
+            self._say(f"     {secret}")
         why = self._refusal(cause, fix)
         if why:
             self._say(f"     maildiag does not do this here: {why}")
@@ -243,7 +253,7 @@ class Fixing:
         for fix in cause.finding.fixes[:1]:
             self._say(f"  left: {cause.finding.key}: {safe(fix.title)}")
             for argv in fix.commands:
-                self._say(f"    $ {words.typed(argv)}")
+                self._say(f"    $ {typed(argv)}")
 
     def _without_terminal(self) -> None:
         chosen = planning.causes(self.report(), self.wanted)

@@ -8,7 +8,6 @@ from html import escape
 from maildiag.model import Cause, Evidence, Finding, Fix, Status
 from maildiag.render.sections import (
     acknowledged,
-    commands,
     group_line,
     host_rows,
     moment,
@@ -17,6 +16,7 @@ from maildiag.render.sections import (
     unknown_groups,
 )
 from maildiag.report import Report, StepResult
+from maildiag.typed import commands
 
 _STYLE = """
 :root { color-scheme: light dark; }

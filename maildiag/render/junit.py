@@ -6,8 +6,8 @@ import re
 from xml.etree import ElementTree
 
 from maildiag.model import Finding, Status
-from maildiag.render.sections import commands
 from maildiag.report import Report, StepResult
+from maildiag.typed import commands
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -9,7 +9,6 @@ from maildiag.model import Cause, Evidence, Finding, Fix
 from maildiag.render.deeds import Deed
 from maildiag.render.sections import (
     acknowledged,
-    commands,
     group_line,
     host_rows,
     moment,
@@ -18,6 +17,7 @@ from maildiag.render.sections import (
     unknown_groups,
 )
 from maildiag.report import Report, StepResult
+from maildiag.typed import commands
 
 # What CommonMark, tables, and the links and mentions of GitHub and GitLab read as markup anywhere, and at the start of a line.
 _SPECIAL = re.compile(r"([\\`*\[\]#|~<>&@$]|:(?=//)|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=www)\.)", re.IGNORECASE)

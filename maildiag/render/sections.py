@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from maildiag.model import Cause, Finding, Fix, GapReason, Status
-from maildiag.redact import cut_secrets
+from maildiag.model import Cause, Finding, GapReason, Status
 from maildiag.report import Report
 from maildiag.text import plural, safe
 
@@ -41,11 +40,6 @@ def host_rows(report: Report) -> list[tuple[str, str]]:
         ("maildiag", report.version),
     )
     return [(name, value) for name, value in rows if value]
-
-
-def commands(fix: Fix) -> list[str]:
-    """The commands as one would type them, a secret in them cut: a report is sent around, and `maildiag fix` knows the rest."""
-    return [cut_secrets(line) for line in fix.shell()]
 
 
 def symptoms(cause: Cause, report: Report) -> list[Finding]:

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from maildiag.model import Cause, Confidence, Finding, Fix, Risk, Status
 from maildiag.render import Look
-from maildiag.render.sections import acknowledged, commands, group_line, moment, notices, symptoms, unknown_groups
+from maildiag.render.sections import acknowledged, group_line, moment, notices, symptoms, unknown_groups
 from maildiag.report import Report, StepResult
 from maildiag.text import plural
+from maildiag.typed import commands
 
 _STYLES = {
     Status.OK: "green",

@@ -23,7 +23,7 @@ from maildiag.repair.applying import Workshop
 from maildiag.repair.hand import Hand
 from maildiag.repair.journal import now
 from maildiag.repair.saving import Label
-from maildiag.repair.store import VARIABLE
+from maildiag.state import VARIABLE
 
 PEER = re.compile(r"[A-Za-z0-9_.:\-]+(/[0-9]{1,3})?|\[[0-9A-Fa-f:.]+\](/[0-9]{1,3})?")
 LONGEST = timedelta(hours=24)

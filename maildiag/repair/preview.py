@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import shutil
 import stat
 import subprocess
@@ -15,8 +14,10 @@ from pathlib import Path
 from maildiag.hosts.commands import ENVIRONMENT
 from maildiag.model import Fix
 from maildiag.programs import PATH
+from maildiag.redact import cut_secrets
 from maildiag.repair import actions
 from maildiag.repair.actions import Argv
+from maildiag.repair.diffs import closed, unified
 from maildiag.repair.targets import Places, targets
 from maildiag.text import safe_lines
 
@@ -25,7 +26,7 @@ _LIMIT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class FileDiff:
-    """A unified diff of one file; safe to show. Files that not everybody may read are shown without context lines."""
+    """A unified diff of one file; safe to show, secrets cut. Of a file that not everybody may read no more is shown than what changes."""
 
     path: str
     text: str
@@ -86,9 +87,8 @@ class _Copies:
         """What is different in each copy."""
         for path, copy in self._copies.items():
             before, after = _lines(Path(path)), _lines(copy)
-            context = 3 if _open_to_all(Path(path)) else 0
-            found = difflib.unified_diff(before, after, path, path, n=context, lineterm="")
-            text = safe_lines("\n".join(found), most=400)
+            shown = unified(path, before, after) if _open_to_all(Path(path)) else closed(path, before, after)
+            text = safe_lines(cut_secrets("\n".join(shown)), most=400)
             if text:
                 yield FileDiff(path, text)
 

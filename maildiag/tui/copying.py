@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from maildiag.model import Finding
 from maildiag.text import safe
+from maildiag.typed import commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Choice:
 def choices(finding: Finding, whole: str) -> list[Choice]:
     """The commands of each fix, the evidence, the title with its reason, and the `whole` screen."""
     found = [
-        Choice(f"the commands of fix {letter}: {safe(fix.title)}", "\n".join(fix.shell()))
+        Choice(f"the commands of fix {letter}: {safe(fix.title)}", "\n".join(commands(fix)))
         for letter, fix in zip("abcdefghij", finding.fixes, strict=False)
         if fix.commands
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from maildiag import typed
 from maildiag.model import Finding, Fix
 from maildiag.text import safe
 from maildiag.tui.board import Board
@@ -64,8 +65,10 @@ def _evidence(one: Finding, width: int) -> Iterator[Row]:
 
 def _fix(fix: Fix, letter: str, width: int, here: Here) -> Iterator[Row]:
     yield caption(f"fix {letter}: {safe(fix.title)}")
-    for number, command in enumerate(fix.shell()):
+    for number, command in enumerate(typed.lines(fix.commands)):
         yield row(f"fix:{fix.id}:command:{number}", Part(f"   # {safe(command)}", Tone.CODE))
+    if secret := typed.withheld(fix):
+        yield from wrapped(f"fix:{fix.id}:secret", secret, width, Tone.ASK)
     for name, text in (("", fix.why), ("Disrupts: ", fix.disrupts), ("Ask: ", fix.ask)):
         if text:
             yield from wrapped(f"fix:{fix.id}:{name}", name + text, width)

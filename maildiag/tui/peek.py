@@ -8,6 +8,7 @@ from maildiag.tui.board import Board
 from maildiag.tui.findingview import finding
 from maildiag.tui.rows import Part, Row, Tone, row, wrapped
 from maildiag.tui.views import Here, cut, fitted
+from maildiag.typed import typed
 
 MOST_LINES = 3
 
@@ -35,7 +36,7 @@ def _next(board: Board, one: Finding) -> str:
         return f"because of {safe(', '.join(above[:2]))}: fix that first"
     fix = next(iter(one.fixes), None)
     return (
-        f"fix: {safe(fix.shell()[0] if fix.commands else fix.title)}"
+        f"fix: {safe(typed(fix.commands[0]) if fix.commands else fix.title)}"
         if fix
         else "enter shows the evidence, B the runbook"
     )

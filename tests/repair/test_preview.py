@@ -49,6 +49,37 @@ def test_a_file_that_not_everybody_may_read_shows_no_more_than_the_changed_lines
     assert "# relay" not in text
 
 
+def test_the_password_beside_a_key_that_changes_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "relay_auth"
+    path.write_text("# relay\n[relay.example.test]:587 alice:hunter2\n")
+    path.chmod(0o600)
+    rename = ("sed", "-i", "--follow-symlinks", r"2s/^[^[:blank:]]*/[relay.example.test]:25/", str(path))
+    text = preview(fix(tmp_path, commands=(rename,))).diffs[0].text
+    assert "-[relay.example.test]:587 (not shown)\n+[relay.example.test]:25 (not shown)" in text
+    assert preview(fix(tmp_path, commands=(("sed", "-i", "1s/x/y/", str(path)),))).diffs == ()
+    path.write_text("x alice:hunter2\n")
+    assert "hunter2" not in preview(fix(tmp_path, commands=(edits.delete_line(str(path), 1),))).diffs[0].text
+    path.write_text("alice:hunter2:old\n")
+    text = (
+        preview(fix(tmp_path, commands=(("sed", "-i", "--follow-symlinks", "1s/old/new/", str(path)),))).diffs[0].text
+    )
+    assert "- (not shown)old\n+ (not shown)new" in text
+    path.write_text("pass hunter2 old\n")
+    text = (
+        preview(fix(tmp_path, commands=(("sed", "-i", "--follow-symlinks", "1s/old/new/", str(path)),))).diffs[0].text
+    )
+    assert "- (not shown)old\n+ (not shown)new" in text
+
+
+def test_a_secret_of_a_file_that_all_may_read_is_cut_from_its_diff(tmp_path: Path) -> None:
+    path = tmp_path / "service.cf"
+    path.write_text("smtp_sasl_password_maps = static:alice:hunter2 # ours\n")
+    mend = edits.replace_line(str(path), 1, "smtp_sasl_password_maps = static:alice:hunter2")
+    text = preview(fix(tmp_path, commands=(mend,))).diffs[0].text
+    assert "hunter2" not in text
+    assert "+smtp_sasl_password_maps = static:(removed)" in text
+
+
 def test_escape_sequences_of_the_file_are_not_shown_as_such(tmp_path: Path) -> None:
     here = world(tmp_path)
     here.file.write_text(BAD.replace("port", "\x1b[31mport"))

@@ -12,16 +12,18 @@ from textual.keys import Keys
 from textual.pilot import Pilot
 from textual.screen import Screen
 
-from maildiag import config
-from maildiag.model import Evidence
+from maildiag import config, edits
+from maildiag.model import Evidence, Fix
 from maildiag.settings import Acknowledgement
 from maildiag.testing import diagnose
 from maildiag.tui import acknowledging, copying, traced
 from maildiag.tui.app import MaildiagApp
+from maildiag.tui.board import Board
+from maildiag.tui.findingview import finding
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.copy import CopyMenu
 from maildiag.tui.screens.finding import FindingScreen
-from maildiag.tui.screens.fix import FixScreen
+from maildiag.tui.screens.fix import FixScreen, plan
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.probe import ProbeScreen
@@ -30,6 +32,7 @@ from maildiag.tui.screens.reader import Reader
 from maildiag.tui.screens.runbook import RunbookScreen
 from maildiag.tui.screens.trace import TraceScreen
 from maildiag.tui.screens.walk import WalkScreen
+from maildiag.tui.views import Here
 from tests.tui import sample
 from tests.tui.conftest import until
 from tests.tui.test_screens import play
@@ -63,6 +66,18 @@ def test_the_lines_for_the_configuration_are_read_back_as_they_were_meant(tmp_pa
     assert config.load(path).settings.acknowledgements == (
         Acknowledgement("connectivity.sample", 'known: "ticket 4711" \\', date(2026, 12, 23), SYMPTOM.subject),
     )
+
+
+def test_a_secret_in_a_command_is_on_no_screen_and_in_no_copy_and_its_place_is_told() -> None:
+    mend = Fix(id="a.b/c", title="Mend it", commands=(edits.replace_line("/etc/x.conf", 7, "password = hunter2"),))
+    one = replace(CAUSE, fixes=(mend,))
+    pages = (finding(Board(), one, 100, Here("Finding")), plan(one, mend, 100))
+    texts = ["\n".join(each.text for each in rows) for rows in pages]
+    texts.append("\n".join(each.text for each in copying.choices(one, "")))
+    for text in texts:
+        assert "hunter2" not in text
+        assert "(removed)" in text
+        assert "line 7 of /etc/x.conf" in text
 
 
 def test_commands_come_first_in_the_copy_menu_and_nothing_in_it_is_a_control_character() -> None:

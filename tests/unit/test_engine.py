@@ -35,6 +35,7 @@ from maildiag.registry import CLIENT, BrokenPlugin, Check, Gatherer, Registry, b
 from maildiag.report import Report
 from maildiag.settings import Acknowledgement, Settings
 from maildiag.testing import TableHost, printed
+from maildiag.typed import lines
 from tests.support import HOSTILE, NOW
 
 A = TypeVar("A")
@@ -313,7 +314,16 @@ def test_what_strangers_wrote_reaches_no_finding_unescaped() -> None:
     report = run(TableHost({}), talk)
     for found in report.findings:
         fix = found.fixes[0]
-        shown = [found.title, found.detail, found.subject, fix.title, fix.why, fix.ask, *fix.shell(), str(found.data)]
+        shown = [
+            found.title,
+            found.detail,
+            found.subject,
+            fix.title,
+            fix.why,
+            fix.ask,
+            *lines(fix.commands),
+            str(found.data),
+        ]
         for text in [*shown, report.diagnosis.headline, found.evidence[0].text, found.evidence[0].source]:
             assert not set(text.replace("\n", "")) & {
                 *map(chr, range(32)),

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
+from maildiag import typed
 from maildiag.model import Finding, Fix
 from maildiag.text import safe
 from maildiag.tui import repairing
@@ -188,7 +189,7 @@ class FixScreen(Place):
 
     def action_copy(self) -> None:
         """Copy the commands."""
-        self.maildiag.copy("\n".join(self.fix.shell()))
+        self.maildiag.copy("\n".join(typed.commands(self.fix)))
 
     def action_back(self) -> None:
         """Leave the question, then the screen; a running fix goes on and tells its end in a notice."""
@@ -210,7 +211,11 @@ def plan(finding: Finding, fix: Fix, width: int) -> list[Row]:
     if fix.why:
         found += wrapped("why", fix.why, width)
     found.append(caption("commands, in this order"))
-    found += [row(f"command:{n}", Part(f"   # {safe(line)}", Tone.CODE)) for n, line in enumerate(fix.shell())]
+    found += [
+        row(f"command:{n}", Part(f"   # {safe(line)}", Tone.CODE)) for n, line in enumerate(typed.lines(fix.commands))
+    ]
+    if secret := typed.withheld(fix):
+        found += wrapped("withheld", secret, width, Tone.ASK)
     for each in preview(fix).diffs if fix.commands else ():
         found.append(caption(f"diff of {safe(each.path)}"))
         found += [_diff_line(f"{each.path}:{n}", line) for n, line in enumerate(each.text.splitlines())]
