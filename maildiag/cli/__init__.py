@@ -7,10 +7,13 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from maildiag import __version__
 from maildiag.cli.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 NAGIOS_UNKNOWN = 3
 USAGE_ERROR = 64
@@ -57,9 +60,24 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong and exit 64 (with `--format nagios`: on standard output and exit 3)."""
         raise SystemExit(complain(USAGE_ERROR, self.prog, f"{message} (see {self.prog} --help)"))
 
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """The page of help; a monitoring system gets a line (monitoring-plugins.org, guidelines, 2.6 and 2.7)."""
+        if asks_for_nagios(sys.argv[1:]):
+            raise SystemExit(complain(0, self.prog, " ".join(self.format_usage().split())))
+        super().print_help(file)
+
     def options(self) -> list[str]:
         """Every long option."""
         return [each for action in self._actions for each in action.option_strings if each.startswith("--")]
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        told = f"maildiag {__version__}"
+        if asks_for_nagios(sys.argv[1:]):
+            raise SystemExit(complain(0, told, "the version was asked for"))
+        print(told)
+        raise SystemExit(0)
 
 
 def asks_for_nagios(arguments: Sequence[str]) -> bool:
@@ -90,7 +108,7 @@ def parser(command: str | None = None) -> Parser:
         "Without a command: the interactive screen.",
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"maildiag {__version__}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     top.add_argument(
         "--allow-fix", action="store_true", help="start the screen unlocked: fixes may be applied after confirmation"
     )
@@ -100,6 +118,7 @@ def parser(command: str | None = None) -> Parser:
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         if name == command:
             module(name).add_arguments(sub)
+            sub.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
             sub.set_defaults(parser=sub)
     return top
 
@@ -133,7 +152,7 @@ def main(arguments: Sequence[str]) -> int:
         status = module(args.command or "tui").main(args)
         _flush()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return complain(INTERRUPTED, _who(arguments), "interrupted") if asks_for_nagios(arguments) else INTERRUPTED
     except BrokenPipeError:
         _drop_output()
         return 0

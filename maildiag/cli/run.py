@@ -74,7 +74,7 @@ def main(args: argparse.Namespace) -> int:
             colour = "never" if args.plain else args.color
             to_file = args.output is not None
             look = options.look(colour, to_file, args.timings, args.verbose)
-            out.write(render(report, form, replace(look, done=_done(args, form, report))))
+            out.write(render(report, form, replace(look, done=_done(args, form, report), fail_on=args.fail_on)))
         out.flush()
     _remember(args, report)
     return 3 if form is Format.NAGIOS and not report.complete else status

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from maildiag.model import Status
 from maildiag.render.deeds import Deed
 from maildiag.report import Report
 
@@ -24,13 +25,14 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How the text report is set: columns, colours, and what it tells beyond the diagnosis."""
+    """How a report is set: columns, colours, what it tells beyond the diagnosis, and the mildest status that counts."""
 
     width: int = 80
     colour: bool = False
     timings: bool = False
     everything: bool = False
     done: tuple[Deed, ...] = ()
+    fail_on: Status = Status.WARNING
 
 
 def render(report: Report, form: Format, look: Look) -> str:
@@ -59,7 +61,7 @@ def render(report: Report, form: Format, look: Look) -> str:
         case Format.NAGIOS:
             from maildiag.render.nagios import nagios
 
-            return nagios(report)
+            return nagios(report, look.fail_on)
         case Format.PROMETHEUS:
             from maildiag.render.prometheus import prometheus
 

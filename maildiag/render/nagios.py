@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from maildiag.indicators import indicators
 from maildiag.model import Status
-from maildiag.report import Report
+from maildiag.report import Report, exit_status
 
-_WORDS = {Status.CRITICAL: "CRITICAL", Status.WARNING: "WARNING", Status.UNKNOWN: "UNKNOWN"}
+_WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _MOST = 400
 
 
-def nagios(report: Report) -> str:
-    """`MAILDIAG STATUS - headline | performance data`."""
-    word = _WORDS.get(report.status, "OK") if report.complete else "UNKNOWN"
+def nagios(report: Report, fail_on: Status = Status.WARNING) -> str:
+    """`MAILDIAG STATUS - headline | performance data`; the word says what the exit status does."""
+    word = _WORDS[exit_status(report.status, fail_on) if report.complete else 3]
     said = report.diagnosis.headline if report.complete else f"the run was cut; so far: {report.diagnosis.headline}"
     return f"MAILDIAG {word} - {_line(said)} | {_performance(report)}\n"
 

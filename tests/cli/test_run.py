@@ -114,6 +114,16 @@ def test_bad_usage_is_one_line_that_names_the_nearest_and_exit_64(arguments: lis
     assert monitored.err == ""
 
 
+@pytest.mark.parametrize("asked", ["--help", "-h", "--version"])
+def test_a_monitoring_system_that_asks_for_a_page_gets_a_line_and_exit_3(asked: str) -> None:
+    for arguments in (["run", "--format", "nagios", asked], [asked, "run", "--format=nagios"]):
+        ran = maildiag(*arguments)
+        assert (ran.status, ran.err, ran.out.count("\n")) == (3, "", 1)
+        assert ran.out.startswith("MAILDIAG UNKNOWN - maildiag")
+        plain = maildiag(*(each for each in arguments if "nagios" not in each and "--format" not in each))
+        assert (plain.status, plain.err) == (0, "")
+
+
 def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
     ran = maildiag("rum")
     assert (ran.status, ran.out) == (64, "")

@@ -187,6 +187,14 @@ def test_nagios_is_one_line_with_performance_data() -> None:
     assert shown(Format.NAGIOS, REPORTS["cut"]).startswith("MAILDIAG UNKNOWN - the run was cut")
 
 
+def test_the_word_of_nagios_is_that_of_the_exit_status() -> None:
+    degraded = report([finding("queue.backlog", Status.WARNING)])
+    assert render(degraded, Format.NAGIOS, Look()).startswith("MAILDIAG WARNING - ")
+    assert render(degraded, Format.NAGIOS, Look(fail_on=Status.CRITICAL)).startswith("MAILDIAG OK - ")
+    noted = report([finding("queue.backlog", Status.NOTICE)])
+    assert render(noted, Format.NAGIOS, Look(fail_on=Status.NOTICE)).startswith("MAILDIAG WARNING - ")
+
+
 def test_nagios_tells_the_queue_with_its_indicator() -> None:
     of = report([finding("queue.backlog", Status.WARNING, data={"messages": 1284})])
     assert " queue_messages=1284;;;0" in shown(Format.NAGIOS, of)
