@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from maildiag.access import mode_for
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.lint.context import Context, words
 from maildiag.lint.contradictions import CLIENT_FILES, DIRECTORIES
 from maildiag.lint.main_cf import MainCf, parse_main_cf
 from maildiag.lint.master_cf import MasterCf, parse_master_cf
+from maildiag.lint.programs import COMMANDS, elsewhere, program_of
 from maildiag.lint.references import may_be_file
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import (
     CommandResult,
     Directory,
     FileInfo,
+    FileKind,
     FileText,
     Interface,
     Interfaces,
@@ -62,6 +65,7 @@ class PostfixConfig:
     hosts: Mapping[str, bool] = field(default_factory=dict)
     closed: tuple[FileInfo, ...] = ()
     strangers: frozenset[str] = frozenset()
+    moved: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def context(self) -> Context:
@@ -77,6 +81,7 @@ class PostfixConfig:
             addresses=self.addresses,
             absent=self.absent,
             strangers=self.strangers,
+            moved=self.moved,
             unresolved=frozenset(name for name, known in self.hosts.items() if not known),
         )
 
@@ -100,6 +105,7 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
     main, master = ask.all([ReadFile(f"{directory}/main.cf"), ReadFile(f"{directory}/master.cf")])
     parsed = parse_main_cf(f"{directory}/main.cf", _text(main))
     services = parse_master_cf(f"{directory}/master.cf", _text(master))
+    missing = _missing_programs(ask, services, parsed, settings)
     return PostfixConfig(
         directory=directory,
         main=parsed,
@@ -117,19 +123,37 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
         master_changed=master.modified if isinstance(master, FileText) else None,
         gaps=tuple(each for each in (main, master) if isinstance(each, Gap)),
         files=tuple(sorted(_names(ask.maybe(ListDirectory(directory))))),
-        absent=_absent(ask, parsed, settings) | _missing_programs(ask, services, parsed),
+        absent=_absent(ask, parsed, settings) | missing,
         strangers=_strangers(ask, services, parsed),
         hosts=_interface_names(ask, parsed, settings),
         closed=_closed(ask, directory),
+        moved=_moved(ask, missing),
     )
 
 
-def _missing_programs(ask: Ask, master: MasterCf, main: MainCf) -> frozenset[str]:
-    """The programs of the services in use that are not there."""
-    used = [each for each in master.external if each.used(main.entries) and each.program.startswith("/")]
-    answers = ask.all([Stat(each.program) for each in used])
-    gone = (isinstance(each, Gap) and each.reason is GapReason.ABSENT for each in answers)
-    return frozenset(each.program for each, absent in zip(used, gone, strict=True) if absent)
+def _missing_programs(ask: Ask, master: MasterCf, main: MainCf, settings: Mapping[str, str]) -> frozenset[str]:
+    """The programs that are not there of the services in use, and of the commands in main.cf."""
+    named = [each.program for each in master.external if each.used(main.entries)]
+    named += [program_of(settings.get(name, "")) for name in COMMANDS]
+    used = list(dict.fromkeys(each for each in named if each.startswith("/")))
+    return frozenset(
+        path for path, answer in zip(used, ask.all([Stat(each) for each in used]), strict=True) if _gone(answer)
+    )
+
+
+def _gone(answer: object) -> bool:
+    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
+
+
+def _moved(ask: Ask, missing: frozenset[str]) -> dict[str, str]:
+    """Where this system has the programs that are not in the place that the configuration names."""
+    places = [(path, other) for path in sorted(missing) for other in elsewhere(path)]
+    answers = ask.all([Stat(other) for _, other in places])
+    found: dict[str, str] = {}
+    for (path, other), answer in zip(places, answers, strict=True):
+        if isinstance(answer, FileInfo) and answer.kind is FileKind.FILE and answer.mode & 0o111:
+            found.setdefault(path, other)
+    return found
 
 
 def _strangers(ask: Ask, master: MasterCf, main: MainCf) -> frozenset[str]:
@@ -148,7 +172,7 @@ def _closed(ask: Ask, directory: str) -> tuple[FileInfo, ...]:
     needed = {directory: 0o005, f"{directory}/main.cf": 0o004}
     found = ask.all([Stat(path) for path in needed])
     bits = zip(found, needed.values(), strict=True)
-    return tuple(each for each, bit in bits if isinstance(each, FileInfo) and each.mode & bit != bit)
+    return tuple(each for each, bit in bits if isinstance(each, FileInfo) and mode_for(each, "nobody", ()) & bit != bit)
 
 
 def pairs(text: str) -> dict[str, str]:

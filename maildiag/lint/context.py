@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from maildiag.lint.main_cf import MainCf
 from maildiag.lint.master_cf import MasterCf
@@ -18,7 +18,7 @@ class Context:
     known), `daemons` the programs in daemon_directory (empty: not known), `addresses` those of this host's interfaces,
     `unresolved` the names in inet_interfaces that the system cannot resolve, `absent` the files that lists name
     (`mydestination = /path`) and that are not there, or programs that services start; `strangers` the accounts that services
-    are to run as and that do not exist.
+    are to run as and that do not exist, `moved` where programs stand that are absent from the place that is named.
     """
 
     main: MainCf
@@ -32,6 +32,7 @@ class Context:
     unresolved: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
     strangers: frozenset[str] = frozenset()
+    moved: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, name: str) -> str:
         """The effective value: postconf's, else main.cf's own text, else the default."""

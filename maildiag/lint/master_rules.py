@@ -374,13 +374,28 @@ def _external(context: Context, service: Service) -> Iterator[Problem]:
             about="user",
         )  # fmt: skip
     if program in context.absent:
+        there = context.moved.get(program, "")
         yield _problem(
             context, service, "missing-program", Status.CRITICAL,
-            f"{service.key} starts {program}, which does not exist",
+            f"{service.key} starts {program}, which does not exist" + (f"; {there} does" if there else ""),
             f"{service.command}(8) says: fatal: execvp {program}: No such file or directory. Install the program, or take out of "
             "main.cf what uses the service.",
+            _other_place(context, service, program, there),
             about="argv",
         )  # fmt: skip
+
+
+def _other_place(context: Context, service: Service, program: str, there: str) -> tuple[Repair, ...]:
+    """The line with `argv=` leads to where the program stands."""
+    line = next((each for each in service.logical.lines if f"argv={program}" in each.text), None)
+    if not there or line is None:
+        return ()
+    text = line.text.replace(f"argv={program}", f"argv={there}", 1)
+    return (
+        Repair(
+            f"name the place where it is: {there}", (ReplaceLine(context.master.path, line.number, text),), certain=True
+        ),
+    )
 
 
 def _duplicates(context: Context) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from maildiag.lint import restrictions, tables
 from maildiag.lint.context import Context, words
 from maildiag.lint.main_cf import Entry
 from maildiag.lint.problem import DropParameter, Problem, Repair, SetParameter
+from maildiag.lint.programs import missing_command
 from maildiag.lint.values import has_comment
 from maildiag.model import Confidence, Status
 
@@ -45,6 +46,7 @@ def reference_problems(context: Context) -> Iterator[Problem]:
             yield from _not_a_table(context, entry, value)
         yield from _types(context, entry, value)
         yield from _files(context, entry, value)
+        yield from missing_command(context, entry, value)
 
 
 def may_be_file(name: str) -> bool:

@@ -6,6 +6,8 @@ import pytest
 
 from maildiag.lint.contradictions import contradictions
 from maildiag.lint.problem import DropOverride, DropParameter, Problem, SetOverride, SetParameter
+from maildiag.lint.programs import elsewhere, program_of
+from maildiag.lint.references import reference_problems
 from maildiag.lint.service_options import service_problems
 from maildiag.lint.table_values import bad_values
 from maildiag.model import Status
@@ -116,6 +118,21 @@ def test_a_file_of_the_tls_client_that_is_missing_is_critical_where_tls_is_deman
     assert not found(line, "smtp_tls_security_level = encrypt")
 
 
+def test_a_delivery_command_that_is_not_there_returns_all_mail() -> None:
+    lda = "/usr/libexec/dovecot/dovecot-lda"
+    line, here = f'mailbox_command = {lda} -f "$SENDER"', "/usr/lib/dovecot/dovecot-lda"
+    context = config(line, absent=frozenset({lda}), moved={lda: here}).context
+    (problem,) = [each for each in reference_problems(context) if each.kind == "missing-program"]
+    assert problem.repairs[0].edits == (SetParameter("mailbox_command", f'{here} -f "$SENDER"'),)
+    assert not list(reference_problems(config(line).context))
+
+
+def test_a_program_may_have_another_name_on_another_system() -> None:
+    assert "/usr/lib/dovecot/dovecot-lda" in elsewhere("/usr/lib/dovecot/deliver")
+    assert program_of('IFS=" " && exec /usr/bin/procmail') == ""
+    assert program_of('/usr/bin/maildrop -d "$USER"') == "/usr/bin/maildrop"
+
+
 def options(*lines: str, service: str = "submission inet n - y - - smtpd") -> list[Problem]:
     text = "\n".join([service, *(f"  -o {line}" for line in lines), ""])
     context = config(master=recorded("master.cf", "debian12") + text).context
@@ -139,6 +156,21 @@ def test_a_service_for_logins_only_must_offer_them() -> None:
     (problem,) = options("smtpd_sasl_auth_enable=no", lists)
     assert problem.repairs[0].edits == (SetOverride("submission", "inet", "smtpd_sasl_auth_enable", "yes"),)
     assert not options("smtpd_sasl_auth_enable=yes", lists)
+
+
+def test_a_submission_port_that_wants_tls_for_logins_must_offer_tls() -> None:
+    wants = ("smtpd_sasl_auth_enable=yes", "smtpd_tls_auth_only=yes")
+    (problem,) = options(*wants, "smtpd_tls_security_level=none")
+    assert problem.repairs[0].edits == (SetOverride("submission", "inet", "smtpd_tls_security_level", "encrypt"),)
+    assert not options(*wants, "smtpd_tls_security_level=may")
+    assert not options("smtpd_sasl_auth_enable=yes", "smtpd_tls_security_level=none")
+
+
+def test_a_port_for_servers_need_not_offer_logins() -> None:
+    main = ("smtpd_sasl_auth_enable = yes", "smtpd_tls_auth_only = yes", "smtpd_tls_security_level = none")
+    assert not list(service_problems(config(*main).context))
+    master = recorded("master.cf", "debian12") + "submission inet n - y - - smtpd\n"
+    assert len(list(service_problems(config(*main, master=master).context))) == 1
 
 
 def test_sender_login_mismatch_needs_a_table() -> None:
