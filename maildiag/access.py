@@ -19,6 +19,24 @@ def allows(info: FileInfo, wanted: int, user: str, groups: Collection[str]) -> b
     return (info.mode >> shift) & wanted == wanted
 
 
+def mode_for(info: FileInfo, user: str, groups: Collection[str]) -> int:
+    """The mode as `user` meets it: its last three bits are what `user` may do, by whatever owner, group or ACL gives it."""
+    met = sum(bit for bit in (READ, WRITE, SEARCH) if allows(info, bit, user, groups))
+    return info.mode & ~0o007 | met
+
+
+def let_group(info: FileInfo, group: str, wanted: int) -> tuple[tuple[str, ...], ...]:
+    """The commands that give `group` the bits of `wanted` (of READ and SEARCH).
+
+    Where there is an ACL, chmod(1) changes its mask and no group's entry (acl(5), "Correspondence between ACL entries and
+    file permission bits"), so that setfacl(1) has to add one.
+    """
+    letters = ("r" if wanted & READ else "") + ("x" if wanted & SEARCH else "")
+    if info.acl:
+        return (("setfacl", "-m", f"g:{group}:{letters}", info.path),)
+    return (("chgrp", group, info.path), ("chmod", f"g+{letters}", info.path))
+
+
 def _acl_allows(info: FileInfo, wanted: int, user: str, groups: Collection[str]) -> bool:
     """The access check of acl(5) for somebody who is not the owner: one entry has to give all that is wanted."""
     named = [each.bits for each in info.acl if each.tag is AclTag.USER and each.name == user]

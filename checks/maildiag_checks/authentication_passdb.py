@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from maildiag.access import READ, SEARCH, allows, shown
+from maildiag.access import READ, SEARCH, allows, let_group, shown
 from maildiag.edits import comment_line
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.host import Distribution
@@ -121,13 +121,19 @@ def _open_file(file: PasswordFile, info: FileInfo, closed: tuple[FileInfo, ...])
         Fix(
             id=f"{PASSDB}/let-read",
             title=f"Let the group {group} read it, and nobody else",
-            commands=(("chgrp", group, file.path), ("chmod", "0640", file.path), RELOAD),
+            commands=(*_for_group(info, group), RELOAD),
             automatic=True,
             undo=(("chgrp", info.group, file.path), ("chmod", f"{info.mode:04o}", file.path)),
             changes=(file.path,),
             verify=(PASSDB,),
         ),
     )
+
+
+def _for_group(info: FileInfo, group: str) -> tuple[tuple[str, ...], ...]:
+    if info.acl:
+        return let_group(info, group, READ)
+    return (("chgrp", group, info.path), ("chmod", "0640", info.path))
 
 
 def _pam(service: PamService, distribution: Distribution | None) -> Iterator[Verdict]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from maildiag import edits
+from maildiag.access import READ, SEARCH, let_group
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Table, Tables, absent, unseen
 from maildiag.lint.table_source import BadLine, bad_lines
@@ -195,10 +196,7 @@ def _edit(verb: str, title: str, name: str, value: str, before: tuple[tuple[str,
 def _unreadable(table: Table, config: PostfixConfig) -> Verdict:
     group = config.get("setgid_group") and config.get("mail_owner")
     is_file = table.closed in (table.use.path, *table.use.built)
-    commands: tuple[tuple[str, ...], ...] = (
-        ("chgrp", group, table.closed),
-        ("chmod", "g+r" if is_file else "g+x", table.closed),
-    )
+    commands = let_group(table.barrier, group, READ if is_file else SEARCH) if table.barrier else ()
     return critical(
         f"{table.reader} may not read {table.closed}, so {table.name} cannot be opened",
         subject=table.name,

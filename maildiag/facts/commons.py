@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from maildiag.access import mode_for
 from maildiag.asking import Ask
 from maildiag.model import Gap, Missing
 from maildiag.probes import FileInfo, FileKind, Stat
 from maildiag.registry import gatherer
+
+_ACCOUNTS = ("postfix", "dovecot", "dovenull")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,11 @@ class Common:
     kind: FileKind
     mode: int
     fails: str
+
+    def lacks(self, info: FileInfo) -> bool:
+        """True where somebody who is neither owner nor group, or an account that the ACL names, is refused."""
+        modes = (info.mode, *(mode_for(info, each, (each,)) for each in _ACCOUNTS if info.acl))
+        return any(self.needed & ~mode for mode in modes)
 
     @property
     def needed(self) -> int:
@@ -47,7 +55,7 @@ class Commons:
     def broken(self) -> tuple[tuple[Common, FileInfo], ...]:
         """Those that other accounts cannot use as they must, or that are something else."""
         return tuple(
-            (common, info) for common, info in self.found if info.kind is not common.kind or common.needed & ~info.mode
+            (common, info) for common, info in self.found if info.kind is not common.kind or common.lacks(info)
         )
 
 

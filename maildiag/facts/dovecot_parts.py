@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from maildiag.access import READ, SEARCH, allows
 from maildiag.asking import Ask
 from maildiag.dovecot.tree import Setting
 from maildiag.facts.accounts import Accounts
@@ -73,8 +74,16 @@ def _spoilt(ask: Ask, config: DovecotConfig) -> Iterator[RunDirectory]:
     answers = ask.all([Stat(path) for path, _ in wanted]) if base.startswith("/") else []
     for (path, bits), info in zip(wanted, answers, strict=False):
         absent = isinstance(info, Gap) and info.reason is GapReason.ABSENT
-        if absent or (isinstance(info, FileInfo) and (info.mode & bits != bits or _groupless(path, base, info))):
+        if absent or (isinstance(info, FileInfo) and _refuses(config, path, base, info, bits)):
             yield RunDirectory(path, info, bits)
+
+
+def _refuses(config: DovecotConfig, path: str, base: str, info: FileInfo, bits: int) -> bool:
+    if not info.acl:
+        return info.mode & bits != bits or _groupless(path, base, info)
+    login = config.value("default_login_user", "dovenull")
+    users = (login, config.value("default_internal_user", "dovecot")) if path == base else (login,)
+    return not all(allows(info, READ | SEARCH, each, (each,)) for each in users)
 
 
 def _groupless(path: str, base: str, info: FileInfo) -> bool:

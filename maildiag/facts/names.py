@@ -6,6 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from maildiag.access import mode_for
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.facts.relay import is_address, parse_hosts
@@ -103,7 +104,9 @@ class PublicNames:
 
 @dataclass(frozen=True, slots=True)
 class ChrootFile:
-    """A file of the system and its copy in the chroot; None where it is not there or not readable. `mode` is the copy's."""
+    """A file of the system and its copy in the chroot; None where it is not there or not readable. `mode` is the copy's, as
+    Postfix's account meets it.
+    """
 
     name: str
     system: str | None
@@ -152,7 +155,10 @@ def resolver(ask: Ask, postfix: Postfix | None) -> Resolver:
     servers, search = parse_resolv_conf(text)
     asked = (postfix.get("myhostname") if postfix and postfix.installed else "") or "localhost"
     answers = ask.all([DnsLookup(asked, "A", each) for each in servers[:3]])
-    mode = told.mode if isinstance(told, FileInfo) else 0o644 if isinstance(file, FileText) else None
+    owner = (postfix.get("mail_owner") if postfix and postfix.installed else "") or "postfix"
+    mode = (
+        mode_for(told, owner, (owner,)) if isinstance(told, FileInfo) else 0o644 if isinstance(file, FileText) else None
+    )
     return Resolver(servers, search, text, asked, tuple(answers), mode)
 
 
@@ -290,7 +296,8 @@ def chroot(ask: Ask, postfix: Postfix) -> Chroot:
     for probe in copies:
         ask.begin(probe)
     texts = [_text(each) for each in ask.all(asked)]
-    modes = [each.mode if isinstance(each, FileInfo) else 0o644 for each in ask.all(copies)]
+    owner = postfix.get("mail_owner") or "postfix"
+    modes = [mode_for(each, owner, (owner,)) if isinstance(each, FileInfo) else 0o644 for each in ask.all(copies)]
     files = tuple(ChrootFile(*each) for each in zip(CHROOT_FILES, texts[::2], texts[1::2], modes, strict=False))
     return Chroot(directory, tuple(inside), files, _chroot_servers(ask, postfix, files[0]))
 

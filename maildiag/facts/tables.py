@@ -22,7 +22,7 @@ class Table:
 
     `source` is the file that `path` names, `built` what postmap made of it (None for types without), `text` the source
     where it is small and no secret, `query` what `postmap -q` said of a key that is not there (None: not asked).
-    `closed` names the first path that `reader` may not read or pass ("" where all is readable or not known).
+    `barrier` is the first path that `reader` may not read or pass (None where all is readable or not known).
     """
 
     use: TableUse
@@ -32,7 +32,12 @@ class Table:
     text: FileText | Gap | None = None
     query: CommandResult | Gap | None = None
     reader: str = ""
-    closed: str = ""
+    barrier: FileInfo | None = None
+
+    @property
+    def closed(self) -> str:
+        """The path of the barrier, "" where there is none."""
+        return self.barrier.path if self.barrier else ""
 
     @property
     def name(self) -> str:
@@ -74,13 +79,11 @@ def _table(ask: Ask, config: PostfixConfig, use: TableUse) -> Table:
     source = ask.maybe(Stat(use.path))
     reader = config.get("mail_owner") if use.wrapped else ""
     opened = built if built is not None else source
-    closed = ""
-    if reader and isinstance(opened, FileInfo):
-        closed = _closed_to(ask, reader, opened)
+    barrier = _barrier(ask, reader, opened) if reader and isinstance(opened, FileInfo) else None
     secret = use.type in REMOTE or any("password" in name or "passwd" in name for name in users)
     small = isinstance(source, FileInfo) and source.size <= _MOST
     text = ask.maybe(ReadFile(use.path, _MOST)) if small and not secret else None
-    return Table(use=use, users=users, source=source, built=built, text=text, reader=reader, closed=closed)
+    return Table(use=use, users=users, source=source, built=built, text=text, reader=reader, barrier=barrier)
 
 
 def _opens(table: Table, config: PostfixConfig) -> bool:
@@ -104,20 +107,20 @@ def _with_query(ask: Ask, table: Table, opens: bool) -> Table:
         text=table.text,
         query=ask.maybe(_query(table)) if opens else None,
         reader=table.reader,
-        closed=table.closed,
+        barrier=table.barrier,
     )
 
 
-def _closed_to(ask: Ask, account: str, file: FileInfo) -> str:
-    """The first directory that `account` may not pass, or the file where it may not be read; "" where all is open."""
+def _barrier(ask: Ask, account: str, file: FileInfo) -> FileInfo | None:
+    """The first directory that `account` may not pass, or the file where it may not be read; None where all is open."""
     groups = _groups(ask, account)
     parts = file.path.split("/")[1:-1]
     for length in range(1, len(parts) + 1):
         path = "/" + "/".join(parts[:length])
         info = ask.maybe(Stat(path))
         if isinstance(info, FileInfo) and not allows(info, SEARCH, account, groups):
-            return path
-    return "" if allows(file, READ, account, groups) else file.path
+            return info
+    return None if allows(file, READ, account, groups) else file
 
 
 def _groups(ask: Ask, account: str) -> frozenset[str]:

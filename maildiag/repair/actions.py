@@ -58,6 +58,7 @@ ACTIONS: dict[str, Action] = {
     "sed": Action("edits single lines of a configuration file that has no program of its own"),
     "chown": Action("gives a file its right owner"),
     "chgrp": Action("gives a file its right group"),
+    "setfacl": Action("adds a group that may read a file that has an ACL"),
     "chmod": Action("gives a file its right mode; never writable by everybody"),
     "mkdir": Action("makes a directory that is missing"),
     "install": Action("makes a directory or an empty file with owner and mode in one step"),
@@ -109,7 +110,7 @@ _SED_SCRIPT = re.compile(
     re.VERBOSE,
 )
 _FILE_PROGRAMS = frozenset(
-    {"chown", "chgrp", "chmod", "mkdir", "install", "touch", "ln", "cp", "mv", "rm", "restorecon"}
+    {"chown", "chgrp", "chmod", "setfacl", "mkdir", "install", "touch", "ln", "cp", "mv", "rm", "restorecon"}
 )
 _NUMERIC_MODE = re.compile(r"[0-7]{3,4}")
 _WRITABLE_MODE = re.compile(r"(^|,)[ug]*[oa][augo]*[+=][rxXst]*w|(^|,)[+=][rxXst]*w")
@@ -188,9 +189,14 @@ def _wrong_verb(argv: Sequence[str], action: Action) -> str:
     return f"{argv[0]} {given} is not among what a fix may do with {argv[0]}"
 
 
+_SETFACL = re.compile(r"setfacl -m g:[\w.-]+:(r|x|rx)")
+
+
 def _harm(argv: Sequence[str]) -> str:
     if argv[0] == "sed":
         return _sed_harm(argv)
+    if argv[0] == "setfacl" and not _SETFACL.fullmatch(" ".join(argv[:3])):
+        return "it may only let a group read or pass"
     if argv[0] in _FILE_PROGRAMS:
         return _file_harm(argv)
     if argv[0] == "apt-get" and "--reinstall" not in argv:

@@ -58,7 +58,7 @@ def targets(argv: Sequence[str], places: Places) -> tuple[Target, ...]:
             return tuple(Target(each) for table in places.aliases for each in _databases(table))
         case "sed" | "touch":
             return tuple(Target(each) for each in _words(argv) if each.startswith("/"))
-        case "chown" | "chgrp" | "chmod" | "restorecon":
+        case "chown" | "chgrp" | "chmod" | "setfacl" | "restorecon":
             return tuple(_permissions(argv))
         case "usermod" | "chage":
             return tuple(Target(f"/etc/{name}") for name in ("passwd", "shadow", "passwd-", "shadow-"))

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from maildiag.access import READ, SEARCH, WRITE, allows, shown
+from maildiag.access import READ, SEARCH, WRITE, allows, let_group, mode_for, shown
 from maildiag.codec import decode, encode
 from maildiag.hosts.files import access_acl
 from maildiag.probes import AclTag
@@ -45,6 +45,17 @@ def test_the_group_bits_of_the_mode_are_the_mask_and_not_the_groups_own() -> Non
         dataclasses.replace(each, bits=0) if each.tag is AclTag.OWNING_GROUP else each for each in access_acl(RECORDED)
     )
     assert not allows(dataclasses.replace(FILE, acl=entries), READ, "nobody", ("root",))
+
+
+def test_the_mode_as_an_account_meets_it_counts_owner_group_and_acl() -> None:
+    assert mode_for(FILE, "mail", ()) == 0o644
+    assert mode_for(FILE, "nobody", ()) == 0o640
+    assert mode_for(info("/f", mode=0o750), "nobody", ("root",)) == 0o755
+
+
+def test_chmod_gives_a_group_nothing_where_there_is_an_acl() -> None:
+    assert let_group(FILE, "postfix", READ) == (("setfacl", "-m", "g:postfix:r", "/f"),)
+    assert let_group(info("/f"), "postfix", SEARCH) == (("chgrp", "postfix", "/f"), ("chmod", "g+x", "/f"))
 
 
 def test_an_acl_goes_through_json_and_none_leaves_no_trace_there() -> None:

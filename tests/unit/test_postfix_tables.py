@@ -85,7 +85,8 @@ def test_what_may_not_be_looked_at_is_unknown() -> None:
 
 
 def test_a_table_closed_to_the_account_of_proxymap_is_opened_for_its_group_only() -> None:
-    verdict = said(table(info(VIRTUAL), info(VIRTUAL + ".db", mode=0o600), reader="postfix", closed=VIRTUAL + ".db"))
+    closed = info(VIRTUAL + ".db", mode=0o600)
+    verdict = said(table(info(VIRTUAL), closed, reader="postfix", barrier=closed))
     assert verdict.status is Status.CRITICAL
     assert verdict.fixes[0].commands[:2] == (("chgrp", "postfix", VIRTUAL + ".db"), ("chmod", "g+r", VIRTUAL + ".db"))
     assert verdict.fixes[0].commands[2:] == (RELOAD,)
