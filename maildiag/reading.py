@@ -23,7 +23,7 @@ FILES = (
     Files(
         ("/etc/dovecot/*.conf", "/etc/dovecot/conf.d/*", "/usr/share/dovecot/protocols.d/*"),
         "Dovecot's configuration; values of passwords and keys are cut while reading",
-        "files that these include",
+        "files that these include; the names in lists of denied users",
     ),
     Files(
         ("/var/log/mail.log*", "/var/log/maillog*", "/var/log/mail/mail.log"),

@@ -11,7 +11,7 @@ from maildiag.dovecot.tree import Setting
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_log import MailLog
 from maildiag.logs.summary import Group
-from maildiag.model import Evidence, Fix, Step, Verdict, critical, ok, warning
+from maildiag.model import Evidence, Fix, Step, Verdict, critical, notice, ok, warning
 from maildiag.registry import SERVER, check
 
 CHECK = "services.dovecot-limits"
@@ -42,18 +42,20 @@ def limits(config: DovecotConfig, log: MailLog | None) -> Iterator[Verdict]:
     LimitNOFILE.
     """
     said = False
-    for verdict in (*_configured(config), *_logged(config, log)):
+    for verdict in (*_configured(config, log), *_logged(config, log)):
         said = True
         yield verdict
     if not said:
         yield ok("No limit of Dovecot is reached" if log else "No limit of Dovecot is set too low")
 
 
-def _configured(config: DovecotConfig) -> Iterator[Verdict]:
+def _configured(config: DovecotConfig, log: MailLog | None) -> Iterator[Verdict]:
+    """How little is too little depends on the release and the mailbox: a small limit is a fault once processes end by it."""
+    ended = bool(log and any(not each.over for each in log.summary.of("dovecot.out-of-memory")))
     for setting in config.source.settings:
         size = size_of(setting.value) if setting.name in ("default_vsz_limit", "vsz_limit") else None
         if size is not None and 0 < size < _LEAST_MEMORY:
-            yield _too_small(setting)
+            yield _too_small(setting) if ended else _small(setting)
         few = setting.name == "mail_max_userip_connections" and setting.value.isdigit()
         if few and 0 < int(setting.value) < _LEAST_CONNECTIONS:
             yield _too_few(setting)
@@ -90,6 +92,15 @@ def _too_small(setting: Setting) -> Verdict:
         evidence=_shown(setting),
         fixes=(_default_again(setting),),
         explained_by=(),
+    )
+
+
+def _small(setting: Setting) -> Verdict:
+    return notice(
+        f"{setting.place}: {setting.name} = {setting.value} is little memory for a Dovecot process; none has ended by it",
+        detail='The default is 256 M. Large mailboxes need more: "Out of memory".',
+        subject=setting.name,
+        evidence=_shown(setting),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from maildiag.edits import comment_line
 from maildiag.facts.closed_accounts import ClosedAccount, ClosedAccounts
 from maildiag.facts.mail_log import MailLog
+from maildiag.facts.refused_logins import DeniedUser, RefusedLogins, ShutOut
 from maildiag.model import Confidence, Evidence, Fix, JsonValue, Step, Verdict, ok, warning
 from maildiag.registry import BOTH, SERVER, check
 from maildiag.settings import Settings
@@ -93,19 +95,82 @@ def _shut_out(addresses: list[str]) -> Fix:
     roles=SERVER,
     explained_by=("services.clock",),
 )
-def accounts(found: ClosedAccounts) -> Iterator[Verdict]:
-    """PAM refuses the right password of a locked or expired account; to its user it looks like a wrong one.
+def accounts(found: ClosedAccounts, refused: RefusedLogins | None = None) -> Iterator[Verdict]:
+    """PAM refuses the right password of a locked or expired account, Dovecot that of a user on a list of denied ones or of
+    a network that is not allowed; to its user it looks like a wrong one.
 
-    Only the accounts of people are looked at, and only where logins fail. Sources: passwd(1), chage(1), pam_unix(8).
+    Only the accounts of people are looked at, and only where logins fail. Sources: passwd(1), chage(1), pam_unix(8),
+    Dovecot's documentation of passdbs (deny, allow_nets).
     """
     for each in found.closed:
         yield _closed(each)
+    rules = list(_by_rules(refused or RefusedLogins(), {each.name for each in found.closed}))
+    yield from rules
+    if rules:
+        return
     if not found.closed and found.looked:
         yield ok(
             f"The accounts of {', '.join(found.looked)}, whose logins failed, are open, and PAM names no other reason: the password was wrong",
         )
     elif not found.closed:
         yield ok("No account of this host has failed logins")
+
+
+def _by_rules(refused: RefusedLogins, known: set[str]) -> Iterator[Verdict]:
+    """What Dovecot's own rules refuse; what the log alone tells is said last, of users that nothing else explains."""
+    for each in refused.denied:
+        yield _denied(each)
+    for rule in refused.shut_out:
+        yield _shut_out_by(rule)
+    known |= {each.user for each in refused.denied} | {each.user.partition("@")[0] for each in refused.denied}
+    for user, why, count in refused.told:
+        if not {user, user.partition("@")[0]} & known:
+            yield warning(
+                f"{user} cannot log in: Dovecot says {why}",
+                detail=f"{plural(count, 'failed login')} in the log; the right password is refused like a wrong one.",
+                subject=user,
+                data={"failures": count},
+                evidence=(Evidence("log", f"{why}: user=<{user}>"),),
+            )
+
+
+def _denied(each: DeniedUser) -> Verdict:
+    place = each.setting.place
+    return warning(
+        f"{each.user} cannot log in: {each.path} line {each.number} is in a passdb with deny = yes",
+        detail=f"{plural(each.failures, 'failed login')} in the log; the right password is refused like a wrong one.",
+        subject=each.user,
+        data={"failures": each.failures},
+        evidence=(
+            Evidence(each.path, f"{each.number}: {each.user}"),
+            Evidence(place.file, f"{place.line}: {each.setting.raw.strip()}"),
+        ),
+        fixes=(
+            Fix(
+                id=f"{ACCOUNTS}/allow",
+                title=f"Take {each.user} off the list",
+                commands=(comment_line(each.path, each.number),),
+                changes=(each.path,),
+                verify=(ACCOUNTS,),
+                why="Somebody put the name there: ask why before it goes.",
+            ),
+        ),
+    )
+
+
+def _shut_out_by(rule: ShutOut) -> Verdict:
+    place = rule.setting.place
+    more = (
+        f" and {plural(len(rule.addresses) - 1, 'more address', 'more addresses')}" if len(rule.addresses) > 1 else ""
+    )
+    return warning(
+        f"{place}: allow_nets lets nobody log in from {rule.addresses[0]}{more}",
+        detail=f"Only {', '.join(rule.networks)} may; from elsewhere the right password is refused like a wrong one.",
+        subject="allow_nets",
+        data={"addresses": list(rule.addresses), "networks": list(rule.networks)},
+        evidence=(Evidence(place.file, f"{place.line}: {rule.setting.raw.strip()}"),),
+        confidence=Confidence.LIKELY,
+    )
 
 
 def _closed(each: ClosedAccount) -> Verdict:

@@ -13,7 +13,6 @@ from maildiag.model import Evidence, Gap, Step, Verdict, critical, ok, skipped, 
 from maildiag.probes import Connect, Exchange, Protocol, Transcript
 from maildiag.registry import BOTH, SERVER, check
 from maildiag.text import first_line
-from maildiag_checks._submission import contradiction
 
 _NO_CONNECTION = (
     "connectivity.listeners",
@@ -103,8 +102,7 @@ def _judge(talk: Talk, postfix: Postfix) -> Verdict:
     if broken:
         return broken
     return (
-        (contradiction(talk, postfix, shown) if talk.port.number != 25 else None)
-        or _offers(talk, transcript, postfix, shown)
+        _offers(talk, transcript, postfix, shown)
         or _envelope(talk, transcript, shown)
         or ok(f"Port {subject} answers: {_banner(transcript)}", subject=subject, evidence=shown)
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.tables import Tables
 from maildiag.model import Gap, GapReason, Missing
@@ -77,9 +79,10 @@ def mail_users(
     identity: Identity | None = None,
     postfix: Postfix | None = None,
     tables: Tables | None = None,
+    log: MailLog | None = None,
 ) -> MailUsers:
-    """Look up the users of the settings; else the people among the system's accounts, what the userdb lists, or the
-    addresses that Postfix has Dovecot deliver to.
+    """Look up the users of the settings; else the people among the system's accounts, what the userdb lists, the
+    addresses that Postfix has Dovecot deliver to, or those that the log tells of.
 
     A look-up needs no password and leaves no failed login behind. Without root Dovecot refuses it, and logs an error.
     """
@@ -90,6 +93,9 @@ def mail_users(
     names, chosen = _choose(ask, settings, config, accounts)
     if not names and (names := _delivered_to(postfix, tables)):
         chosen = "the addresses in virtual_mailbox_maps"
+    of_log = not names and log is not None
+    if of_log and log is not None and (names := _in_log(log)):
+        chosen = "the addresses of the log whose mail goes to mailboxes"
     if not names:
         return MailUsers(chosen, ())
     answer = ask.maybe(command("doveadm", "user", *names, timeout=_PATIENCE))
@@ -106,6 +112,8 @@ def mail_users(
     for number, name in enumerate(names):
         path = paths[number] if number < len(paths) else None
         users.append(_user(name, fields.get(name, {}), path))
+    if of_log:  # some may be gone since, and some were never ours
+        users = [each for each in users if each.status != NO_SUCH_USER and each.fields]
     return MailUsers(chosen, tuple(users))
 
 
@@ -134,6 +142,12 @@ def _delivered_to(postfix: Postfix | None, tables: Tables | None) -> tuple[str, 
     lines = [line for text in texts if isinstance(text, FileText) for line in text.text.splitlines()]
     found = re.compile(r"[\w.+=-]+@[\w.-]+(?=\s)")
     return tuple(dict.fromkeys(match[0] for line in lines if (match := found.match(line))))[:MOST_USERS]
+
+
+def _in_log(log: MailLog) -> tuple[str, ...]:
+    """The addresses with most mail, for a data base that is not asked for all its users (SQL, LDAP, static)."""
+    found = (each for each in log.summary.mailboxes if re.fullmatch(r"[\w.+=-]+@[\w.-]+", each))
+    return tuple(islice(found, MOST_PATHS))
 
 
 def _fields(answer: CommandResult, names: tuple[str, ...]) -> dict[str, Mapping[str, str]]:

@@ -25,6 +25,7 @@ def service_problems(context: Context) -> Iterator[Problem]:
         if service.type == "inet":
             yield from _wrapping(context, service)
             yield from _no_login(context, service)
+            yield from _login_without_tls(context, service)
             yield from _login_maps(context, service)
 
 
@@ -96,6 +97,29 @@ def _no_login(context: Context, service: Service) -> Iterator[Problem]:
             (Repair(f"set {option}=yes for it", (SetOverride(service.name, service.type, option, "yes"),), certain=True),),
         )  # fmt: skip
         return
+
+
+def _login_without_tls(context: Context, service: Service) -> Iterator[Problem]:
+    """postconf(5) smtpd_tls_auth_only: no AUTH without TLS; where TLS is off, that is no AUTH at all."""
+    name = "smtpd_tls_security_level"
+    old = any(_yes(context, service, each) for each in ("smtpd_use_tls", "smtpd_enforce_tls", "smtpd_tls_wrappermode"))
+    asked = _yes(context, service, "smtpd_sasl_auth_enable") and _yes(context, service, "smtpd_tls_auth_only")
+    if not asked or old or (_value(context, service, name).strip() or "none") != "none":
+        return
+    if service.override(name) is None and not _submits(context, service):
+        return  # main.cf has no TLS: a port for servers need not offer logins
+    yield _problem(
+        context, service, name,
+        f"nobody can log in on {service.key}: smtpd_tls_auth_only = yes wants TLS first, and {name} = none there",
+        "AUTH is never announced; mail programs say that the server does not support authentication.",
+        (Repair(f"demand TLS on {service.key}", (SetOverride(service.name, service.type, name, "encrypt"),), certain=True),),
+    )  # fmt: skip
+
+
+def _submits(context: Context, service: Service) -> bool:
+    """True for the services that mail programs use (RFC 6409, RFC 8314), by port or by a login that is asked for here alone."""
+    port = service.name.rpartition(":")[2]
+    return port in ("submission", "587", *_IMPLICIT) or service.override("smtpd_sasl_auth_enable") is not None
 
 
 def _login_maps(context: Context, service: Service) -> Iterator[Problem]:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from maildiag.logs.tally import Tally
 
-_FAILED = re.compile(r"auth failed, (?P<attempts>\d{1,9}) attempts")
+_REFUSED = re.compile(r"auth failed|authorization failed|password expired|user disabled|login disabled")
+_FAILED = re.compile(rf"(?:{_REFUSED.pattern}), (?P<attempts>\d{{1,9}}) attempts")
 _BODY = re.compile(r"[A-Za-z][\w-]*(?:\([^)]*\))?(?:<\d+>)?(?:<[^>]*>)?: ")
 _LEVELS = {"Warnin": "warning", "Error:": "error", "Fatal:": "fatal", "Panic:": "panic"}
 
@@ -73,7 +74,7 @@ def dovecot(tally: Tally, lines: list[str], start: int, name: str) -> None:
     kinds = words.lists
     stored = sum([": saved mail to " in line or ": stored mail into mailbox " in line for line in kinds["stored"]])
     tally.totals["stored by Dovecot"] += stored
-    for line in [line for line in kinds["closed"] if "auth failed" in line]:
+    for line in [line for line in kinds["closed"] if _REFUSED.search(line)]:
         tally.totals["failed logins"] += 1
         _login_failed(tally, line)
     for kind in ("login", "problem", "info", "other"):

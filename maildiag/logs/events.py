@@ -31,9 +31,10 @@ _SASL_FAILED = re.compile(
     r"\[(?P<address>[^\]]+)\](?::\d+)?: SASL [\w-]+ authentication failed(?!: (?:generic|Temporary|Connection lost|Can't))"
     r"(?:.*?sasl_username=(?P<user>[^\s,]+))?"
 )
-# "(auth failed, 1 attempts in 4 secs): user=<alice>, …", and of PAM's account phase "(password expired): user=<alice>, …".
+# "(auth failed, 1 attempts in 4 secs): user=<alice>, …"; "(password expired): user=<alice>, …" of PAM's account phase; "(user
+# disabled, 1 attempts in 2 secs) (user_disabled): user=<bob>, …" of a passdb with deny = yes, on 2.4.
 _LOGIN_FAILED = re.compile(
-    r"(?:auth failed|password expired|user disabled)(?:, (?P<attempts>\d{1,9}) attempts.*?)?\): (?:user=<(?P<user>[^>]*)>)?(?:.*?rip=(?P<address>[^,\s]+))?"
+    r"(?P<why>auth failed|authorization failed|password expired|user disabled|login disabled)(?:, (?P<attempts>\d{1,9}) attempts.*?)?\)(?: \(\w+\))?: (?:user=<(?P<user>[^>]*)>)?(?:.*?rip=(?P<address>[^,\s]+))?"
 )
 _STARTS: tuple[tuple[StartKind, re.Pattern[str]], ...] = (
     ("start", re.compile(r"daemon started(?: -- version (?P<version>\S+?),)?|Dovecot v(?P<dovecot>\S+) .*starting up")),
@@ -90,11 +91,12 @@ class Discarded:
 
 @dataclass(frozen=True, slots=True)
 class AuthFailure:
-    """A wrong user or password; `attempts` of them in one session."""
+    """A login that was refused; `attempts` in one session. `why` is "" for a wrong user or password, else Dovecot's words."""
 
     user: str
     address: str
     attempts: int
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +196,13 @@ def _discarded(match: re.Match[str]) -> Discarded:
     return Discarded(match["qid"], f"{kind}: {said}" if closed else kind, address)
 
 
-_REFUSED = ("auth failed", "password expired", "user disabled")
+_REFUSED = ("auth failed", "authorization failed", "password expired", "user disabled", "login disabled")
 
 
 def _dovecot_event(line: LogLine) -> Event | None:
     if any(each in line.text for each in _REFUSED) and (match := _LOGIN_FAILED.search(line.text)):
-        return AuthFailure(match["user"] or "", match["address"] or "", int(match["attempts"] or 1))
+        why = "" if match["why"] == "auth failed" else match["why"]
+        return AuthFailure(match["user"] or "", match["address"] or "", int(match["attempts"] or 1), why)
     return _start(line.body) if line.daemon in ("master", "dovecot") else None
 
 

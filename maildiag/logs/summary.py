@@ -115,6 +115,10 @@ class LogSummary:
     last_success: datetime | None
     overflow: int
     last_elsewhere: datetime | None = None
+    refused_logins: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By user and Dovecot's reason, where that is another than a wrong password."""
+    mailboxes: Mapping[str, int] = field(default_factory=dict)
+    """Recipients whose mail Postfix handed to a mailbox (lmtp, virtual) or still tries to, with the number of attempts."""
 
     def last_start(self, family: Family) -> Start | None:
         """Return the latest start or reload of `postfix` or `dovecot` in the log."""
@@ -182,6 +186,8 @@ class _Summary:
     users: Counter[str] = field(default_factory=Counter)
     addresses: Counter[str] = field(default_factory=Counter)
     sasl: Counter[str] = field(default_factory=Counter)
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    mailboxes: Counter[str] = field(default_factory=Counter)
     starts: list[Start] = field(default_factory=list)
     generation: Counter[tuple[str, str]] = field(default_factory=Counter)
     last_success: datetime | None = None
@@ -255,11 +261,15 @@ class _Summary:
             case AuthFailure():
                 _count(self.users, event.user, event.attempts)
                 _count(self.addresses, event.address, event.attempts)
+                if event.why and len(self.refused) < MAX_COUNTED:
+                    self.refused[event.user, event.why] += event.attempts
             case SaslMessage():
                 _count(self.sasl, event.user, 1)
 
     def _delivery(self, line: LogLine, event: Delivery) -> None:
         _count(self.statuses, event.status, 1)
+        if line.daemon in _TO_MAILBOXES and event.status in ("sent", "deferred"):
+            _count(self.mailboxes, event.to, 1)
         if event.status == "sent":
             self.last_success = line.when or self.last_success
             if _is_other_host(event.relay):
@@ -299,6 +309,8 @@ class _Summary:
             last_success=self.last_success,
             overflow=self.overflow,
             last_elsewhere=self.last_elsewhere,
+            refused_logins=dict(self.refused.most_common()),
+            mailboxes=dict(self.mailboxes.most_common()),
         )
 
     def _group(self, key: _GroupKey, tally: _Tally) -> Group:
@@ -322,6 +334,7 @@ class _Summary:
         )  # fmt: skip
 
 
+_TO_MAILBOXES = frozenset({"lmtp", "virtual"})
 _SEVERITY_ORDER: Mapping[Severity, int] = {"critical": 0, "warning": 1, "notice": 2}
 
 

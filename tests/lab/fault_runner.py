@@ -24,12 +24,15 @@ RUN_LIMIT = 120.0
 # 2 is no failure of a fix: mail that waited still waits when the cause is gone, and is critical until the queue is flushed.
 _STATUSES = (0, 1, 2, 3)
 
-# What a fix may change and an undo must put back: all of /etc, and who owns and may enter mailboxes and the spool.
+# What a fix may change and an undo must put back: all of /etc, who owns and may enter mailboxes and the spool, and the packet
+# filter's rules in force, without their counters (the order in which tables were made is no part of them).
 _SNAPSHOT = r"""
 cd /
 find etc -type f ! -name '*.lock' ! -path etc/mtab -exec sha256sum {} +
 find etc home root var/spool/postfix var/lib/dovecot var/mail -maxdepth 3 \( -type d -o -type l -o -path 'etc/*' -type f \) \
     ! -path 'root/.cache*' ! -path 'var/spool/postfix/defer*/?' ! -path '*/Maildir/.*' -printf '%y %m %u:%g %p %l\n'
+{ nft --stateless list ruleset; iptables-save; ip6tables-save; firewall-cmd --list-all-zones; ufw status numbered; } 2>/dev/null \
+    | sed -E 's/\[[0-9]+:[0-9]+\]$//; s/packets [0-9]+ bytes [0-9]+//; /^#/d; s/^/rule /' || true
 """
 
 

@@ -24,6 +24,7 @@ from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes, Quota, Quotas
 from maildiag.facts.mailboxes import mailboxes as look_at_mailboxes
 from maildiag.facts.passdbs import Passdbs, passdbs, refusing
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.refused_logins import RefusedLogins, refused_logins
 from maildiag.facts.sasl import Endpoint, MailSockets, Purpose
 from maildiag.facts.tables import Table, Tables
 from maildiag.lint.tables import TableUse
@@ -445,7 +446,9 @@ def test_a_quota_that_is_used_up_is_a_warning() -> None:
 
 
 def test_a_memory_limit_below_what_a_process_needs_is_taken_out() -> None:
-    verdict = only(judge(dovecot_limits.limits, config("default_vsz_limit = 8 M\n"), None))
+    line = "2026-11-25T04:06:05.356473+00:00 mail dovecot: config: Fatal: block_alloc(1048576): Out of memory\n"
+    found = judge(dovecot_limits.limits, config("default_vsz_limit = 8 M\n"), log(line, "", NOW_OF_LOG))
+    verdict = found[0]
     assert verdict.status is Status.CRITICAL
     assert verdict.fixes[0].commands[0][3] == "1s/^/#/"
 
@@ -694,6 +697,60 @@ def test_a_login_that_ends_with_an_expired_password_is_a_failed_login() -> None:
         " user=<alice>, method=PLAIN, rip=10.0.1.21, lip=10.0.1.10, session=<HOd7uxFhQJ4KAAEV>\n"
     )
     assert log(line, "", NOW_OF_LOG).summary.auth_failures_by_user == {"alice": 1}
+
+
+# Recorded on Debian 13, with a passdb of driver passwd-file and deny = yes.
+DISABLED = (
+    "2026-11-27T15:00:47.046824+00:00 mail dovecot: imap-login: Login aborted: Logged out (user disabled, 1 attempts in 2"
+    " secs) (user_disabled): user=<bob>, method=PLAIN, rip=10.0.1.21, lip=10.0.1.10, session=<68wXU0NhUNEKAAEV>\n"
+)
+DENY = "passdb deny {\n  driver = passwd-file\n  deny = yes\n  passwd_file_path = /etc/dovecot/refused\n}\n"
+ALLOWED = "passdb {\n  driver = pam\n  override_fields = allow_nets=192.168.1.0/24,127.0.0.0/8\n}\n"
+
+
+def refused(text: str, lists: str = "") -> RefusedLogins:
+    answers: dict[Probe[Any], Any] = {
+        ReadFile("/etc/dovecot/refused", hide=r"(?m)^([^:\n]*:).+$"): file(lists)
+    }
+    found = gather(refused_logins, answers, log=log(DISABLED, "", NOW_OF_LOG), config=config(text))
+    assert isinstance(found, RefusedLogins)
+    return found
+
+
+def test_a_user_on_a_list_of_denied_users_is_told_with_the_line() -> None:
+    verdict = only(judge(login_failures.accounts, ClosedAccounts((), ("bob",)), refused(DENY, "alice\nbob\n")))
+    assert (verdict.status, verdict.subject) == (Status.WARNING, "bob")
+    assert [each.text for each in verdict.evidence] == ["2: bob", "3: deny = yes"]
+    assert not verdict.fixes[0].automatic
+
+
+def test_what_dovecot_says_of_a_refused_login_is_told_where_no_list_has_the_user() -> None:
+    verdict = only(judge(login_failures.accounts, ClosedAccounts(()), refused(DENY, "alice\n")))
+    assert verdict.title == "bob cannot log in: Dovecot says user disabled"
+
+
+def test_networks_that_may_log_in_are_told_where_logins_from_elsewhere_fail() -> None:
+    found = refused(ALLOWED)
+    assert [each.addresses for each in found.shut_out] == [("10.0.1.21",)]
+    assert not refused(ALLOWED.replace("192.168.1.0/24", "10.0.0.0/8")).shut_out
+    assert not refused(ALLOWED.replace("192.168.1.0/24", "%{nets}")).shut_out
+
+
+def test_a_small_limit_by_which_nothing_ended_is_a_notice() -> None:
+    small = config("default_vsz_limit = 8 M\n")
+    (told,) = judge(dovecot_limits.limits, small, log("", "", NOW_OF_LOG))
+    assert told.status is Status.NOTICE
+
+
+def test_users_of_a_data_base_are_those_whose_mail_the_log_tells_of() -> None:
+    """Recorded on Debian 13."""
+    line = (
+        "2026-11-27T15:12:40.146869+00:00 mail postfix/lmtp[444]: 3BE87458: to=<info@virtual.test>, "
+        "relay=mail.example.test[private/dovecot-lmtp], delay=0.09, delays=0/0.01/0/0.08, dsn=4.2.0, "
+        "status=deferred (host mail.example.test[private/dovecot-lmtp] said: 451 4.2.0 <info@virtual.test> Internal error "
+        "occurred. Refer to server log for more information. (in reply to end of DATA command))\n"
+    )
+    assert log(line, "", NOW_OF_LOG).summary.mailboxes == {"info@virtual.test": 1}
 
 
 def test_a_limit_that_is_too_small_is_no_want_of_memory_of_the_host() -> None:
