@@ -11,7 +11,7 @@ from maildiag.dovecot.tree import Setting
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_log import MailLog
 from maildiag.logs.summary import Group
-from maildiag.model import Evidence, Fix, Step, Verdict, critical, notice, ok, warning
+from maildiag.model import Confidence, Evidence, Fix, Step, Verdict, critical, notice, ok, warning
 from maildiag.registry import SERVER, check
 
 CHECK = "services.dovecot-limits"
@@ -26,6 +26,9 @@ _SIZE = re.compile(r"(?P<number>\d+)\s*(?P<unit>[kKmMgGtT]?)[bB]?$")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _LEAST_MEMORY = 64 << 20
 _LEAST_CONNECTIONS = 3
+# Measured on Debian 12 with the password hashes of its default, yescrypt ($y$j9T$): logins fail at 24 M and work at 28 M.
+_YESCRYPT = 28 << 20
+_SYSTEM_PASSWORDS = frozenset({"pam", "passwd", "shadow"})
 
 
 @check(
@@ -55,7 +58,7 @@ def _configured(config: DovecotConfig, log: MailLog | None) -> Iterator[Verdict]
     for setting in config.source.settings:
         size = size_of(setting.value) if setting.name in ("default_vsz_limit", "vsz_limit") else None
         if size is not None and 0 < size < _LEAST_MEMORY:
-            yield _too_small(setting) if ended else _small(setting)
+            yield _too_small(setting) if ended else _cramped(config, log, setting, size) or _small(setting)
         few = setting.name == "mail_max_userip_connections" and setting.value.isdigit()
         if few and 0 < int(setting.value) < _LEAST_CONNECTIONS:
             yield _too_few(setting)
@@ -92,6 +95,24 @@ def _too_small(setting: Setting) -> Verdict:
         evidence=_shown(setting),
         fixes=(_default_again(setting),),
         explained_by=(),
+    )
+
+
+def _cramped(config: DovecotConfig, log: MailLog | None, setting: Setting, size: int) -> Verdict | None:
+    """A limit in which the right password counts as a wrong one, and nothing is logged but that."""
+    service = setting.within[-1].name if setting.within else "auth-worker"
+    hashed = any(each.driver in _SYSTEM_PASSWORDS for each in config.databases("passdb"))
+    if size >= _YESCRYPT or not hashed or service not in ("auth", "auth-worker"):
+        return None
+    failing = bool(log and log.summary.auth_failures_by_user)
+    return (critical if failing else warning)(
+        f"{setting.place}: {setting.name} = {setting.value} leaves too little memory to verify a system password",
+        detail="A yescrypt hash needs 16 M by itself. The right password is refused like a wrong one, and the log tells no more.",
+        subject=setting.name,
+        evidence=_shown(setting),
+        fixes=(_default_again(setting),),
+        explained_by=(),
+        confidence=Confidence.LIKELY,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from maildiag.access import shown
@@ -20,6 +21,8 @@ MAILBOX = "authentication.mailbox"
 PLACE = "authentication.inbox-place"
 QUOTA = "authentication.quota"
 _FULL, _NEARLY = 100, 90
+_LEAST_KB = 1024
+_BARE_SIZE = re.compile(r"^quota_rule\d*=\*:storage=\d+$|(?:^|_)storage_size=\d+$")
 
 
 @check(
@@ -308,22 +311,50 @@ def _move_dovecot(config: DovecotConfig, folder: str, safe: bool) -> Fix | None:
     roles=SERVER,
     explained_by=DEAD,
 )
-def quota(found: Quotas) -> Iterator[Verdict]:
-    """Mail for a user whose quota is used up bounces (552 5.2.2). Source: Dovecot's quota plug-in, doveadm-quota(1)."""
+def quota(found: Quotas, config: DovecotConfig | None = None) -> Iterator[Verdict]:
+    """Mail for a user whose quota is used up, or smaller than a message, bounces (552 5.2.2).
+
+    Source: Dovecot's quota plug-in, doveadm-quota(1): kilobytes.
+    """
     if not found.on:
         yield skipped("No quota is configured")
         return
     if not found.quotas:
         yield unknown("Could not read the quotas", detail=found.error)
         return
-    full = [each for each in found.quotas if each.limit and each.percent >= _FULL]
-    nearly = [each for each in found.quotas if each.limit and _NEARLY <= each.percent < _FULL]
+    tiny = [each for each in found.quotas if each.kind == "STORAGE" and 0 < each.limit < _LEAST_KB]
+    if tiny:
+        yield _tiny(tiny, config)
+    rest = [each for each in found.quotas if each.limit and each not in tiny]
+    full = [each for each in rest if each.percent >= _FULL]
+    nearly = [each for each in rest if _NEARLY <= each.percent < _FULL]
     for each in full:
         yield _said(each, full=True)
     for each in nearly:
         yield _said(each, full=False)
-    if not full and not nearly:
+    if not full and not nearly and not tiny:
         yield ok(f"{plural(len({each.user for each in found.quotas}), 'user')} with room left in their quota")
+
+
+def _tiny(tiny: list[Quota], config: DovecotConfig | None) -> Verdict:
+    """A size without a unit is kilobytes in 2.3's quota_rule and bytes in 2.4, and was meant as something larger."""
+    named = (
+        (each for each in config.source.settings if _BARE_SIZE.search(f"{each.name}={each.value}")) if config else ()
+    )
+    setting = next(iter(named), None)
+    place = f"{setting.place}: " if setting else ""
+    first = tiny[0]
+    return critical(
+        f"{place}The storage quota of {first.user} is {first.limit} kB, and an ordinary message does not fit",
+        detail=f"{plural(len(tiny), 'user')} of those that were looked up. Mail for them bounces or is deferred: Quota exceeded. "
+        "A size without a unit is in kB on Dovecot 2.3, in bytes on 2.4: write M or G behind it.",
+        subject=setting.name if setting else first.user,
+        data={"users": [each.user for each in tiny], "limit": first.limit},
+        evidence=(
+            Evidence(f"doveadm quota get -u {first.user}", f"{first.name} {first.kind} {first.used} of {first.limit}"),
+            *((Evidence(setting.place.file, f"{setting.place.line}: {setting.raw.strip()}"),) if setting else ()),
+        ),
+    )
 
 
 def _said(each: Quota, *, full: bool) -> Verdict:

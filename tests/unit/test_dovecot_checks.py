@@ -437,9 +437,22 @@ def test_where_dovecot_delivers_itself_there_is_nothing_to_compare() -> None:
 
 
 def test_a_quota_that_is_used_up_is_a_warning() -> None:
-    full = Quota("alice", "User quota", "STORAGE", 100, 100, 100)
+    full = Quota("alice", "User quota", "STORAGE", 100 << 10, 100 << 10, 100)
     assert only(judge(mailboxes.quota, Quotas(True, (full,)))).status is Status.WARNING
     assert only(judge(mailboxes.quota, Quotas(False))).status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(
+    "text", ["plugin {\n  quota_rule = *:storage=100\n}\n", 'quota "User quota" {\n  storage_size = 102400\n}\n']
+)
+def test_a_quota_without_its_unit_is_found_before_it_is_full(text: str) -> None:
+    tiny = Quota("alice", "User quota", "STORAGE", 0, 100, 0)
+    verdict = only(judge(mailboxes.quota, Quotas(True, (tiny,)), config(text)))
+    assert verdict.status is Status.CRITICAL
+    assert verdict.title.startswith(f"{FILE}:2: ")
+    assert (
+        only(judge(mailboxes.quota, Quotas(True, (replace(tiny, limit=100 << 10),)), config(text))).status is Status.OK
+    )
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
@@ -709,9 +722,7 @@ ALLOWED = "passdb {\n  driver = pam\n  override_fields = allow_nets=192.168.1.0/
 
 
 def refused(text: str, lists: str = "") -> RefusedLogins:
-    answers: dict[Probe[Any], Any] = {
-        ReadFile("/etc/dovecot/refused", hide=r"(?m)^([^:\n]*:).+$"): file(lists)
-    }
+    answers: dict[Probe[Any], Any] = {ReadFile("/etc/dovecot/refused", hide=r"(?m)^([^:\n]*:).+$"): file(lists)}
     found = gather(refused_logins, answers, log=log(DISABLED, "", NOW_OF_LOG), config=config(text))
     assert isinstance(found, RefusedLogins)
     return found
@@ -740,6 +751,18 @@ def test_a_small_limit_by_which_nothing_ended_is_a_notice() -> None:
     small = config("default_vsz_limit = 8 M\n")
     (told,) = judge(dovecot_limits.limits, small, log("", "", NOW_OF_LOG))
     assert told.status is Status.NOTICE
+
+
+def test_a_limit_in_which_no_password_can_be_verified_is_critical_once_logins_fail() -> None:
+    """Measured on Debian 12: at 24 M pam_unix says "authentication failure" to the right password, and nothing else is said."""
+    small = config("default_vsz_limit = 16 M\npassdb {\n  driver = pam\n}\n")
+    (quiet,) = judge(dovecot_limits.limits, small, log("", "", NOW_OF_LOG))
+    (failing,) = judge(
+        dovecot_limits.limits, small, log(DISABLED.replace("user disabled,", "auth failed,"), "", NOW_OF_LOG)
+    )
+    assert (quiet.status, failing.status) == (Status.WARNING, Status.CRITICAL)
+    imap = config("service imap {\n  vsz_limit = 16 M\n}\npassdb {\n  driver = pam\n}\n")
+    assert only(judge(dovecot_limits.limits, imap, log("", "", NOW_OF_LOG))).status is Status.NOTICE
 
 
 def test_users_of_a_data_base_are_those_whose_mail_the_log_tells_of() -> None:
