@@ -16,6 +16,7 @@ from maildiag.report import Report
 
 _WAIT_S = 1.0
 _KEPT = 20_000
+_BARS = "._-=+*#"
 _CREATE = """
 CREATE TABLE IF NOT EXISTS runs (
   id INTEGER PRIMARY KEY,
@@ -135,3 +136,16 @@ def change(before: PastRun, after: PastRun) -> Change:
 def last_good(past: Sequence[PastRun]) -> PastRun | None:
     """The newest run without a warning or worse, of runs that are newest first."""
     return next((each for each in past if each.status not in ("warning", "critical")), None)
+
+
+def trends(past: Sequence[PastRun]) -> dict[str, list[float]]:
+    """The values of each indicator, oldest first, of runs that are newest first."""
+    names = dict.fromkeys(name for each in past for name in each.indicators)
+    return {name: [each.indicators[name] for each in reversed(past) if name in each.indicators] for name in names}
+
+
+def picture(values: Sequence[float]) -> str:
+    """One character for each value, from the lowest to the highest of them."""
+    low, high = min(values), max(values)
+    span = high - low or 1.0
+    return "".join(_BARS[round((each - low) / span * (len(_BARS) - 1))] for each in values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import socket
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from maildiag.cli.errors import UsageError
 if TYPE_CHECKING:
     from maildiag.repair.applying import Workshop
     from maildiag.repair.emergency import Stage
+    from maildiag.repair.hand import Ran
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,18 +38,13 @@ class _Ended(Exception):  # noqa: N818 (an answer)
 
 class _Procedure:
     def __init__(self, shop: Workshop, dry_run: bool) -> None:
-        from maildiag.repair.saving import places
-
         self._shop = shop
         self._dry_run = dry_run
         self._done: list[str] = []
-        self._directory = places(shop.hand).postfix
-        self._main_cf = f"{self._directory}/main.cf"
 
     def walk(self) -> int:
         """All steps in order."""
         try:
-            self._back_up()
             self._steps()
         except _Ended:
             print("Ended. What was done so far, latest first: " + (", ".join(reversed(self._done)) or "nothing"))
@@ -57,38 +53,30 @@ class _Procedure:
         return self._diagnose()
 
     def _steps(self) -> None:
-        from maildiag.repair import emergency
+        from maildiag.repair.procedure import Archive, Checked, procedure
 
-        hand = self._shop.hand
-        self._do(emergency.stop(hand))
-        self._check()
-        opened = self._do(emergency.minimal(hand))
-        self._do(emergency.start_dovecot(hand))
-        if opened:
-            transaction = self._shop.store.load(opened)
-            copy = next(each.copy for each in transaction.saved if each.path == self._main_cf)
-            self._do(emergency.reopen(hand, transaction.copies / copy, self._main_cf))
+        steps = procedure(self._shop, self._dry_run)
+        answer = ""
+        with contextlib.suppress(StopIteration):
+            step = next(steps)
+            while True:
+                match step:
+                    case Archive(file):
+                        print(f"\n== Save both configurations\n   to {file} (mode 600, secrets included)")
+                    case Checked(ran):
+                        self._tell(ran)
+                    case stage:
+                        answer = self._do(stage)
+                step = steps.send(answer)
+                answer = ""
 
-    def _back_up(self) -> None:
-        from maildiag.repair import backup
-
-        file = self._shop.store.root / f"emergency-{self._shop.store.new_id()}.tar.gz"
-        print(f"\n== Save both configurations\n   to {file} (mode 600, secrets included)")
-        if not self._dry_run:
-            self._shop.store.prepare()
-            backup.write(file, backup.places(self._directory), socket.gethostname())
-
-    def _check(self) -> None:
-        from maildiag.repair import emergency
+    def _tell(self, ran: tuple[Ran, ...]) -> None:
         from maildiag.repair.events import Guarded
         from maildiag.repair.words import told
 
         print("\n== Check both configurations")
-        for ran in emergency.check(self._shop.hand):
-            print(_indented(told(Guarded(ran))))
-        refused = emergency.refused_settings(self._shop.hand, self._directory)
-        if refused:
-            self._do(emergency.mend(refused, self._main_cf))
+        for each in ran:
+            print(_indented(told(Guarded(each))))
 
     def _do(self, stage: Stage) -> str:
         """Show, ask, do; the transaction's name, empty where the step was left out."""

@@ -12,8 +12,6 @@ from maildiag.cli.errors import OutputError
 if TYPE_CHECKING:
     from maildiag.history import PastRun
 
-_BARS = "._-=+*#"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `history`."""
@@ -59,18 +57,14 @@ def _runs(past: Sequence[PastRun]) -> None:
 
 def _trends(past: Sequence[PastRun]) -> None:
     """One line for each indicator, oldest first: a picture, then the first, the lowest, the highest and the last value."""
-    names = dict.fromkeys(name for each in past for name in each.indicators)
-    if names:
+    from maildiag.history import picture, trends
+
+    found = trends(past)
+    if found:
         print("\nIndicators, oldest to newest:")
-    for name in names:
-        values = [each.indicators[name] for each in reversed(past) if name in each.indicators]
+    for name, values in found.items():
         low, high = min(values), max(values)
-        print(f"  {name:<18} {_picture(values, low, high)}  {values[0]:g} -> {values[-1]:g} (from {low:g} to {high:g})")
-
-
-def _picture(values: Sequence[float], low: float, high: float) -> str:
-    span = high - low or 1.0
-    return "".join(_BARS[round((each - low) / span * (len(_BARS) - 1))] for each in values)
+        print(f"  {name:<18} {picture(values)}  {values[0]:g} -> {values[-1]:g} (from {low:g} to {high:g})")
 
 
 def _changes(past: Sequence[PastRun]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import SystemCommand
@@ -16,6 +16,7 @@ from textual.screen import Screen
 from textual.theme import Theme
 
 from maildiag.model import Finding, Step
+from maildiag.text import safe
 from maildiag.tui import clipboard, helping, palette
 from maildiag.tui.ascii import Ascii
 from maildiag.tui.paths import state_directory
@@ -24,6 +25,26 @@ from maildiag.tui.screens.base import Place
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.session import Session
 from maildiag.tui.underway import Underway
+
+if TYPE_CHECKING:
+    from maildiag.repair.journal import Transaction
+    from maildiag.tui.guided import Emergency
+
+_SCREENS = (
+    "finding",
+    "walk",
+    "fix",
+    "logs",
+    "queue",
+    "trace",
+    "probe",
+    "runbook",
+    "repairs",
+    "history",
+    "verbose",
+    "emergency",
+    "backup",
+)
 
 
 class MaildiagApp(Underway):
@@ -50,6 +71,8 @@ class MaildiagApp(Underway):
         Binding("L", "logs", "Logs", id="view.logs"),
         Binding("P", "probe", "Probe", id="view.probe"),
         Binding("B", "runbook", "Runbook", id="view.runbook"),
+        Binding("R", "repairs", "Repairs", id="view.repairs"),
+        Binding("H", "history", "History", id="view.history"),
         Binding("U", "unlock", "Unlock", id="view.unlock"),
         Binding("question_mark,f1", "help", "Help", id="view.help"),
         Binding("colon", "command_palette", "Commands", id="view.palette"),
@@ -62,6 +85,8 @@ class MaildiagApp(Underway):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.notes: list[Note] = []
+        self._emergency: Emergency | None = None
+        self._warned = False
         for theme, _ in palette.THEMES.values():
             self.register_theme(theme)
 
@@ -73,7 +98,7 @@ class MaildiagApp(Underway):
     @work(thread=True, group="warm", description="warm", exit_on_error=False)
     def _warm_up(self) -> None:
         """Read the other screens from the disk, so that the first key that opens one does not wait for it."""
-        for name in ("finding", "walk", "fix", "logs", "queue", "trace", "probe", "runbook"):
+        for name in _SCREENS:
             import_module(f"maildiag.tui.screens.{name}")
 
     def board_changed(self) -> None:
@@ -140,8 +165,12 @@ class MaildiagApp(Underway):
         if not finding.fixes:
             self.say("there is no fix for this finding")
             return
-        host = self.board.host
-        self.push_screen(FixScreen(finding, self.board.explained(finding.key), host.name if host else "", apply))
+        self.push_screen(FixScreen(finding, self.board.explained(finding.key), self.host_name, apply))
+
+    @property
+    def host_name(self) -> str:
+        """What has to be typed where the host's name is asked for."""
+        return safe(self.board.host.name) if self.board.host else self.session.name
 
     def action_queue(self) -> None:
         """The mail queue."""
@@ -151,9 +180,54 @@ class MaildiagApp(Underway):
 
     def action_logs(self) -> None:
         """The mail log."""
+        self.open_logs()
+
+    def open_logs(self, words: str = "") -> None:
+        """The mail log, only the lines with these words."""
         from maildiag.tui.screens.logs import LogsScreen
 
-        self.push_screen(LogsScreen(self._log_source))
+        self.push_screen(LogsScreen(self._log_source, words))
+
+    def action_repairs(self) -> None:
+        """The guided repairs, and what was changed on this host with the way back."""
+        from maildiag.tui.screens.repairs import RepairsScreen
+
+        if not isinstance(self.screen, RepairsScreen):
+            self.push_screen(RepairsScreen())
+
+    def action_history(self) -> None:
+        """Earlier runs and changes, and what differs."""
+        from maildiag.tui.screens.history import HistoryScreen
+
+        if not isinstance(self.screen, HistoryScreen):
+            self.push_screen(HistoryScreen())
+
+    def open_deed(self, done: Transaction) -> None:
+        """One change of this host, with its undo."""
+        from maildiag.tui.screens.repairs import DeedScreen
+
+        self.push_screen(DeedScreen(done))
+
+    def open_guided(self, name: str) -> None:
+        """One of the guided repairs."""
+        if name == "verbose":
+            from maildiag.tui.screens.verbose import VerboseScreen
+
+            self.push_screen(VerboseScreen())
+        elif name == "backup":
+            from maildiag.tui.screens.backup import BackupScreen
+
+            self.push_screen(BackupScreen())
+        else:
+            self._open_emergency()
+
+    def _open_emergency(self) -> None:
+        from maildiag.tui.guided import Emergency
+        from maildiag.tui.screens.emergency import EmergencyScreen
+
+        if self._emergency is None or (self._emergency.over and not self.change):
+            self._emergency = Emergency(self.session)
+        self.push_screen(EmergencyScreen(self._emergency))
 
     @property
     def _log_source(self) -> str:
@@ -209,7 +283,11 @@ class MaildiagApp(Underway):
             input("-- enter goes back --")
 
     def action_leave(self) -> None:
-        """Quit; a change of the host under way is finished, or stopped and undone, first."""
+        """Quit; a change under way is finished, or stopped and undone, first. Within the emergency procedure asked for twice."""
+        if self._emergency is not None and self._emergency.unfinished and not self._warned:
+            self._warned = True
+            self.say("the emergency procedure is not at its end: R leads back to it; once more quits, and leaves it so")
+            return
         self.leave(self.status())
 
     def note(self, text: str, step: Step | None = None) -> None:
@@ -235,6 +313,10 @@ class MaildiagApp(Underway):
         yield SystemCommand("Logs", "the mail log, live", self.action_logs)
         yield SystemCommand("Probe", "send a test message and watch it", self.action_probe)
         yield SystemCommand("Runbook", "the page of the finding on the screen", self.action_runbook)
+        yield SystemCommand(
+            "Repairs", "verbose logging, emergency procedure, backup; take back a change", self.action_repairs
+        )
+        yield SystemCommand("History", "earlier runs and changes, and what differs", self.action_history)
         yield SystemCommand("Export", "write the incident record", self.action_export)
         yield SystemCommand("Lock or unlock", "whether fixes may be applied", self.action_unlock)
         yield SystemCommand("Theme", "other colours", self.action_change_theme)

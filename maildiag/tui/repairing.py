@@ -11,6 +11,7 @@ from maildiag.model import Finding, Fix, Risk
 from maildiag.repair import events, words
 from maildiag.repair.applying import Consent, Steps, Workshop, apply, refusal
 from maildiag.repair.hand import Hand
+from maildiag.repair.journal import Transaction
 from maildiag.repair.judging import Bench, Cure
 from maildiag.repair.store import Store
 from maildiag.repair.undo import Events, conflicts, undo
@@ -78,13 +79,14 @@ def applying(
 def undoing(session: Session, transaction: str) -> Doing:
     """Put back what a transaction changed, unless that would take away later changes too."""
     shop = workshop(session, threading.Event())
-    if shop is not None:
-        against = conflicts(shop.store.load(transaction), shop.store)
+    if shop is not None and session.allow_fix:
+        done = shop.store.load(transaction)
+        against = () if done.began.until else conflicts(done, shop.store)
         if against:
             return Ending(f"not undone: {safe(against[0])} (maildiag undo --force {transaction} does it all the same)")
-    done = yield from _told(undo_steps(session, transaction))
-    left = "" if done.complete else f", but {safe(done.left[0])} could not be put back"
-    return Ending(f"{done.transaction} is undone{left}", done.complete)
+    undone = yield from _told(undo_steps(session, transaction))
+    left = "" if undone.complete else f", but {safe(undone.left[0])} could not be put back"
+    return Ending(f"{undone.transaction} is undone{left}", undone.complete)
 
 
 def _told(undone: Events) -> Generator[str, None, events.Undone]:
@@ -102,7 +104,20 @@ def undo_steps(session: Session, transaction: str) -> Events:
 
     Raises PermissionError where nothing may be changed, LookupError for an unknown transaction.
     """
-    shop = workshop(session, threading.Event())
-    if shop is None or not session.allow_fix:
-        raise PermissionError("read-only: U unlocks" if shop else "nothing can be changed here")
+    shop, refused = workshop(session, threading.Event()), undo_refusal(session)
+    if shop is None or refused:
+        raise PermissionError(refused)
     return undo(shop.store.load(transaction), shop.hand, shop.store)
+
+
+def undo_refusal(session: Session) -> str:
+    """Why nothing may be undone from here and now; empty where it may."""
+    if not isinstance(session.host, LocalHost):
+        return "nothing can be changed here"
+    return "" if session.allow_fix else "read-only: U unlocks"
+
+
+def deeds(session: Session) -> list[Transaction]:
+    """What maildiag changed on this host, newest first; nothing for a recording and for a host elsewhere."""
+    shop = workshop(session, threading.Event())
+    return shop.store.transactions() if shop is not None else []

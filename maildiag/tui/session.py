@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 from maildiag.events import Event
 from maildiag.hosts import Host
+from maildiag.hosts.local import LocalHost
 from maildiag.model import Step
 from maildiag.registry import Check, Registry
+from maildiag.report import Report
 from maildiag.settings import Settings
 from maildiag.text import safe
 
@@ -59,6 +61,12 @@ class Session:
         self.cancelled = threading.Event()
         checks: Sequence[Check] | None = self.registry.select([step]) if step else None
         return engine.run(self.host, self.registry, self.settings, checks, self.cancelled)
+
+    def remember(self, report: Report) -> str:
+        """Keep a whole run of this machine for the history; why it could not be kept, or an empty string."""
+        from maildiag import history
+
+        return history.remember(report) if isinstance(self.host, LocalHost) and report.complete else ""
 
     def cancel(self) -> None:
         """End the run that is under way."""

@@ -17,9 +17,9 @@ from textual import work
 from textual.app import App
 from textual.worker import get_current_worker
 
-from maildiag.events import Event
+from maildiag.events import Event, RunFinished
 from maildiag.model import Step
-from maildiag.report import exit_status
+from maildiag.report import Report, exit_status
 from maildiag.text import safe
 from maildiag.tui.board import Board
 from maildiag.tui.session import Session
@@ -108,8 +108,15 @@ class Underway(App[int]):
                     self.session.cancel()
                     return
                 self._pending.append(event)
+                if step is None and isinstance(event, RunFinished):
+                    self._remember(event.report)
         finally:
             self._asked = False
+
+    def _remember(self, report: Report) -> None:
+        problem = self.session.remember(report)
+        if problem:
+            self._pass_on(self.say, f"this run is not in the history: {problem}")
 
     def _tick(self) -> None:
         """Take what has happened since the last time, and draw it once; end where the end was waited for."""

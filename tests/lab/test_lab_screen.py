@@ -52,7 +52,7 @@ def test_a_fix_is_applied_watched_seen_verified_undone_and_left(breakable_lab: L
     tmux.keys("a")
     tmux.wait("type y and enter")
     tmux.keys("n", "Enter")
-    tmux.wait("not applied")
+    tmux.wait("nothing was changed")
     tmux.keys("a")
     tmux.wait("type y and enter")
     tmux.keys("y", "Enter")

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from maildiag import history
 from maildiag.registry import Registry
 from maildiag.settings import Settings
 from maildiag.testing import TableHost
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.session import Session
 from tests.tui import sample
+
+
+@pytest.fixture(autouse=True)
+def history_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Whole runs of this machine are kept; those of the tests are not this machine's."""
+    monkeypatch.setattr(history, "place", lambda: tmp_path / "history.sqlite")
+    return tmp_path / "history.sqlite"
 
 
 @pytest.fixture

@@ -137,7 +137,8 @@ class Watched(MaildiagApp):
 
 
 LEAVING = {"U", "ctrl+q", "ctrl+c", "ctrl+l", "q", "colon", "ctrl+p", "escape", "r", "ctrl+r", "f5"}
-MOVING = ({each for binding in RowList.BINDINGS for each in binding.key.split(",")} | set("1234567OWQLPB")) - {"enter"}  # type: ignore[union-attr]
+VIEWS = set("1234567OWQLPBRH")
+MOVING = ({each for one in RowList.BINDINGS for each in one.key.split(",")} | VIEWS) - {"enter"}  # type: ignore[union-attr]
 
 
 def on_this_machine() -> Watched:
@@ -150,7 +151,20 @@ def test_read_only_no_key_and_no_command_of_the_palette_changes_anything() -> No
     app = on_this_machine()
 
     async def scenario(pilot: Pilot[Any]) -> None:
-        for way in ((), ("enter",), ("enter", "p"), ("W",), ("Q",), ("L",), ("P",), ("B",), ("question_mark",)):
+        for way in (
+            (),
+            ("enter",),
+            ("enter", "p"),
+            ("W",),
+            ("Q",),
+            ("L",),
+            ("P",),
+            ("B",),
+            ("R",),
+            ("R", "enter"),
+            ("H",),
+            ("question_mark",),
+        ):
             app.action_home()
             await pilot.press(*way)
             here, focused = app.screen, app.focused

@@ -63,8 +63,13 @@ class Place(Screen[None]):
         return self.app.size.width
 
     def on_mount(self) -> None:
-        self.query_one("#filter", Input).display = False
+        for each in self.query(Input):
+            each.display = False
         self.update_board()
+        self.opened()
+
+    def opened(self) -> None:
+        """Called once, when the screen is there. Textual calls the `on_mount` of every base class: only this one has any."""
 
     def on_screen_resume(self) -> None:
         self.update_board()

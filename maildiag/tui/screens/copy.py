@@ -28,8 +28,8 @@ class CopyMenu(Place):
         """The choices."""
         yield RowList(id="lines")
 
-    def on_mount(self) -> None:
-        super().on_mount()
+    def opened(self) -> None:
+        """Called once, when the screen is there."""
         self.focus_on("#lines")
 
     def refresh_rows(self) -> None:

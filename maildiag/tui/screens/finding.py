@@ -47,9 +47,8 @@ class FindingScreen(Place):
         yield RowList(id="lines")
         yield Input(id="reason", placeholder="why is this accepted? enter copies the lines for config.toml, esc leaves")
 
-    def on_mount(self) -> None:
-        self.query_one("#reason", Input).display = False
-        super().on_mount()
+    def opened(self) -> None:
+        """Called once, when the screen is there."""
         self.focus_on("#lines")
 
     @property

@@ -39,9 +39,13 @@ class LogsScreen(Place):
         Binding("y", "copy", "Copy line", id="logs.copy"),
     ]
 
-    def __init__(self, source: str) -> None:
-        """`source` is a path; anything else (the journal, or no log) is told as what cannot be shown here."""
+    def __init__(self, source: str, words: str = "") -> None:
+        """`source` is a path; anything else (the journal, or no log) is told as what cannot be shown here.
+
+        `words` narrow it from the beginning.
+        """
         super().__init__()
+        self.words = words
         self.source = source
         self.following = True
         self._file: LogFile | None = None
@@ -61,8 +65,8 @@ class LogsScreen(Place):
         yield RowList(id="lines")
         yield Static(id="whole", markup=False)
 
-    def on_mount(self) -> None:
-        super().on_mount()
+    def opened(self) -> None:
+        """Called once, when the screen is there."""
         self.focus_on("#lines")
         self._open()
         self.set_interval(0.5, self._look_again)
@@ -102,7 +106,10 @@ class LogsScreen(Place):
     def _opened(self, file: LogFile, end: LogFile) -> None:
         self._file, self._end = file, end
         self._drawn += [file, end]
-        self._rows.show(end)
+        if self.words:
+            self._select()
+        else:
+            self._rows.show(end)
         self._rows.action_edge(1)
         self._read()
 

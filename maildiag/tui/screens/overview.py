@@ -52,8 +52,8 @@ class Overview(Place):
                 yield RowList(id="peek", marked=False)
         yield Static(id="told", markup=False)
 
-    def on_mount(self) -> None:
-        super().on_mount()
+    def opened(self) -> None:
+        """Called once, when the screen is there."""
         self.focus_on("#causes")
 
     def refresh_rows(self) -> None:

@@ -43,9 +43,8 @@ class ProbeScreen(Place):
             id="recipient", placeholder="recipient: a user of this host, or an address; enter sends, esc does not"
         )
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one("#recipient", Input).display = False
+    def opened(self) -> None:
+        """Called once, when the screen is there."""
         self.focus_on("#lines")
 
     def refresh_rows(self) -> None:

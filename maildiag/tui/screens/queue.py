@@ -36,9 +36,6 @@ class QueueScreen(QueueReading):
         yield from super().body()
         yield Input(id="answer")
 
-    def on_mount(self) -> None:
-        self.query_one("#answer", Input).display = False
-
     @property
     def asking(self) -> bool:
         """True while a question is on the screen."""

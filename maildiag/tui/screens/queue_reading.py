@@ -66,8 +66,8 @@ class QueueReading(Place):
         yield RowList(id="messages")
         yield Static(id="ask", markup=False)
 
-    def on_mount(self) -> None:
-        super().on_mount()
+    def opened(self) -> None:
+        """Called once, when the screen is there."""
         self.put("#columns", queueview.COLUMNS)
         self.focus_on("#groups")
         self.action_reload()

@@ -34,8 +34,8 @@ class Reader(Place):
         """The text."""
         yield RowList(id="lines", marked=False)
 
-    def on_mount(self) -> None:
-        super().on_mount()
+    def opened(self) -> None:
+        """Called once, when the screen is there."""
         self.focus_on("#lines")
 
     def refresh_rows(self) -> None:

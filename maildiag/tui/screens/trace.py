@@ -34,8 +34,8 @@ class TraceScreen(Place):
         """One list of rows."""
         yield RowList(id="lines")
 
-    def on_mount(self) -> None:
-        super().on_mount()
+    def opened(self) -> None:
+        """Called once, when the screen is there."""
         self.focus_on("#lines")
         self._look()
 

@@ -42,9 +42,8 @@ class WalkScreen(Place):
         yield Static(id="next", markup=False)
         yield Input(id="note")
 
-    def on_mount(self) -> None:
-        self.query_one("#note", Input).display = False
-        super().on_mount()
+    def opened(self) -> None:
+        """Called once, when the screen is there."""
         self.focus_on("#lines")
 
     def name_of_place(self) -> str:
