@@ -66,7 +66,11 @@ def start(
         ) from error
     from maildiag.tui.session import Session
 
-    return MaildiagApp(Session(host, load, settings, allow_fix, in_ascii)).run() or 0
+    app = MaildiagApp(Session(host, load, settings, allow_fix, in_ascii))
+    try:
+        return app.run() or 0
+    finally:
+        app.fleet.close()
 
 
 def recorded(path: Path, in_ascii: bool = False) -> int:

@@ -53,6 +53,11 @@ class SshHost:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
+    @property
+    def ended(self) -> bool:
+        """True once the connection is gone: every question is answered with a gap then."""
+        return self._ended is not None
+
     def ask(self, probe: Probe[A]) -> Reading[A] | Gap:
         """The other side's answer; a gap where the connection or the answer stays away."""
         future: Future[Reading[Any] | Gap] = Future()

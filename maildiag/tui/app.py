@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ from maildiag.model import Finding, Step
 from maildiag.text import safe
 from maildiag.tui import clipboard, helping, palette
 from maildiag.tui.ascii import Ascii
+from maildiag.tui.fleet import Fleet
 from maildiag.tui.paths import state_directory
 from maildiag.tui.record import Note, keep
 from maildiag.tui.screens.base import Place
@@ -41,6 +43,7 @@ _SCREENS = (
     "runbook",
     "repairs",
     "history",
+    "hosts",
     "verbose",
     "emergency",
     "backup",
@@ -73,6 +76,7 @@ class MaildiagApp(Underway):
         Binding("B", "runbook", "Runbook", id="view.runbook"),
         Binding("R", "repairs", "Repairs", id="view.repairs"),
         Binding("H", "history", "History", id="view.history"),
+        Binding("at", "hosts", "Hosts", id="view.hosts"),
         Binding("U", "unlock", "Unlock", id="view.unlock"),
         Binding("question_mark,f1", "help", "Help", id="view.help"),
         Binding("colon", "command_palette", "Commands", id="view.palette"),
@@ -84,6 +88,7 @@ class MaildiagApp(Underway):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self.fleet = Fleet(session)
         self.notes: list[Note] = []
         self._emergency: Emergency | None = None
         self._warned = False
@@ -195,6 +200,30 @@ class MaildiagApp(Underway):
         if not isinstance(self.screen, RepairsScreen):
             self.push_screen(RepairsScreen())
 
+    def action_hosts(self) -> None:
+        """This host and others over SSH."""
+        from maildiag.tui.screens.hosts import HostsScreen
+
+        if not isinstance(self.screen, HostsScreen):
+            self.fleet.visits[self.fleet.here].board = self.board
+            self.push_screen(HostsScreen())
+
+    def go_to(self, key: str) -> None:
+        """Diagnose another host, or come back to one with what was seen there; not while something is being changed."""
+        if self.change is not None or (self._emergency is not None and self._emergency.unfinished):
+            self.say("not now: this host is being changed")
+            return
+        before = self.fleet.visits[self.fleet.here]
+        try:
+            visit = self.fleet.visit(key)
+        except (ValueError, OSError) as error:
+            self.say(f"{key}: {error}")
+            return
+        self.action_home()
+        if visit is not before:
+            before.board = replace(self.board, running=False)
+            self.turn_to(visit.session, visit.board)
+
     def action_history(self) -> None:
         """Earlier runs and changes, and what differs."""
         from maildiag.tui.screens.history import HistoryScreen
@@ -247,8 +276,11 @@ class MaildiagApp(Underway):
 
     def action_unlock(self) -> None:
         """Leave read-only mode; a recording has nothing that could be unlocked."""
-        if self.session.recorded:
-            self.say("this is a recording: there is nothing to unlock")
+        if not self.session.changeable:
+            recorded = "this is a recording: there is nothing to unlock"
+            self.say(
+                recorded if self.session.recorded else "fixes are applied on the host itself: nothing to unlock here"
+            )
             return
         self.session.allow_fix = not self.session.allow_fix
         self.say("fixes can be applied now, each after a confirmation" if self.session.allow_fix else "read-only again")
@@ -317,6 +349,7 @@ class MaildiagApp(Underway):
             "Repairs", "verbose logging, emergency procedure, backup; take back a change", self.action_repairs
         )
         yield SystemCommand("History", "earlier runs and changes, and what differs", self.action_history)
+        yield SystemCommand("Hosts", "this host and others over SSH; what differs between two", self.action_hosts)
         yield SystemCommand("Export", "write the incident record", self.action_export)
         yield SystemCommand("Lock or unlock", "whether fixes may be applied", self.action_unlock)
         yield SystemCommand("Theme", "other colours", self.action_change_theme)

@@ -17,7 +17,8 @@ from maildiag.repair.emergency import Stage
 from maildiag.repair.events import Guarded
 from maildiag.repair.journal import State
 from maildiag.repair.procedure import Archive, Checked, Procedure, procedure
-from maildiag.repair.saving import Label, places
+from maildiag.repair.saving import Label as JournalEntry
+from maildiag.repair.saving import places
 from maildiag.text import plural, safe
 from maildiag.tui.repairing import undoing, workshop
 from maildiag.tui.session import Session
@@ -154,7 +155,7 @@ class Emergency:
         shop, stage = allowed(self._session, self.cancelled), self.stage
         if stage is None:
             return Ending("there is no step to do")
-        outcome = yield from _told(carry_out(stage.fix, Label(title=stage.title), shop))
+        outcome = yield from _told(carry_out(stage.fix, JournalEntry(title=stage.title), shop))
         if not isinstance(outcome, Applied):
             return Ending(words.concluded(outcome))
         self.done.append(outcome.transaction)

@@ -11,7 +11,7 @@ from maildiag.tui.rows import Part, Row, Tone, caption, row, wrapped
 _NAMES = {
     "question_mark": "?", "slash": "/", "colon": ":", "number_sign": "#", "left_square_bracket": "[",
     "right_square_bracket": "]", "equals_sign": "=", "escape": "esc", "pagedown": "page down", "pageup": "page up",
-    "plus": "+", "minus": "-",
+    "plus": "+", "minus": "-", "at": "@",
 }  # fmt: skip
 _EVERYWHERE = ("view.", "run.", "step.", "screen.", "app.")
 _MOVING = "list."

@@ -50,6 +50,11 @@ class Session:
         return self.host.source.startswith("bundle:")
 
     @property
+    def changeable(self) -> bool:
+        """True for this machine: only here can anything be changed."""
+        return isinstance(self.host, LocalHost)
+
+    @property
     def local(self) -> bool:
         """True for this machine: its files may be opened as they are."""
         return not self.host.source.startswith(("bundle:", "ssh:"))

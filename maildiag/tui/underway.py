@@ -10,7 +10,7 @@ import termios
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from textual import work
@@ -50,6 +50,18 @@ class Change:
     stop: threading.Event | None = None
 
 
+@dataclass(slots=True)
+class Flow:
+    """What a run has told and nobody has taken yet; `over` once it will tell nothing more."""
+
+    events: deque[Event] = field(default_factory=deque)
+    over: bool = False
+
+    def taken(self) -> list[Event]:
+        """What has come since the last time."""
+        return [self.events.popleft() for _ in range(len(self.events))]
+
+
 class Underway(App[int]):
     """Runs the engine in a thread and keeps the board; lets at most one change of the host happen, and waits for its end."""
 
@@ -58,10 +70,9 @@ class Underway(App[int]):
         self.session = session
         self.board = Board()
         self.change: Change | None = None
-        self._pending: deque[Event] = deque()
+        self._flow = Flow(over=True)
         self._leaving: int | None = None
         self._gone = False
-        self._asked = False
         self._outdated = False
         self._smooth = Smooth()
 
@@ -88,9 +99,9 @@ class Underway(App[int]):
 
     def start_run(self, step: Step | None = None) -> None:
         """Run everything or one step, unless a run is under way."""
-        if not self.board.running and not self._asked:
-            self._asked = True
-            self._run(step)
+        if not self.board.running and self._flow.over:
+            self._flow = Flow()
+            self._run(self._flow, self.session, step)
 
     def look_again(self) -> None:
         """Run everything after a change; a run that began before it saw the host as it was, and is cut short unread."""
@@ -100,28 +111,38 @@ class Underway(App[int]):
         self.board_changed()
 
     @work(thread=True, exclusive=True, group="run", description="run", exit_on_error=False)
-    def _run(self, step: Step | None) -> None:
+    def _run(self, flow: Flow, session: Session, step: Step | None) -> None:
         worker = get_current_worker()
         try:
-            for event in self.session.run(step):
+            for event in session.run(step):
                 if worker.is_cancelled:
-                    self.session.cancel()
+                    session.cancel()
                     return
-                self._pending.append(event)
+                flow.events.append(event)
                 if step is None and isinstance(event, RunFinished):
-                    self._remember(event.report)
+                    self._remember(session, event.report)
         finally:
-            self._asked = False
+            flow.over = True
 
-    def _remember(self, report: Report) -> None:
-        problem = self.session.remember(report)
+    def turn_to(self, session: Session, board: Board) -> None:
+        """Go on with another host: what the run under way here would still have told is left unread."""
+        self.session.cancel()
+        self._flow = Flow(over=True)
+        self._outdated = False
+        self.session, self.board = session, board
+        if board.report is None:
+            self.start_run()
+        self.board_changed()
+
+    def _remember(self, session: Session, report: Report) -> None:
+        problem = session.remember(report)
         if problem:
             self._pass_on(self.say, f"this run is not in the history: {problem}")
 
     def _tick(self) -> None:
         """Take what has happened since the last time, and draw it once; end where the end was waited for."""
-        over = not self._asked  # asked first: what a run that is over had to say is all in the queue
-        events = self._taken()
+        over = self._flow.over  # asked first: what a run that is over had to say is all there
+        events = self._flow.taken()
         if self._outdated:
             self._replace_run(over)
         elif events:
@@ -131,16 +152,13 @@ class Underway(App[int]):
         if self.change is None and self._leaving is not None:
             self._end(self._leaving)
 
-    def _taken(self) -> list[Event]:
-        return [self._pending.popleft() for _ in range(len(self._pending))]
-
     def _replace_run(self, over: bool) -> None:
         if not over:
             self.session.cancel()
         elif self._leaving is None:
             self._outdated = False
-            self._asked = True
-            self._run(None)
+            self._flow = Flow()
+            self._run(self._flow, self.session, None)
 
     # -- changes of the host ---------------------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ class Watched(MaildiagApp):
 
 
 LEAVING = {"U", "ctrl+q", "ctrl+c", "ctrl+l", "q", "colon", "ctrl+p", "escape", "r", "ctrl+r", "f5"}
-VIEWS = set("1234567OWQLPBRH")
+VIEWS = set("1234567OWQLPBRH@")
 MOVING = ({each for one in RowList.BINDINGS for each in one.key.split(",")} | VIEWS) - {"enter"}  # type: ignore[union-attr]
 
 

@@ -41,6 +41,7 @@ class FindingScreen(Place):
         super().__init__()
         self.key = key
         self._judged: Report | None = None
+        self._waiting = False
 
     def body(self) -> ComposeResult:
         """One list of rows, and the line for the reason of an acknowledgement."""
@@ -87,17 +88,21 @@ class FindingScreen(Place):
             self.update_board()
 
     def action_verify(self) -> None:
-        """Run this step again: the finding is judged anew, and the end is said."""
-        if self.finding and not self.board.running:
-            self._judged = self.board.report
+        """Run this step again, or wait for the run under way: the finding is judged anew, and the end is said."""
+        if not self.finding:
+            return
+        self._judged, self._waiting = self.board.report, True
+        if self.board.running:
+            self.maildiag.say("a run is under way: what it comes to for this finding is said at its end")
+        else:
             self.maildiag.start_run(self.finding.step)
 
     def update_board(self) -> None:
         """Show the finding, and say the verdict where one was asked for."""
         super().update_board()
-        before, report = self._judged, self.board.report
-        if before is not None and report is not None and report is not before:
-            self._judged = None
+        report = self.board.report
+        if self._waiting and report is not None and report is not self._judged:
+            self._waiting = False
             self.maildiag.say(views.judged(self.key, self.finding))
 
     def action_trace(self) -> None:

@@ -1,0 +1,87 @@
+"""The hosts that can be looked at from here: this one, those of the configuration, and those added by hand; each with its board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from maildiag.hosts import Host
+from maildiag.model import Role
+from maildiag.tui.board import Board
+from maildiag.tui.session import Session
+
+SUDO = "sudo "
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A host by name, how ssh(1) reaches it (empty: it is where one began), and its role where that is forced."""
+
+    name: str
+    ssh: str = ""
+    role: Role | None = None
+    sudo: bool = False
+
+
+@dataclass(slots=True)
+class Visit:
+    """A host that was looked at, and what was seen the last time."""
+
+    session: Session
+    board: Board = field(default_factory=Board)
+
+
+def by_ssh(known: Known) -> Host:
+    """Open the connection. Raises ValueError for what is no destination, OSError where there is no ssh."""
+    from maildiag.hosts.ssh import SshHost
+
+    return SshHost(known.ssh, known.name, known.sudo)
+
+
+class Fleet:
+    """Keeps a visit for each host that was opened."""
+
+    def __init__(self, first: Session, connect: Callable[[Known], Host] = by_ssh) -> None:
+        self._connect = connect
+        self._first = first
+        self.known: dict[str, Known] = {"": Known(first.name)}
+        for each in first.settings.hosts:
+            self.known[each.name] = Known(each.name, each.ssh or each.name, each.role)
+        self.visits: dict[str, Visit] = {"": Visit(first)}
+        self.here = ""
+
+    def add(self, typed: str) -> str:
+        """Another SSH destination; `sudo NAME` is asked as root there. Its key. Raises ValueError for none."""
+        sudo = typed.startswith(SUDO)
+        name = typed.removeprefix(SUDO).strip()
+        if not name or name.startswith("-") or " " in name:
+            raise ValueError(f"{name!r} is no SSH destination")
+        known = self.known.get(name, Known(name, name))
+        key = f"{SUDO}{name}" if sudo else name
+        self.known[key] = replace(known, sudo=sudo)
+        return key
+
+    def visit(self, key: str) -> Visit:
+        """Go to a host: the connection is opened where there is none, or none any more. Raises ValueError, OSError."""
+        visit = self.visits.get(key)
+        if visit is None or getattr(visit.session.host, "ended", False):
+            session = self._session(self.known[key])
+            board = Board(before=visit.board.report or visit.board.before) if visit else Board()
+            visit = self.visits[key] = Visit(session, board)
+        self.here = key
+        return visit
+
+    def _session(self, known: Known) -> Session:
+        settings = replace(self._first.settings, role=known.role)
+        return Session(self._connect(known), self._first.load, settings, ascii=self._first.ascii)
+
+    def close(self) -> None:
+        """End the connections that were opened from here."""
+        for key, visit in self.visits.items():
+            if key:
+                visit.session.host.close()
+
+    def each(self) -> Iterator[tuple[str, Known, Visit | None]]:
+        """All of them, the first one first."""
+        for key, known in self.known.items():
+            yield key, known, self.visits.get(key)
