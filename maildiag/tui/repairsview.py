@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from maildiag.model import Fix
 from maildiag.repair.journal import State, Transaction
-from maildiag.repair.words import typed
 from maildiag.text import safe
 from maildiag.tui.rows import Part, Row, Tone, caption, row, wrapped
+from maildiag.typed import typed
 
 GUIDED = {
     "verbose": ("Verbose logging", "for one peer or domain, which switches itself off"),
