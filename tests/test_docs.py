@@ -111,7 +111,7 @@ def test_every_file_that_the_code_names_to_be_read_is_in_the_list_of_files() -> 
 def test_every_key_of_all_screens_is_in_the_docs() -> None:
     page = (ROOT / "docs" / "tui.md").read_text(encoding="utf-8")
     bound = {key for binding in MaildiagApp.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")}
-    named = {"question_mark": "?", "colon": ":", "f1": "F1", "f5": "F5"}
+    named = {"question_mark": "?", "colon": ":", "at": "@", "f1": "F1", "f5": "F5"}
     missing = [key for key in sorted(bound - set("234567") - {"ctrl+r"}) if f"`{named.get(key, key)}`" not in page]
     assert missing == []
 
