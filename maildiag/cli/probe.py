@@ -117,4 +117,4 @@ def _close(args: argparse.Namespace, hops: list[Hop], why: Report | None) -> Non
         )
         print()
     elif why is not None:
-        print(f"\n{why.diagnosis.headline}")
+        print(f"\nDiagnosis of this host: {why.diagnosis.headline}")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maildiag.cli import options
 from maildiag.cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     only.add_argument("--newer", metavar="AGE", help="waiting for less than this")
     only.add_argument("--larger", metavar="SIZE", help="at least this large: 500, 20k, 10M")
     only.add_argument("--smaller", metavar="SIZE", help="smaller than this")
-    only.add_argument("--queue", default="", choices=("incoming", "active", "deferred", "hold"), help="in this queue")
+    only.add_argument(
+        "--queue", default="", choices=("maildrop", "incoming", "active", "deferred", "hold"), help="in this queue"
+    )
     only.add_argument("--all", action="store_true", help="an action on every message, which no selection narrows")
     doing = parser.add_argument_group("for actions")
     doing.add_argument("--dry-run", action="store_true", help="show what would be hit, and change nothing")
@@ -130,9 +133,9 @@ def _print(args: argparse.Namespace, grouped: Grouped, now: int, *, selected: bo
     if selected and not grouped.total:
         print("No queued message fits.")
         return
-    width = os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 80
-    for line in as_text(grouped, now, args.by, args.top, width):
+    for line in as_text(grouped, now, args.by, args.top, options.terminal_width() or 80):
         print(line)
+    sys.stdout.flush()  # what will be hit is seen before the question on standard error
 
 
 def _act(args: argparse.Namespace, selection: Selection) -> int:

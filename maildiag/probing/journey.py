@@ -14,10 +14,14 @@ from maildiag.logs.events import Delivery
 from maildiag.probing.follow import Follower
 from maildiag.probing.mailbox import Mailbox
 from maildiag.probing.message import TestMessage
+from maildiag.probing.spool import in_maildrop
 from maildiag.probing.submit import Submitted
 from maildiag.probing.tail import Tail
 
 _POLL_S = 0.2
+_PLACED_S = 10.0  # what was logged as delivered is in the mailbox at once; a slow disk or index may need a little
+_BEFORE_THE_QUEUE = frozenset({"postdrop", "pickup", "cleanup"})
+_LASTING_S = 3.0  # a service that is restarted refuses for less
 
 
 class Outcome(StrEnum):
@@ -60,21 +64,21 @@ def travel(message: TestMessage, route: Route, limit_s: float = 60.0) -> Iterato
         return
     if submitted.queue_id:
         follower.queue_ids.add(submitted.queue_id)
-    yield from _delivery(route, follower, begun, limit_s)
+    yield from _delivery(route, follower, begun, limit_s, message)
     if follower.finished is None and route.log is not None:
-        yield from _withdraw(follower, begun)
+        yield from _withdraw(follower, begun, message)
         return
     if follower.finished is None or follower.finished.status == "sent":
-        yield from _mailbox(message, route, begun, limit_s)
+        yield from _mailbox(message, route, begun, limit_s, delivered=follower.finished is not None)
     elif follower.finished.status == "deferred":
-        yield from _withdraw(follower, begun)
+        yield from _withdraw(follower, begun, message)
 
 
-def _delivery(route: Route, follower: Follower, begun: float, limit_s: float) -> Iterator[Hop]:
+def _delivery(route: Route, follower: Follower, begun: float, limit_s: float, message: TestMessage) -> Iterator[Hop]:
     if route.log is None:
         yield Hop("deliver", Outcome.NOT_LOOKED, time.monotonic() - begun, "the mail log cannot be read (needs root)")
         return
-    queued = False
+    queued, looked = False, begun
     while time.monotonic() - begun < limit_s:
         for seen in follower.feed(route.log.lines(), datetime.now(UTC).astimezone()):
             if not queued:
@@ -86,6 +90,17 @@ def _delivery(route: Route, follower: Follower, begun: float, limit_s: float) ->
                 yield _delivered(seen.delivery, time.monotonic() - begun, seen.line.raw)
         if follower.finished is not None:
             return
+        refused = [line.raw for line in follower.trouble if line.daemon in _BEFORE_THE_QUEUE]
+        if refused and not queued and time.monotonic() - begun > _LASTING_S:
+            yield Hop(
+                "queue", Outcome.FAILED, time.monotonic() - begun, "it waits before the queue", tuple(refused[-5:])
+            )
+            return
+        if not queued and time.monotonic() - looked > _PLACED_S:
+            looked = time.monotonic()
+            if in_maildrop(message.message_id):
+                yield Hop("queue", Outcome.FAILED, looked - begun, "it waits in maildrop, and pickup does not fetch it")
+                return
         time.sleep(_POLL_S)
     where = "deliver" if queued else "queue"
     why = (
@@ -99,15 +114,19 @@ def _delivery(route: Route, follower: Follower, begun: float, limit_s: float) ->
 
 def _delivered(delivery: Delivery, seconds: float, raw: str) -> Hop:
     outcome = Outcome.DONE if delivery.status == "sent" else Outcome.FAILED
-    return Hop("deliver", outcome, seconds, f"{delivery.status} via {delivery.relay}: {delivery.reason}", (raw,))
+    via = f" via {delivery.relay}" if delivery.relay != "none" else ""
+    return Hop("deliver", outcome, seconds, f"{delivery.status}{via}: {delivery.reason}", (raw,))
 
 
-def _mailbox(message: TestMessage, route: Route, begun: float, limit_s: float) -> Iterator[Hop]:
+def _mailbox(message: TestMessage, route: Route, begun: float, limit_s: float, delivered: bool) -> Iterator[Hop]:
+    """Until it is seen; not for the whole time where the log says that it is there, or the mailbox cannot be opened."""
     if route.mailbox is None:
         yield Hop("mailbox", Outcome.NOT_LOOKED, time.monotonic() - begun, route.no_mailbox)
         return
-    error = ""
-    while time.monotonic() - begun < limit_s:
+    error, arrived = "", time.monotonic()
+    opened = arrived
+    limit_s = min(limit_s, arrived - begun + _PLACED_S) if delivered else limit_s
+    while time.monotonic() - begun < limit_s and time.monotonic() - opened < _LASTING_S:
         try:
             if route.mailbox.find(message.message_id):
                 yield Hop(
@@ -115,11 +134,15 @@ def _mailbox(message: TestMessage, route: Route, begun: float, limit_s: float) -
                 )
                 yield _clean(route.mailbox, message, begun)
                 return
+            opened = time.monotonic()
             error = "delivered, and yet not in the mailbox: the place of delivery may not be the one that is read"
         except OSError as failure:
             error = str(failure)
         time.sleep(_POLL_S)
     yield Hop("mailbox", Outcome.FAILED, time.monotonic() - begun, error)
+    if delivered:
+        left = f"the test message stays where it was delivered: Message-ID {message.message_id}"
+        yield Hop("clean up", Outcome.NOT_LOOKED, time.monotonic() - begun, left)
 
 
 def _clean(mailbox: Mailbox, message: TestMessage, begun: float) -> Hop:
@@ -131,15 +154,19 @@ def _clean(mailbox: Mailbox, message: TestMessage, begun: float) -> Hop:
     return Hop("clean up", Outcome.DONE if done else Outcome.FAILED, time.monotonic() - begun, words)
 
 
-def _withdraw(follower: Follower, begun: float) -> Iterator[Hop]:
+def _withdraw(follower: Follower, begun: float, message: TestMessage) -> Iterator[Hop]:
     """Take our own message, and nothing else, out of the queue again (postsuper(1) -d with its queue id)."""
-    for queue_id in sorted(follower.queue_ids):
-        argv = ["postsuper", "-d", queue_id]
+    waiting = [] if follower.queue_ids else in_maildrop(message.message_id)
+    for queue_id, queue in [
+        *((each, ()) for each in sorted(follower.queue_ids)),
+        *((each, ("maildrop",)) for each in waiting),
+    ]:
+        argv = ["postsuper", "-d", queue_id, *queue]
         try:
             done = subprocess.run(argv, capture_output=True, env=ENVIRONMENT, timeout=10, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             yield Hop("clean up", Outcome.FAILED, time.monotonic() - begun, f"{queue_id} stays queued: {error}")
             continue
         outcome = Outcome.DONE if done.returncode == 0 else Outcome.FAILED
-        said = done.stderr.decode("utf-8", "replace").strip()
+        said = "; ".join(done.stderr.decode("utf-8", "replace").split("\n")).strip("; ")
         yield Hop("clean up", outcome, time.monotonic() - begun, f"taken out of the queue: {queue_id} ({said})")

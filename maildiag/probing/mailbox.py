@@ -14,6 +14,8 @@ from typing import Protocol
 from maildiag.hosts.commands import ENVIRONMENT
 from maildiag.programs import PATH
 
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
 
 class Mailbox(Protocol):
     """Where a delivered message can be seen."""
@@ -51,13 +53,17 @@ class DoveadmMailbox:
         except subprocess.TimeoutExpired as error:
             raise OSError("doveadm timed out") from error
         if done.returncode:
-            raise OSError(done.stderr.decode("utf-8", "replace").strip() or f"doveadm exited with {done.returncode}")
+            said = "; ".join(done.stderr.decode("utf-8", "replace").strip().splitlines())
+            raise OSError(said or f"doveadm exited with {done.returncode}")
         return done.stdout.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
 class ImapMailbox:
-    """The inbox of a user whose password is known, over IMAP with STARTTLS where it is offered (RFC 3501)."""
+    """The inbox of a user whose password is known, over IMAP with STARTTLS (RFC 3501).
+
+    To another host the password goes only with STARTTLS and a certificate that holds.
+    """
 
     host: str
     user: str
@@ -80,8 +86,11 @@ class ImapMailbox:
     def _inbox(self) -> Iterator[imaplib.IMAP4]:
         try:
             with imaplib.IMAP4(self.host, timeout=10) as inbox:
+                local = self.host in _LOCAL
                 if "STARTTLS" in inbox.capabilities:
-                    inbox.starttls(_unverified())
+                    inbox.starttls(_unverified() if local else ssl.create_default_context())
+                elif not local:
+                    raise OSError(f"IMAP: {self.host} offers no STARTTLS, and a password is not sent in the clear")
                 inbox.login(self.user, self.password)
                 inbox.select("INBOX")
                 yield inbox

@@ -55,7 +55,16 @@ def submit(message: TestMessage, way: Way, host: str, credentials: Credentials |
         code, said_bytes = next(iter(error.recipients.values()))
         return Submitted(False, f"{code} {said_bytes.decode('utf-8', 'replace')}")
     except (OSError, smtplib.SMTPException) as error:
-        return Submitted(False, str(error) or type(error).__name__)
+        return Submitted(False, f"SMTP to {host} port {_port(way)}: {_words(error)}")
+
+
+def _port(way: Way) -> int:
+    return 587 if way is Way.SUBMISSION else 25
+
+
+def _words(error: Exception) -> str:
+    """What failed, without Python's number of it."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
 def _sendmail(message: TestMessage) -> Submitted:
@@ -73,8 +82,7 @@ def _sendmail(message: TestMessage) -> Submitted:
 
 
 def _smtp(message: TestMessage, way: Way, host: str, credentials: Credentials | None) -> Submitted:
-    port = 587 if way is Way.SUBMISSION else 25
-    with smtplib.SMTP(host, port, local_hostname=socket.getfqdn(), timeout=20) as server:
+    with smtplib.SMTP(host, _port(way), local_hostname=socket.getfqdn(), timeout=20) as server:
         server.ehlo()
         if way is Way.SUBMISSION and server.has_extn("starttls"):
             context = ssl.create_default_context()

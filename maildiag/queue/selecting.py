@@ -70,7 +70,7 @@ def _reason_fits(entry: Entry, wanted: str) -> bool:
     texts = {each.reason for each in entry.recipients}
     if wanted == NO_REASON:
         return not any(texts)
-    if re.fullmatch(r"[a-z*-]+\.[a-z*-]+|[a-z-]+", wanted) and any(
+    if re.fullmatch(r"[a-z*-]+\.[a-z*-]+|[a-z*-]+", wanted) and any(
         text and fnmatchcase(classify_reason(text).meaning, wanted) for text in texts
     ):
         return True

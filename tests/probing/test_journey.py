@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from maildiag.probing import journey
 from maildiag.probing.follow import Follower
 from maildiag.probing.journey import Outcome, Route, travel
 from maildiag.probing.message import TestMessage, make
@@ -129,3 +130,41 @@ def test_a_rotated_log_file_is_followed_from_its_start(tmp_path: Path) -> None:
     path.rename(tmp_path / "mail.log.1")
     path.write_text("after\n")
     assert tail.lines() == ["after"]
+
+
+@dataclass
+class ClosedBox(Box):
+    """A mailbox that cannot be opened."""
+
+    def find(self, message_id: str) -> bool:
+        raise OSError("connect(/run/dovecot/auth-userdb) failed: Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("box", "words"), [(ClosedBox(), "Connection refused"), (Box(), "delivered, and yet not in the mailbox")]
+)
+def test_what_the_log_calls_delivered_is_not_waited_for_to_the_end(
+    box: Box, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journey, "_LASTING_S", 0.3)
+    monkeypatch.setattr(journey, "_PLACED_S", 0.6)
+    route = Route(lambda _: Submitted(True, "250 Ok", "4bXyZ1T2"), Lines([[CLEANUP, SENT]]), box)
+    *_, last, cleaned = travel(message(), route, 60)
+    assert (cleaned.name, cleaned.outcome) == ("clean up", Outcome.NOT_LOOKED)
+    assert message().message_id in cleaned.detail
+    assert (last.name, last.outcome) == ("mailbox", Outcome.FAILED)
+    assert words in last.detail
+    assert last.seconds < 10
+
+
+def test_a_message_that_waits_before_the_queue_is_told_by_the_line_that_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journey, "_LASTING_S", 0.1)
+    stopped = (
+        "2026-11-23T04:59:58.100000+00:00 app01 postfix/postdrop[1609]: warning: unable to look up public/pickup: "
+        "No such file or directory"
+    )
+    hops = list(travel(message(), Route(lambda _: Submitted(True, ""), Lines([[stopped]]), None), 60))
+    assert (hops[1].name, hops[1].outcome, hops[1].evidence) == ("queue", Outcome.FAILED, (stopped,))
+    assert hops[1].seconds < 10
