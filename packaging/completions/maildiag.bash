@@ -25,7 +25,7 @@ _maildiag() {
         'probe --config') COMPREPLY=($(compgen -f -- "$current")) ;;
         'trace --log') COMPREPLY=($(compgen -f -- "$current")) ;;
         'queue --by') COMPREPLY=($(compgen -W 'reason destination sender age queue' -- "$current")) ;;
-        'queue --queue') COMPREPLY=($(compgen -W 'incoming active deferred hold' -- "$current")) ;;
+        'queue --queue') COMPREPLY=($(compgen -W 'maildrop incoming active deferred hold' -- "$current")) ;;
         'explain --color') COMPREPLY=($(compgen -W 'auto always never' -- "$current")) ;;
         'bundle -o' | 'bundle --output') COMPREPLY=($(compgen -f -- "$current")) ;;
         'bundle --step') COMPREPLY=($(compgen -W 'services queue logs connectivity dns firewall authentication' -- "$current")) ;;

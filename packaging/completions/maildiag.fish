@@ -92,7 +92,7 @@ complete -c maildiag -n '__fish_seen_subcommand_from queue' -l older -r -d 'wait
 complete -c maildiag -n '__fish_seen_subcommand_from queue' -l newer -r -d 'waiting for less than this'
 complete -c maildiag -n '__fish_seen_subcommand_from queue' -l larger -r -d 'at least this large: 500, 20k, 10M'
 complete -c maildiag -n '__fish_seen_subcommand_from queue' -l smaller -r -d 'smaller than this'
-complete -c maildiag -n '__fish_seen_subcommand_from queue' -l queue -x -a 'incoming active deferred hold' -d 'in this queue'
+complete -c maildiag -n '__fish_seen_subcommand_from queue' -l queue -x -a 'maildrop incoming active deferred hold' -d 'in this queue'
 complete -c maildiag -n '__fish_seen_subcommand_from queue' -l all -d 'an action on every message, which no selection narrows'
 complete -c maildiag -n '__fish_seen_subcommand_from queue' -l dry-run -d 'show what would be hit, and change nothing'
 complete -c maildiag -n '__fish_seen_subcommand_from queue' -l yes -d 'do not ask'
