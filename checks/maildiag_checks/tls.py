@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from maildiag.dialogue_text import evidence
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.mail_log import MailLog
+from maildiag.facts.names import DOMAIN_CLASSES, own_domains
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk
 from maildiag.facts.sockets import Owner
@@ -64,11 +65,10 @@ def certificate(
     if not found.files and not found.served and without is None and told is None:
         yield skipped("No certificate is configured")
         return
-    names = [postfix.get(name) for name in ("myhostname", "mydomain")] if postfix else []
     soon = timedelta(days=settings.thresholds.certificate_days)
     explained = False
     for file in found.files:
-        verdict = _file(file, identity.now, soon, names) or _as_served(file, found.served, identity.now)
+        verdict = _file(file, identity.now, soon, postfix) or _as_served(file, found.served, identity.now)
         explained = explained or (verdict.status is Status.CRITICAL and _is_dovecots(file, found))
         yield verdict
     if told is not None and not explained:
@@ -104,8 +104,13 @@ def _without(found: Certificates, postfix: Postfix | None) -> Verdict | None:
     )
 
 
-def _file(file: CertificateFile, now: datetime, soon: timedelta, names: list[str]) -> Verdict | None:
-    return _readable(file) or _key(file) or _dates(file, now, soon) or _names(file, names) or _chain(file)
+def _file(file: CertificateFile, now: datetime, soon: timedelta, postfix: Postfix | None) -> Verdict | None:
+    """The weightiest of what is wrong with it; the first of equals."""
+    unreadable = _readable(file)
+    if unreadable is not None:
+        return unreadable
+    found = (_key(file), _dates(file, now, soon), _names(file, postfix), _chain(file), _exposed(file))
+    return max((each for each in found if each is not None), key=lambda each: each.status.weight, default=None)
 
 
 def _line(file: CertificateFile) -> Evidence:
@@ -205,7 +210,7 @@ def _key(file: CertificateFile) -> Verdict | None:
             ),
             explained_by=(),
         )
-    return _exposed(file.key_info, file.configured.path)
+    return None
 
 
 def _encrypted(file: CertificateFile) -> Verdict | None:
@@ -231,8 +236,9 @@ def _encrypted(file: CertificateFile) -> Verdict | None:
     )
 
 
-def _exposed(info: FileInfo, subject: str) -> Verdict | None:
-    if not info.mode & 0o004:
+def _exposed(file: CertificateFile) -> Verdict | None:
+    info = file.key_info
+    if not isinstance(info, FileInfo) or not info.mode & 0o004 or file.shut_by:
         return None
     mode = f"{info.mode & ~0o007:o}"
     fix = Fix(
@@ -245,7 +251,7 @@ def _exposed(info: FileInfo, subject: str) -> Verdict | None:
     )
     return warning(
         f"Every account of this host can read the private key {info.path}",
-        subject=subject,
+        subject=file.configured.path,
         evidence=(Evidence(f"stat {info.path}", f"mode {info.mode:o}, owner {info.owner}:{info.group}"),),
         fixes=(fix,),
         explained_by=(),
@@ -293,20 +299,22 @@ def _period(each: Certified) -> str:
     return f"{each.subject}\nvalid {each.not_before:%Y-%m-%d %H:%M} to {each.not_after:%Y-%m-%d %H:%M} UTC"
 
 
-def _names(file: CertificateFile, names: list[str]) -> Verdict | None:
+def _names(file: CertificateFile, postfix: Postfix | None) -> Verdict | None:
+    """A certificate that names neither the host nor anything in its own domains. Source: RFC 6125 section 6."""
     each, path = file.certified, file.configured.path
     assert each is not None
-    wanted = [name for name in names if "." in name]
-    if not wanted or any(each.covers(name) for name in wanted) or _akin(each, wanted):
+    name = postfix.get("myhostname") if postfix else ""
+    if postfix is None or "." not in name or each.covers(name) or _akin(each, postfix):
         return None
     snakeoil = "snakeoil" in path or each.self_signed
-    verdict = notice if snakeoil else warning
+    elsewhere = any(":" in postfix.get(one) for one in DOMAIN_CLASSES)
+    verdict = notice if snakeoil or elsewhere else warning
     return verdict(
-        f"The certificate {path} is for {', '.join(each.names) or each.subject}, not for {wanted[0]}",
+        f"The certificate {path} is for {', '.join(each.names) or each.subject}, not for {name}",
         detail=(
             "A self-signed certificate encrypts, but no client can verify it."
             if snakeoil
-            else "Clients that verify the name refuse it."
+            else "Clients that verify the name refuse it, unless they were told the one in the certificate."
         ),
         subject=path,
         evidence=(_line(file), Evidence(f"openssl x509 -in {path}", f"{each.subject}\nnames: {', '.join(each.names)}")),
@@ -314,9 +322,10 @@ def _names(file: CertificateFile, names: list[str]) -> Verdict | None:
     )
 
 
-def _akin(each: Certified, wanted: list[str]) -> bool:
-    """True where a name of the certificate lies in the host's own domain: clients may well use that one."""
-    return any(name.endswith(f".{wanted[-1]}") for name in each.names)
+def _akin(each: Certified, postfix: Postfix) -> bool:
+    """True where a name of the certificate lies in one of the host's own domains: clients may well use that one."""
+    domains = [one for one in (postfix.get("mydomain").lower(), *own_domains(postfix)) if "." in one]
+    return any(name == one or name.endswith(f".{one}") for name in each.names for one in domains)
 
 
 def _chain(file: CertificateFile) -> Verdict | None:

@@ -259,9 +259,12 @@ def _bare(answer: DnsAnswer | Gap) -> bool:
     return isinstance(answer, DnsAnswer) and answer.status is DnsStatus.NO_DATA
 
 
+DOMAIN_CLASSES = ("mydestination", "virtual_mailbox_domains", "virtual_alias_domains")
+
+
 def own_domains(postfix: Postfix) -> tuple[str, ...]:
     """The domains that mail is accepted for, host names of this machine left out."""
-    names = [postfix.list(name) for name in ("mydestination", "virtual_mailbox_domains", "virtual_alias_domains")]
+    names = [postfix.list(name) for name in DOMAIN_CLASSES]
     host = postfix.get("myhostname").lower()
     found = dict.fromkeys(each.lower() for some in names for each in some)
     return tuple(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import posixpath
 import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import SECRETS, Dovecot
@@ -77,6 +79,7 @@ class CertificateFile:
 
     `text` is the file, `read` what openssl said of it, `certified` the leaf; `key_info` and `public_key` belong to the key
     file; `verified` is openssl's verdict by the CAs of the system, `repaired_by` a neighbouring file that completes the chain.
+    `shut_by` is a directory on the way to a key open to all, through which other accounts may not go (path_resolution(7)).
     """
 
     configured: Configured
@@ -87,6 +90,7 @@ class CertificateFile:
     public_key: CommandResult | Gap | None
     verified: CommandResult | Gap | None
     repaired_by: str = ""
+    shut_by: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -238,16 +242,30 @@ def _file(ask: Ask, each: Configured) -> CertificateFile:
     repaired = ""
     if certified and not certified.self_signed and isinstance(verified, CommandResult) and verified.status != 0:
         repaired = _completing(ask, each.path)
+    key = ask.maybe(Stat(each.key)) if each.key else None
     return CertificateFile(
         each,
         text,
         read,
         certified,
-        ask.maybe(Stat(each.key)) if each.key else None,
+        key,
         ask.maybe(public_key(each.key)) if each.key else None,
         verified,
         repaired,
+        _shut_by(ask, key) if isinstance(key, FileInfo) and key.mode & 0o004 else "",
     )
+
+
+def _shut_by(ask: Ask, key: FileInfo) -> str:
+    """A directory that keeps other accounts from the file, and from the file that a link leads to; empty where none does."""
+    places = [key.path, *([posixpath.join(posixpath.dirname(key.path), key.link_to)] if key.link_to else [])]
+    shut = [next((each.path for each in _directories(ask, place) if not each.mode & 0o001), "") for place in places]
+    return shut[0] if all(shut) else ""
+
+
+def _directories(ask: Ask, path: str) -> list[FileInfo]:
+    above = [str(each) for each in PurePosixPath(posixpath.normpath(path)).parents][:-1]
+    return [each for each in ask.all([Stat(one) for one in above]) if isinstance(each, FileInfo)]
 
 
 def _completing(ask: Ask, path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +24,7 @@ from maildiag.facts.tls import (
     parse_certificate,
 )
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
-from maildiag.probes import Command, CommandResult, Directory, Identity, Probe, command
+from maildiag.probes import Command, CommandResult, Directory, Identity, Probe, Stat, command
 from maildiag.settings import Settings
 from maildiag.testing import TableHost, file, gather, info, judge, printed
 from maildiag_checks import tls
@@ -52,9 +53,19 @@ def on_disk(release: str = "debian12") -> CertificateFile:
     )
 
 
-def told(found: CertificateFile, now: datetime, *served: Served) -> Verdict:
+def told(
+    found: CertificateFile, now: datetime, *served: Served, settings: Mapping[str, str] = POSTFIX.settings
+) -> Verdict:
     identity = Identity("mail", "Linux", now, now, True)
-    (verdict,) = judge(tls.certificate, Certificates((found,), served), identity, Settings(), POSTFIX, None, None)
+    (verdict,) = judge(
+        tls.certificate,
+        Certificates((found,), served),
+        identity,
+        Settings(),
+        replace(POSTFIX, settings=settings),
+        None,
+        None,
+    )
     return verdict
 
 
@@ -159,6 +170,30 @@ def test_a_key_for_everybody_is_protected() -> None:
     assert verdict.fixes[0].undo == (("chmod", "644", KEY),)
 
 
+def test_a_key_that_only_its_directory_shuts_is_shut() -> None:
+    assert (
+        told(replace(on_disk(), key_info=info(KEY, 0o644), shut_by="/etc/ssl/private"), soon(on_disk())).status
+        is Status.OK
+    )
+
+
+@pytest.mark.parametrize(("private", "shut"), [(0o710, "/etc/ssl/private"), (0o755, "")])
+def test_the_directories_on_the_way_to_the_key_are_looked_at(private: int, shut: str) -> None:
+    answers = {Stat(KEY): info(KEY, 0o644), Stat("/etc/ssl/private"): info("/etc/ssl/private", private)}
+    answers |= {Stat(each): info(each, 0o755) for each in ("/etc", "/etc/ssl")}
+    postfix = Postfix(True, "3.7", {"smtpd_tls_cert_file": PATH, "smtpd_tls_key_file": KEY})
+    role = HostRole(Role.MAIL_SERVER, "a test")
+    given = {"postfix": postfix, "dovecot": None, "role": role}
+    found = gather_alone(facts.certificate_files, TableHost(answers), given)
+    assert [each.shut_by for each in found.files] == [shut]
+
+
+def test_the_weightiest_of_what_is_wrong_is_told() -> None:
+    found = replace(on_disk(), key_info=info(KEY, 0o644))
+    assert found.certified is not None
+    assert told(found, found.certified.not_after + timedelta(days=1)).status is Status.CRITICAL
+
+
 def test_time_decides_by_the_host_s_own_clock() -> None:
     found = on_disk()
     assert found.certified is not None
@@ -172,6 +207,14 @@ def test_time_decides_by_the_host_s_own_clock() -> None:
 def test_a_certificate_for_another_name_is_told() -> None:
     found = replace(on_disk(), certified=replace(certified(), names=("www.example.net",)))
     assert told(found, soon(found)).status is Status.WARNING
+
+
+def test_a_name_in_one_of_the_domains_that_the_host_serves_is_what_clients_use() -> None:
+    found = replace(on_disk(), certified=replace(certified(), names=("mail.example.net",)))
+    postfix = {**POSTFIX.settings, "virtual_mailbox_domains": "example.net"}
+    assert told(found, soon(found), settings=postfix).status is Status.OK
+    postfix = {**POSTFIX.settings, "virtual_mailbox_domains": "mysql:/etc/postfix/domains.cf"}
+    assert told(found, soon(found), settings=postfix).status is Status.NOTICE
 
 
 def test_a_wildcard_covers_one_label() -> None:
