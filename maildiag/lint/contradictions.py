@@ -152,13 +152,17 @@ def _missing_file(context: Context, entry: Entry) -> Iterator[Problem]:
     demanded = prefix != "smtpd" and level not in ("", "none", "may")
     other = context.value(f"{prefix}_tls_CApath")
     instead = entry.name.endswith("CAfile") and other and other not in context.absent
+    idle = not _asks_for_tls(context, prefix)
     effect = (
         "its mail waits: TLS is required, but our TLS engine is unavailable."
         if demanded
+        else "main.cf asks for no TLS."
+        if idle
         else "TLS is switched off by it."
     )
+    status = Status.CRITICAL if demanded else Status.NOTICE if idle else Status.WARNING
     yield _problem(
-        context, entry, "missing-file", Status.CRITICAL if demanded else Status.WARNING,
+        context, entry, "missing-file", status,
         f"{entry.name} names {value}, which does not exist",
         f"Postfix's TLS code cannot start without it; {effect}",
         (
@@ -170,6 +174,14 @@ def _missing_file(context: Context, entry: Entry) -> Iterator[Problem]:
             ),
         ),
     )  # fmt: skip
+
+
+def _asks_for_tls(context: Context, prefix: str) -> bool:
+    """True where main.cf or a service of master.cf has TLS spoken by `smtp`, `lmtp` or `smtpd`."""
+    name = f"{prefix}_tls_security_level"
+    levels = {context.value(name), *(each.override(name) or "" for each in context.master.services)}
+    asked = context.yes(f"{prefix}_use_tls") or context.yes(f"{prefix}_enforce_tls")
+    return bool(levels - {"", "none"}) or asked or bool(context.value(f"{prefix}_tls_policy_maps"))
 
 
 def _directory(context: Context, entry: Entry) -> Iterator[Problem]:
@@ -235,9 +247,13 @@ def _virtual_base(context: Context) -> Iterator[Problem]:
 
 
 def _home_mailbox(context: Context) -> Iterator[Problem]:
-    """Without the slash at its end home_mailbox is a file in mbox format; local(8) finds the directory there and bounces."""
+    """Without the slash at its end home_mailbox is a file in mbox format; local(8) finds the directory there and bounces.
+
+    It looks at home_mailbox last: where mailbox_transport or mailbox_command is set, the value does not matter (local(8)).
+    """
     entry = context.main.entry("home_mailbox")
-    if entry is None or not re.fullmatch(r"\.?([Mm]ail[Dd]ir)", entry.value):
+    unread = context.value("mailbox_transport") or context.value("mailbox_command")
+    if entry is None or unread or not re.fullmatch(r"\.?([Mm]ail[Dd]ir)", entry.value):
         return
     yield _problem(
         context, entry, "no-slash", Status.CRITICAL,

@@ -220,7 +220,7 @@ def _unused(context: Context) -> Iterator[Problem]:
 
 def _unknown_name(context: Context, name: str, said: str) -> Problem:
     entry = context.main.entry(name)
-    near = difflib.get_close_matches(name, context.defaults, 1, 0.82)
+    near = [each for each in difflib.get_close_matches(name, context.defaults, 1, 0.82) if not _longer(name, each)]
     repairs: tuple[Repair, ...] = ()
     if near and entry is not None and context.main.entry(near[0]) is None:
         form = form_of(near[0], context.defaults[near[0]])
@@ -242,6 +242,11 @@ def _unknown_name(context: Context, name: str, said: str) -> Problem:
         repairs=repairs,
         confidence=Confidence.LIKELY,
     )
+
+
+def _longer(name: str, known: str) -> bool:
+    """A whole word more is no slip of the pen, but left over from another Postfix: virtual_mailbox_limit_maps of a patched one."""
+    return name.startswith(f"{known}_")
 
 
 def _default(context: Context, name: str) -> str:

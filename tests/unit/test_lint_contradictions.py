@@ -246,3 +246,23 @@ def test_aliases_that_nobody_expands_are_a_fault_without_a_filter_behind() -> No
     assert problem.repairs[0].edits == (DropParameter("receive_override_options"),)
     assert not found(*lines, "content_filter = scan:[127.0.0.1]:10025")
     assert not found(lines[0])
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        (("smtp_tls_security_level = may",), Status.WARNING),
+        (("smtp_tls_security_level = none",), Status.NOTICE),
+        (("smtp_tls_security_level = none", "smtp_tls_policy_maps = hash:/etc/postfix/tls"), Status.WARNING),
+    ],
+)
+def test_authorities_that_are_gone_matter_where_tls_is_spoken(more: tuple[str, ...], status: Status) -> None:
+    path = "/etc/pki/tls/cert.pem"
+    told = found(f"smtp_tls_CAfile = {path}", *more, absent=frozenset({path}))
+    assert [each.status for each in told if each.subject == "smtp_tls_CAfile"] == [status]
+
+
+@pytest.mark.parametrize(("more", "kinds"), [((), ["no-slash"]), (("mailbox_transport = lmtp:inet:127.0.0.1:24",), [])])
+def test_a_home_mailbox_that_nothing_reads_is_no_fault(more: tuple[str, ...], kinds: list[str]) -> None:
+    told = found("home_mailbox = Maildir", "mailbox_command =", *more)
+    assert [each.kind for each in told if each.subject == "home_mailbox"] == kinds

@@ -148,6 +148,14 @@ def test_a_misspelt_parameter_is_renamed() -> None:
     assert found.repairs[0].edits == (RenameParameter("home_mailbx", "home_mailbox", "Maildir/"),)
 
 
+def test_a_parameter_of_a_patched_postfix_is_left_over_and_not_misspelt() -> None:
+    said = (
+        "postconf: warning: /etc/postfix/main.cf: unused parameter: virtual_mailbox_limit_maps=hash:/etc/postfix/q",
+    )
+    found = problem("virtual_mailbox_limit_maps = hash:/etc/postfix/q", said=said)
+    assert (found.kind, found.status, found.repairs) == ("unknown-parameter", Status.NOTICE, ())
+
+
 def test_a_name_that_nothing_defines_is_told_with_its_line() -> None:
     said = ("postconf: warning: /etc/postfix/main.cf: undefined parameter: mydomian",)
     found = problem("mydestination = $mydomian, localhost", said=said)
