@@ -179,7 +179,10 @@ def test_a_key_that_only_its_directory_shuts_is_shut() -> None:
 
 @pytest.mark.parametrize(("private", "shut"), [(0o710, "/etc/ssl/private"), (0o755, "")])
 def test_the_directories_on_the_way_to_the_key_are_looked_at(private: int, shut: str) -> None:
-    answers = {Stat(KEY): info(KEY, 0o644), Stat("/etc/ssl/private"): info("/etc/ssl/private", private)}
+    answers: dict[Probe[Any], Any] = {
+        Stat(KEY): info(KEY, 0o644),
+        Stat("/etc/ssl/private"): info("/etc/ssl/private", private),
+    }
     answers |= {Stat(each): info(each, 0o755) for each in ("/etc", "/etc/ssl")}
     postfix = Postfix(True, "3.7", {"smtpd_tls_cert_file": PATH, "smtpd_tls_key_file": KEY})
     role = HostRole(Role.MAIL_SERVER, "a test")
