@@ -11,7 +11,7 @@ from maildiag.dovecot.mentioned import mentioned
 from maildiag.dovecot.tree import Setting
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.local_time import LocalTime
-from maildiag.facts.log_sources import LogSources
+from maildiag.facts.log_sources import SOCKET, LogSources
 from maildiag.facts.mail_log import JOURNAL, MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.postfix_config import PostfixConfig
@@ -80,6 +80,10 @@ _ROOTS = (
 )
 
 
+# Starts are told in whole seconds, and a line may be a moment older than the process that the kernel shows.
+_MOMENT = timedelta(minutes=1)
+
+
 @check(
     "logs.source",
     step=Step.LOGS,
@@ -90,12 +94,13 @@ def source(
     log: MailLog | Gap,
     places: LogSources | None,
     services: Services | None,
+    postfix: Postfix | None = None,
 ) -> Iterator[Verdict]:
     """A log that nobody writes to says "no errors"; that is silence, not health. Sources: rsyslogd(8), journalctl(1)."""
     if isinstance(log, Gap):
         yield _no_log(log, places)
         return
-    silent = _silent(log, places, services)
+    silent = _silent(log, places, services) or _mute(log, services) or _unheard(places, services, postfix)
     if silent is not None:
         yield silent
     if log.offset:
@@ -147,6 +152,41 @@ def _silent(log: MailLog, places: LogSources | None, services: Services | None) 
             gone[0].path, services, f"{gone[0].why} names it, and it does not exist: it was removed or moved away"
         )
     return None
+
+
+def _mute(log: MailLog, services: Services | None) -> Verdict | None:
+    """Postfix says that it starts (master(8)): a log whose latest line is older than the running Postfix is not the one it has."""
+    started = services.postfix.started if services is not None else None
+    last = log.summary.last
+    if started is None or last is None or log.offset or last > started - _MOMENT:
+        return None
+    return warning(
+        f"Nothing was logged since Postfix was started at {started:%Y-%m-%d %H:%M:%S} UTC: its log goes nowhere",
+        detail="No program takes what is logged to /dev/log, or it writes to a place that nobody reads."
+        " In a container: maillog_file = /dev/stdout (postlogd(8)).",
+        subject=log.source,
+        evidence=(
+            Evidence(log.source, f"the latest line is of {last.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"),
+            Evidence("processes", f"master of Postfix runs since {started:%Y-%m-%d %H:%M:%S} UTC"),
+        ),
+        explained_by=("services.backend", "services.disk", "services.clock", "services.master-cf"),
+        confidence=Confidence.LIKELY,
+    )
+
+
+def _unheard(places: LogSources | None, services: Services | None, postfix: Postfix | None) -> Verdict | None:
+    """syslog(3) writes to /dev/log and tells nobody that it is not there."""
+    running = services is not None and services.postfix.running
+    if places is None or not places.unheard or not running or postfix is None or postfix.get("maillog_file"):
+        return None
+    return warning(
+        "Nobody takes what Postfix logs: there is no /dev/log",
+        detail="journald or another logger makes it. In a container without one: maillog_file = /dev/stdout, and the service"
+        " postlog in master.cf (postlogd(8)).",
+        subject=SOCKET,
+        evidence=(Evidence(f"stat {SOCKET}", "No such file or directory"),),
+        explained_by=("services.backend",),
+    )
 
 
 def _other_zone(log: MailLog, services: Services | None) -> Verdict:

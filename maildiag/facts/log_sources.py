@@ -16,6 +16,7 @@ from maildiag.settings import Settings
 
 # Debian and Ubuntu; RHEL; in both cases written by rsyslog. mail.err holds a part of mail.log once more.
 USUAL = ("/var/log/mail.log", "/var/log/maillog", "/var/log/mail/mail.log")
+SOCKET = "/dev/log"
 JOURNALS = ("/var/log/journal", "/run/log/journal")
 
 
@@ -52,12 +53,19 @@ class LogFile:
 class LogSources:
     """`configured` files are named by Postfix, Dovecot or maildiag's own configuration, `usual` ones by the distribution.
 
-    `journal` is the directory of journald's files, empty where there is none.
+    `journal` is the directory of journald's files, empty where there is none; `socket` is what stands at /dev/log, where
+    programs log to (syslog(3)).
     """
 
     configured: tuple[LogFile, ...]
     usual: tuple[LogFile, ...]
     journal: str
+    socket: FileInfo | Gap | None = None
+
+    @property
+    def unheard(self) -> bool:
+        """True where it is certain that nobody takes what programs log."""
+        return isinstance(self.socket, Gap) and self.socket.reason is GapReason.ABSENT
 
     @property
     def persistent(self) -> bool:
@@ -79,6 +87,7 @@ class LogSources:
 @gatherer
 def log_sources(ask: Ask, settings: Settings, postfix: Postfix | None, dovecot: Dovecot | None) -> LogSources:
     """Look which of the possible places exist."""
+    ask.begin(Stat(SOCKET))
     rules = _rsyslog(ask)
     wanted = tuple(dict.fromkeys((*configured_files(settings, postfix, dovecot), *rules)))
     looked = ask.all([Stat(path) for path in (*(path for path, _, _ in wanted), *USUAL, *JOURNALS)])
@@ -89,6 +98,7 @@ def log_sources(ask: Ask, settings: Settings, postfix: Postfix | None, dovecot: 
             LogFile(path, "the distribution's", found) for path, found in zip(USUAL, files[len(wanted) :], strict=True)
         ),
         next((path for path, found in zip(JOURNALS, journals, strict=True) if isinstance(found, FileInfo)), ""),
+        ask.maybe(Stat(SOCKET)),
     )
 
 

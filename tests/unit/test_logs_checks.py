@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from maildiag.facts.local_time import LocalTime
@@ -59,6 +60,25 @@ def test_a_problem_before_the_last_start_is_over() -> None:
 def test_a_problem_before_a_start_that_the_log_lacks_is_over() -> None:
     later = services("debian12-healthy", master(started=NOW - timedelta(minutes=2)))
     assert not failing(judge(problems, read((5, SOCKET)), TIME, later, None))
+
+
+def test_a_log_that_knows_nothing_of_the_running_postfix_is_silent() -> None:
+    since = services("debian12-healthy", master(started=NOW - timedelta(minutes=30)))
+    (silent,) = failing(judge(source, read((120, SENT)), None, since))
+    assert silent.status is Status.WARNING
+    assert "goes nowhere" in silent.title
+    assert not failing(judge(source, read((120, SENT), (30, STARTED)), None, since))
+    assert not failing(judge(source, read((120, SENT)), None, None))
+
+
+def test_a_host_where_nobody_takes_what_is_logged_is_silent() -> None:
+    none = LogSources((), (), "/var/log/journal", Gap(GapReason.ABSENT, "no such file"))
+    plain, own = Postfix(installed=True), Postfix(installed=True, settings={"maillog_file": "/dev/stdout"})
+    (silent,) = failing(judge(source, read((5, STARTED)), none, RUNNING, plain))
+    assert silent.subject == "/dev/log"
+    assert not failing(judge(source, read((5, STARTED)), none, RUNNING, own))
+    closed = replace(none, socket=Gap(GapReason.DENIED, "denied"))
+    assert not failing(judge(source, read((5, STARTED)), closed, RUNNING, plain))
 
 
 def test_a_problem_followed_by_an_hour_of_deliveries_is_over() -> None:
