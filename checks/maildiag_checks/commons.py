@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from maildiag.facts.commons import Common, Commons
+from maildiag import edits
+from maildiag.facts.commons import Common, Commons, Unasked
 from maildiag.model import Evidence, Fix, Step, Verdict, critical, ok, warning
 from maildiag.probes import FileInfo
 from maildiag.registry import BOTH, check
 from maildiag.text import plural
 
+_SWITCH = "/etc/nsswitch.conf"
 _MILD = ("/etc/hosts", "/tmp", "/etc/nsswitch.conf")
 
 
@@ -21,14 +23,42 @@ _MILD = ("/etc/hosts", "/tmp", "/etc/nsswitch.conf")
     explained_by=(),
 )
 def common_files(commons: Commons) -> Iterator[Verdict]:
-    """Root can, and sees nothing wrong: a copy under umask 077, or `chmod -R`. Source: hier(7), passwd(5), null(4)."""
+    """Root can, and sees nothing wrong: a copy under umask 077, or `chmod -R`. Source: hier(7), passwd(5), null(4), nsswitch.conf(5)."""
+    for each in commons.unasked:
+        yield _passed_over(each)
     for common, info in commons.broken:
         yield _broken(common, info)
-    if not commons.broken:
+    if not commons.broken and not commons.unasked:
         yield ok(
             f"{plural(len(commons.found), 'path')} that every account needs are open",
             evidence=(Evidence("stat", ", ".join(each.path for each, _ in commons.found)),),
         )
+
+
+def _passed_over(each: Unasked) -> Verdict:
+    """The file and the system disagree on root itself, which no other service of names has."""
+    database, _, services = each.text.partition(":")
+    fix = Fix(
+        id="services.common-files/ask-the-files",
+        title=f"Let the system ask {each.file} first",
+        commands=(
+            edits.replace_line(_SWITCH, each.number, f"{database}: files {services.strip()}"),
+            ("systemctl", "restart", "postfix", "dovecot"),
+        ),
+        changes=(_SWITCH,),
+        verify=("services.common-files",),
+        automatic=True,
+    )
+    return critical(
+        f"The system finds none of the names in {each.file}: `{' '.join(each.text.split())}` in {_SWITCH} does not ask the files",
+        detail="Postfix and Dovecot know neither their own accounts nor the users, and refuse configurations that name one.",
+        subject=_SWITCH,
+        evidence=(
+            Evidence(_SWITCH, f"{each.number}: {each.text}"),
+            Evidence(f"getent {database.strip()}", "no line for root"),
+        ),
+        fixes=(fix,),
+    )
 
 
 def _broken(common: Common, info: FileInfo) -> Verdict:

@@ -53,15 +53,17 @@ def resolver(resolver: Resolver, relay: Relay | None, role: HostRole) -> Iterato
         return
     if resolver.mode is not None and not resolver.mode & 0o004:
         yield _closed_file(resolver)
+    late = dict(resolver.slow)
+    yield from (_slow(resolver, *each) for each in resolver.slow)
     alive = [knows(each) for each in resolver.answers]
     shown = (Evidence(_FILE, resolver.text.strip()), *_answers(resolver))
     if all(alive):
         yield ok(f"{plural(len(alive), 'name server')} answered: {', '.join(resolver.servers[:3])}", evidence=shown)
-    elif not any(alive):
+    elif not any(alive) and not late:
         yield _all_dead(resolver, needed, shown)
     else:
         for server, answer in zip(resolver.servers, resolver.answers, strict=False):
-            if not knows(answer):
+            if not knows(answer) and server not in late:
                 yield _one_dead(resolver, server, answer, shown)
 
 
@@ -83,6 +85,21 @@ def _closed_file(resolver: Resolver) -> Verdict:
         evidence=(Evidence(f"stat {_FILE}", f"mode {was}"),),
         fixes=(fix,),
         explained_by=(),
+    )
+
+
+def _slow(resolver: Resolver, server: str, seconds: float) -> Verdict:
+    return warning(
+        f"The name server {server} is slow: it takes {seconds:.1f} s for an answer",
+        detail="smtpd(8) looks up every client before it greets, and every delivery needs several names: mail crawls, clients "
+        "give up, and programs that wait for less time find no name at all.",
+        subject=server,
+        data={"seconds": round(seconds, 1)},
+        evidence=(
+            Evidence(_FILE, resolver.text.strip()),
+            Evidence(f"dig {resolver.asked} A @{server}", f"answered after {seconds:.1f} s"),
+        ),
+        explained_by=_BLAME,
     )
 
 

@@ -180,11 +180,13 @@ def _wrong_line(number: int, text: str, name: str, address: str, better: str) ->
     explained_by=("dns.resolver",),
 )
 def mx(public: PublicNames, sockets: Sockets, postfix: Postfix) -> Iterator[Verdict]:
-    """Without MX the address record counts; an internal domain needs neither. Source: RFC 5321 section 5.1, RFC 7505."""
+    """Without MX the address record counts; an internal domain needs neither. Source: RFC 5321 section 5.1, RFC 7505,
+    RFC 2181 section 10.3."""
     if not public.domains:
         yield skipped("This host has no domain of its own")
     for each in public.domains:
-        yield _mx(each, dict(public.mx_addresses), sockets, postfix)
+        verdict = _mx(each, dict(public.mx_addresses), sockets, postfix)
+        yield verdict if verdict.status.failing else _alias(each, dict(public.aliases)) or verdict
 
 
 def _mx(each: DomainRecords, addresses: dict[str, DnsAnswer | Gap], sockets: Sockets, postfix: Postfix) -> Verdict:
@@ -235,6 +237,25 @@ def _mx(each: DomainRecords, addresses: dict[str, DnsAnswer | Gap], sockets: Soc
         detail="Right where a filtering service takes the mail first; otherwise mail from outside goes elsewhere.",
         subject=domain,
         evidence=(shown,),
+    )
+
+
+def _alias(each: DomainRecords, aliases: dict[str, str]) -> Verdict | None:
+    """RFC 2181 section 10.3 forbids it, and most senders follow it all the same."""
+    records = each.mx.records if isinstance(each.mx, DnsAnswer) else ()
+    found = [name for name in (record.split()[-1].rstrip(".").lower() for record in records) if name in aliases]
+    if not found:
+        return None
+    return warning(
+        f"The MX of {each.domain} is {found[0]}, which is an alias (CNAME) of {aliases[found[0]]}",
+        detail=f"An MX must name a host with an address of its own (RFC 2181, 10.3): some servers do not deliver there. "
+        f"Let it name {aliases[found[0]]}.",
+        subject=each.domain,
+        evidence=(
+            Evidence(f"dig {each.domain} MX", "\n".join(records)),
+            Evidence(f"dig {found[0]} CNAME", aliases[found[0]]),
+        ),
+        explained_by=(),
     )
 
 

@@ -71,7 +71,11 @@ def _refused(config: DovecotConfig, daemon: DovecotDaemon | None) -> Verdict:
 
 
 def _explained(config: DovecotConfig) -> tuple[str, ...]:
-    """2.4 reads the certificate with the configuration: where the file is the fault, the file is the cause."""
+    """2.4 reads the certificate with the configuration: where the file is the fault, the file is the cause; and an account
+    that does not exist may be one that the system does not look for.
+    """
+    if config.refusal and "doesn't exist" in config.refusal.text:
+        return ("services.common-files@/etc/nsswitch.conf",)
     match = re.search(r"(/\S+) contains NUL", config.refusal.text) if config.refusal else None
     return (f"connectivity.certificate@{match[1]}",) if match else ()
 

@@ -169,7 +169,7 @@ def _inbound(
         return ok(f"Port {subject} ({port.name}) is open on {link.name}", subject=subject, data=data)
     if judgement.outcome is Outcome.DIVERT:
         return _diverted(port, found, firewall, sockets)
-    if judgement.outcome is Outcome.UNKNOWN and _stopped_here_too(port, own):
+    if judgement.outcome is Outcome.UNKNOWN and judgement.hits and _stopped_here_too(port, own):
         return critical(
             f"A rule of the firewall that looks at rates, marks or counts stops connections to port {subject} ({port.name})",
             detail="The rule alone does not tell, but a socket listens there, and this host's own connection to it is stopped too.",
@@ -181,7 +181,9 @@ def _inbound(
     if judgement.outcome is Outcome.UNKNOWN:
         return unknown(
             f"Whether port {subject} ({port.name}) is open cannot be told from the rules",
-            detail="A rule looks at what is not known from here (a rate, a mark, a list); test it from another host.",
+            detail="A rule looks at what is not known from here (a rate, a mark, a list); test it from another host."
+            if judgement.hits
+            else "nft printed nothing, and may know more rules than iptables does; test it from another host.",
             subject=subject,
             evidence=shown,
         )

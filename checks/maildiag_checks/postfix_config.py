@@ -104,6 +104,9 @@ def _refused(line: str, config: PostfixConfig, process: PostfixProcess | None) -
             subject="main.cf",
             detail="Every Postfix program stops with this line as it starts.",
             evidence=(said,),
+            explained_by=("services.common-files", "services.disk")
+            if "unknown user" in line or "unknown group" in line
+            else None,
         )
     default = config.defaults[entry.name]
     problem = Problem(

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from maildiag import edits
 from maildiag.access import READ, SEARCH, let_group
+from maildiag.dialogue_text import means
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Table, Tables, absent, unseen
 from maildiag.lint.table_source import BadLine, bad_lines
@@ -28,7 +29,7 @@ from maildiag.model import (
     unknown,
     warning,
 )
-from maildiag.probes import CommandResult, FileInfo, FileText, Identity
+from maildiag.probes import CommandResult, Connect, Connection, FileInfo, FileText, Identity
 from maildiag.registry import check
 from maildiag.text import plural
 
@@ -48,7 +49,7 @@ def lookup_tables(tables: Tables, postfix_config: PostfixConfig, identity: Ident
         yield from verdicts
     fine = [table for table, verdicts in judged if not any(each.status is not Status.OK for each in verdicts)]
     if not tables.tables:
-        yield skipped("No setting names a lookup table with a file")
+        yield skipped("No setting names a lookup table with a file or a server")
     elif not any(each.status.failing or each.status is Status.UNKNOWN for _, verdicts in judged for each in verdicts):
         shown = "\n".join(f"{table.name} ({', '.join(table.users)})" for table in fine)
         yield ok(f"{plural(len(fine), 'lookup table')} can be opened, each as its source says",
@@ -58,7 +59,11 @@ def lookup_tables(tables: Tables, postfix_config: PostfixConfig, identity: Ident
 def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]:
     if _unused(table, config):
         return
-    if unseen(table.source) or unseen(table.built):
+    if table.reached is not None and not _answers(table):
+        yield _dead_server(table, config)
+    elif table.use.server is not None:
+        yield from ()
+    elif unseen(table.source) or unseen(table.built):
         yield unknown(
             f"{table.name}: could not be looked at", subject=table.name, detail=f"{table.source}, {table.built}"
         )
@@ -78,6 +83,26 @@ def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]
         yield _does_not_open(table)
     else:
         yield from _contents(table, config)
+
+
+def _answers(table: Table) -> bool:
+    return isinstance(table.reached, Connection) and table.reached.outcome is Connect.CONNECTED
+
+
+def _dead_server(table: Table, config: PostfixConfig) -> Verdict:
+    """Postfix tells of it only as of a table that is not available: the server is what has to be started."""
+    told = table.reached
+    if not isinstance(told, Connection) or told.outcome is Connect.DENIED:
+        why = str(told) if isinstance(told, Gap) else "needs root"
+        return unknown(f"{table.name}: its server could not be tried", subject=table.name, detail=why)
+    return critical(
+        f"The server of {table.name} does not answer at {table.server}: {told.outcome}",
+        subject=table.name,
+        detail=f"{means(told.outcome).capitalize()}. {_uses(table)}. {_effect(table)}",
+        data={"table": table.name, "server": table.server, "outcome": told.outcome.value, "users": list(table.users)},
+        evidence=(_named(table, config), Evidence(f"connect {table.server}", told.error or str(told.outcome))),
+        explained_by=("services.backend", "firewall.outbound", "firewall.inbound", "services.main-cf"),
+    )
 
 
 def _unused(table: Table, config: PostfixConfig) -> bool:

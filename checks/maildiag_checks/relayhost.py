@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from maildiag.dialogue_text import evidence, means
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.relay import Level, Relay, RelayTalk
+from maildiag.facts.relay import Level, Relay, RelayTalk, takes_protocol
 from maildiag.model import Evidence, Fix, Gap, Step, Verdict, critical, notice, ok, skipped, unknown, warning
 from maildiag.probes import CommandResult, Connect, Exchange, Tls, Transcript
 from maildiag.registry import BOTH, check
@@ -81,10 +81,34 @@ def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None) -> Iterator[V
             evidence=bad[0].evidence,
             explained_by=bad[0].explained_by,
         )
+    elif bad and all(_late(each) for each in relay.talks) and _gets_through(log):
+        yield notice(
+            f"The relay {subject} greets late: not within {relay.talks[0].probe.timeout:g} s, but mail gets through",
+            detail="smtp(8) waits five minutes for a greeting (smtp_helo_timeout, RFC 5321 section 4.5.3.2.1).",
+            subject=subject,
+            evidence=bad[0].evidence,
+        )
     elif bad:
         yield max(verdicts, key=lambda each: each.status.weight)
     else:
         yield (_refused_mail(relay, log) if log else None) or max(verdicts, key=lambda each: each.status.weight)
+
+
+def _late(talk: RelayTalk) -> bool:
+    """Connected, and silent for as long as we waited."""
+    transcript = talk.transcript
+    return isinstance(transcript, Transcript) and transcript.connect is Connect.CONNECTED and not transcript.exchanges
+
+
+def _gets_through(log: MailLog | None) -> bool:
+    """The latest delivery succeeded, and nothing was deferred or bounced after it."""
+    success = log.summary.last_success if log else None
+    failed = (
+        [each.last for each in log.summary.reasons if each.status in ("deferred", "bounced") and each.last]
+        if log
+        else []
+    )
+    return success is not None and all(each <= success for each in failed)
 
 
 def _harmless(talk: RelayTalk) -> bool:
@@ -145,7 +169,7 @@ def _connection(
     if outcome is Connect.CONNECTED:
         return None
     assert relay.hop is not None
-    where = f"{talk.address} port {relay.hop.port}"
+    where = f"{talk.address} port {relay.hop.port}" + (f" from {talk.probe.bind}" if talk.probe.bind else "")
     title = {
         Connect.REFUSED: f"The relay {where} refuses connections",
         Connect.TIMEOUT: f"The relay {where} does not answer: the connection times out",
@@ -227,8 +251,10 @@ def _encryption(
     assert relay.hop is not None
     demands = relay.level in (Level.ENCRYPT, Level.VERIFY, Level.DANE)
     subject, setting = relay.hop.text, Evidence("postconf -x", relay.level_text)
-    if transcript.certificate is not None or relay.level is Level.NONE:
+    if relay.level is Level.NONE:
         return None
+    if transcript.certificate is not None:
+        return _version(transcript.certificate.protocol, demands, relay, postfix, (*shown, setting))
     if talk.probe.tls is Tls.STARTTLS and not _has(transcript.exchange("ehlo"), "STARTTLS"):
         if not demands:
             return None
@@ -243,6 +269,22 @@ def _encryption(
         detail="Postfix defers all mail for it." if demands else "Postfix falls back to an unencrypted connection.",
         subject=subject,
         evidence=(*shown, setting),
+        fixes=(_ask(relay, title, shown),),
+        explained_by=("connectivity.relay-settings",),
+    )
+
+
+def _version(version: str, demands: bool, relay: Relay, postfix: Postfix, shown: Shown) -> Verdict | None:
+    assert relay.hop is not None
+    name = "smtp_tls_mandatory_protocols" if demands else "smtp_tls_protocols"
+    if takes_protocol(postfix.get(name), version):
+        return None
+    title = f"The relay {relay.hop.text} speaks {version}, which {name} = {postfix.get(name)} does not let Postfix use"
+    return (critical if demands else notice)(
+        title,
+        detail="Postfix defers all mail for it." if demands else "Postfix falls back to an unencrypted connection.",
+        subject=relay.hop.text,
+        evidence=(*shown, Evidence("postconf -x", f"{name} = {postfix.get(name)}")),
         fixes=(_ask(relay, title, shown),),
         explained_by=("connectivity.relay-settings",),
     )

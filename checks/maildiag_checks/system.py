@@ -1,13 +1,11 @@
-"""Step 1, below the daemons: ports, disks, clock, memory, and the programs that mail depends on."""
+"""Step 1, below the daemons: ports, disks, memory, and the programs that mail depends on."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 
-from maildiag.facts.clock import Clock
 from maildiag.facts.disk import Disks, Place
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.local_time import LocalTime
@@ -251,76 +249,6 @@ def _size(count: int) -> str:
         if count >= length:
             return f"{count / length:.1f} {unit}"
     return f"{count} bytes"
-
-
-@check("services.clock", step=Step.SERVICES, asks="Does the clock tell the right time?", explained_by=())
-def clock(clock: Clock, log: MailLog | None, services: Services | None) -> Iterator[Verdict]:
-    """A wrong clock breaks certificates, retries and the order of logs; Dovecot ends itself when time goes backwards.
-
-    Sources: timedatectl(1), Dovecot's "Time moved backwards".
-    """
-    found = list(_impossible(clock, log))
-    found += _beneath_the_first([*found, *_jumps(clock, log, services)])[len(found) :]
-    yield from found
-    if clock.service and clock.synchronized is False and clock.now - clock.booted > timedelta(minutes=15):
-        shown = (Evidence("timedatectl show", "NTP=yes NTPSynchronized=no"),)
-        yield notice(
-            "The time service runs, but the clock is not synchronised", subject="synchronisation", evidence=shown
-        )
-    if not found:
-        state = {
-            True: "synchronised",
-            False: "not synchronised (nothing on this host keeps it, or not yet)",
-            None: "not told",
-        }
-        shown = (Evidence("uname, clock", f"{clock.now:%Y-%m-%d %H:%M:%S} UTC; {state[clock.synchronized]}"),)
-        yield ok("The clock is plausible", evidence=shown)
-
-
-def _beneath_the_first(found: list[Verdict]) -> list[Verdict]:
-    """Several programs tell of one jump, and a clock that was set back of its own."""
-    failing = [each for each in found if each.status.failing]
-    edges = (f"services.clock@{failing[0].subject}",) if failing else ()
-    return [
-        each if each in failing[:1] or not each.status.failing else replace(each, explained_by=edges) for each in found
-    ]
-
-
-def _impossible(clock: Clock, log: MailLog | None) -> Iterator[Verdict]:
-    last = log.summary.last if log is not None else None
-    ahead = [each for each in clock.witnesses if each.modified > clock.now + timedelta(hours=24)]
-    if last is not None and last > clock.now + timedelta(minutes=10):
-        yield critical(
-            f"The clock says {clock.now:%Y-%m-%d %H:%M} UTC, but the mail log already has lines of {last:%Y-%m-%d %H:%M} UTC",
-            detail="the clock was set back, or another zone was set",
-            subject="log",
-            evidence=(Evidence(log.source if log else "", f"latest line: {last:%Y-%m-%d %H:%M:%S %z}"),),
-            explained_by=(),
-        )
-    elif ahead:
-        one = max(ahead, key=lambda each: each.modified)
-        yield warning(
-            f"The clock says {clock.now:%Y-%m-%d %H:%M} UTC, but {one.path} was changed at {one.modified:%Y-%m-%d %H:%M} UTC",
-            detail="the clock is behind, or was ahead when the file was written",
-            subject="files",
-            evidence=(Evidence(f"stat {one.path}", f"modified {one.modified:%Y-%m-%d %H:%M:%S} UTC"),),
-            explained_by=(),
-        )
-
-
-def _jumps(clock: Clock, log: MailLog | None, services: Services | None) -> Iterator[Verdict]:
-    if log is None:
-        return
-    for each in log.summary.of("dovecot.clock", "clock.jump"):
-        current = is_current([each], log, clock.now, services)
-        make = warning if current else notice
-        seconds = each.fields.get("seconds", "")
-        yield make(
-            f"The clock jumped{f' by {seconds} seconds' if seconds else ''}" + ("" if current else "; this looks over"),
-            subject=f"{each.meaning} {each.key[:60]}",
-            evidence=(Evidence(origin(each, log), each.samples[-1], each.last),),
-            explained_by=(),
-        )
 
 
 # A process of Dovecot that reached the limit of its own is no sign that the host lacks memory.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from maildiag.access import mode_for
 from maildiag.asking import Ask
 from maildiag.model import Gap, Missing
-from maildiag.probes import FileInfo, FileKind, Stat
+from maildiag.probes import CommandResult, FileInfo, FileKind, FileText, ReadFile, Stat, command
 from maildiag.registry import gatherer
 
 _ACCOUNTS = ("postfix", "dovecot", "dovenull")
@@ -46,10 +48,20 @@ COMMONS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Unasked:
+    """A line of nsswitch.conf(5) by which the system does not find root, although the file that has it is there."""
+
+    number: int
+    text: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
 class Commons:
-    """What was found of them; those that are not there are left out."""
+    """What was found of them; those that are not there are left out. `unasked` are the tables that the system passes over."""
 
     found: tuple[tuple[Common, FileInfo], ...]
+    unasked: tuple[Unasked, ...] = ()
 
     @property
     def broken(self) -> tuple[tuple[Common, FileInfo], ...]:
@@ -61,10 +73,23 @@ class Commons:
 
 @gatherer
 def commons(ask: Ask) -> Commons:
-    """Look at each of them."""
+    """Look at each of them, and ask the system for what the tables of names have."""
     told = ask.all([Stat(each.path) for each in COMMONS])
     if all(isinstance(each, Gap) for each in told):
         raise Missing(next(each for each in told if isinstance(each, Gap)))
-    return Commons(
-        tuple((common, info) for common, info in zip(COMMONS, told, strict=True) if isinstance(info, FileInfo))
-    )
+    found = tuple((common, info) for common, info in zip(COMMONS, told, strict=True) if isinstance(info, FileInfo))
+    return Commons(found, tuple(_unasked(ask)))
+
+
+def _unasked(ask: Ask) -> Iterator[Unasked]:
+    """The last line of a database counts; without one the C library asks the files (nsswitch.conf(5))."""
+    switch = ask.maybe(ReadFile("/etc/nsswitch.conf"))
+    lines = switch.text.splitlines() if isinstance(switch, FileText) else []
+    for database in ("passwd", "group"):
+        numbered = [(at, line) for at, line in enumerate(lines, 1) if line.split(":")[0].strip() == database]
+        if not numbered or re.search(r"\b(files|compat|db)\b", numbered[-1][1].split("#")[0]):
+            continue
+        listed, file = ask.maybe(command("getent", database)), ask.maybe(ReadFile(f"/etc/{database}"))
+        known = isinstance(file, FileText) and re.search(r"^root:", file.text, re.M)
+        if known and isinstance(listed, CommandResult) and not re.search(r"^root:", listed.stdout, re.M):
+            yield Unasked(*numbered[-1], f"/etc/{database}")

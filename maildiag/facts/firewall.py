@@ -149,22 +149,28 @@ def read_rules(
 ) -> Ruleset:
     """The rules of all programs as one set. Raises Missing where neither nft nor iptables could be had.
 
-    A table that iptables-nft made holds extensions that nft cannot spell: those are read from iptables-save alone.
+    A table that iptables-nft made holds extensions that nft cannot spell: those are read from iptables-save alone. An nft
+    that prints nothing at all, where it always tells at least its own version, may hide rules: what is seen may stop a
+    packet, and nothing lets it pass for certain.
     """
     chains: list[Chain] = []
     foreign: frozenset[tuple[str, str]] = frozenset()
     if isinstance(ruleset, CommandResult) and ruleset.status == 0:
         try:
-            chains, foreign = nft.parse(ruleset.stdout)
+            chains, foreign = nft.parse(ruleset.stdout or '{"nftables": []}')
         except (ValueError, KeyError, TypeError) as error:
             raise Missing(Gap(GapReason.FAILED, f"nft -j list ruleset: {error}")) from error
     else:
         _demand(ruleset, saved)
+    silent = isinstance(ruleset, CommandResult) and not ruleset.status and not ruleset.stdout.strip()
     spelt = [*_saved(saved, "iptables"), *_saved(saved6, "ip6tables")]
     both = {(each.family, each.table) for each in spelt}
     chains = [each for each in chains if (each.family, each.table) not in both] + spelt
     kept = [each for each in chains if each.family != "ip6" or (each.family, each.table) not in foreign - both]
-    return Ruleset.of([*kept, *_saved(legacy, "iptables-legacy")])
+    found = [*kept, *_saved(legacy, "iptables-legacy")]
+    if silent and not any(each.rules for each in found):
+        raise Missing(Gap(GapReason.FAILED, "nft -j list ruleset printed nothing, not even an empty ruleset"))
+    return Ruleset.of(found, partial=silent)
 
 
 def _saved(told: CommandResult | Gap, program: str) -> list[Chain]:

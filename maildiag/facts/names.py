@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from maildiag.access import mode_for
@@ -11,18 +12,19 @@ from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.facts.relay import is_address, parse_hosts
 from maildiag.facts.sockets import Sockets, master_lines
-from maildiag.model import Gap, GapReason, HostRole, Missing, Role
+from maildiag.model import Gap, GapReason, HostRole, Missing, Reading, Role
 from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, DnsStatus, FileInfo, FileText, ReadFile, Stat, command
 from maildiag.registry import begins, gatherer
 
 _RESOLV_CONF = "/etc/resolv.conf"
+_PATIENCE_S = 5.5
 CHROOT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/services", "etc/nsswitch.conf", "etc/localtime")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
     """resolv.conf(5): its servers and their answers to a question for the own name; `text` is the file, `mode` None where
-    there is none (a link to nothing is none).
+    there is none (a link to nothing is none). `slow` are the seconds that servers take which answer too late for most programs.
     """
 
     servers: tuple[str, ...]
@@ -31,6 +33,7 @@ class Resolver:
     asked: str
     answers: tuple[DnsAnswer | Gap, ...]
     mode: int | None = 0o644
+    slow: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +98,14 @@ class DomainRecords:
 
 @dataclass(frozen=True, slots=True)
 class PublicNames:
-    """The records by which others find and judge this server: MX and policies of its domains, PTR of its addresses."""
+    """The records by which others find and judge this server: MX and policies of its domains, PTR of its addresses, and which
+    hosts of an MX are aliases of which name.
+    """
 
     domains: tuple[DomainRecords, ...]
     mx_addresses: tuple[tuple[str, DnsAnswer | Gap], ...]
     pointers: tuple[tuple[str, DnsAnswer | Gap], ...]
+    aliases: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +160,26 @@ def resolver(ask: Ask, postfix: Postfix | None) -> Resolver:
     text = file.text if isinstance(file, FileText) else ""
     servers, search = parse_resolv_conf(text)
     asked = (postfix.get("myhostname") if postfix and postfix.installed else "") or "localhost"
+    patient = {each: DnsLookup(asked, "A", each, timeout=_PATIENCE_S, tries=1) for each in servers[:3]}
+    for probe in patient.values():
+        ask.begin(probe)
     answers = ask.all([DnsLookup(asked, "A", each) for each in servers[:3]])
+    slow = _slow(ask, [patient[server] for server, each in zip(servers, answers, strict=False) if _late(each)])
     owner = (postfix.get("mail_owner") if postfix and postfix.installed else "") or "postfix"
     mode = (
         mode_for(told, owner, (owner,)) if isinstance(told, FileInfo) else 0o644 if isinstance(file, FileText) else None
     )
-    return Resolver(servers, search, text, asked, tuple(answers), mode)
+    return Resolver(servers, search, text, asked, tuple(answers), mode, slow)
+
+
+def _late(answer: DnsAnswer | Gap) -> bool:
+    return isinstance(answer, DnsAnswer) and answer.status is DnsStatus.TIMEOUT
+
+
+def _slow(ask: Ask, probes: list[DnsLookup]) -> tuple[tuple[str, float], ...]:
+    """Those that answer once somebody waits as long as the C library does: 5 seconds (resolv.conf(5), timeout)."""
+    readings = [(probe.server, ask.reading(probe)) for probe in probes]
+    return tuple((server, each.seconds) for server, each in readings if isinstance(each, Reading) and each.value.knows)
 
 
 @gatherer
@@ -239,12 +259,21 @@ def public_names(ask: Ask, postfix: Postfix, role: HostRole, sockets: Sockets) -
     answers = ask.all([*questions, *pointers])
     records = [DomainRecords(each, *answers[at * 3 : at * 3 + 3]) for at, each in enumerate(domains)]
     names = dict.fromkeys(name for each in records for name in _targets(each.mx))
+    for name in names:
+        ask.begin(DnsLookup(name, "CNAME"))
     addresses = _addresses(ask, list(names))
     return PublicNames(
         tuple(records),
         tuple(zip(names, addresses, strict=True)),
         tuple(zip(own, answers[len(questions) :], strict=True)),
+        tuple(_aliases(ask, list(names))),
     )
+
+
+def _aliases(ask: Ask, names: list[str]) -> Iterator[tuple[str, str]]:
+    for name, told in zip(names, ask.all([DnsLookup(name, "CNAME") for name in names]), strict=True):
+        if isinstance(told, DnsAnswer) and told.status is DnsStatus.ANSWER and told.records:
+            yield name, told.records[0].rstrip(".")
 
 
 def _addresses(ask: Ask, names: list[str]) -> list[DnsAnswer | Gap]:

@@ -18,6 +18,7 @@ from maildiag.probes import (
     DnsAnswer,
     DnsLookup,
     DnsStatus,
+    Interfaces,
     Protocol,
     Tls,
     Transcript,
@@ -205,6 +206,26 @@ def tls_level(postfix: Postfix) -> tuple[Level, str]:
     return levels.get(text, Level.MAY), f"smtp_tls_security_level = {text}"
 
 
+_VERSIONS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+
+
+def takes_protocol(setting: str, version: str) -> bool:
+    """Whether a list of TLS protocols lets this version be used (postconf(5), smtp_tls_mandatory_protocols): `>=TLSv1.2`,
+    `<=TLSv1.2`, exclusions `!TLSv1`, else only what is named.
+    """
+    words = re.split(r"[\s,:]+", setting.strip())
+    named = [word for word in words if word in _VERSIONS]
+    place = _VERSIONS.index(version) if version in _VERSIONS else len(_VERSIONS)
+    for word in words:
+        bound = re.fullmatch(r"([<>]=|!)(.+)", word)
+        if bound is None or bound[2] not in _VERSIONS:
+            continue
+        limit = _VERSIONS.index(bound[2])
+        if {"!": place == limit, ">=": place < limit, "<=": place > limit}[bound[1]]:
+            return False
+    return not named or version in named
+
+
 def mx_hosts(mx: DnsAnswer | Gap | None) -> tuple[str, ...]:
     """The hosts of an MX answer, best preference first."""
     if not isinstance(mx, DnsAnswer):
@@ -244,20 +265,38 @@ def addresses_of(lookup: str, dns: Answers, system: Locals) -> tuple[str, ...]:
 
 
 def _with_talks(ask: Ask, postfix: Postfix, relay: Relay) -> Relay:
-    probes = [_probe(postfix, relay, each) for each in relay.addresses[:4]]
-    answers = ask.all(probes)
+    probes = [_probe(postfix, relay, each, _bound(ask, postfix, each)) for each in relay.addresses[:4]]
+    answers = [_lenient(ask, probe, answer) for probe, answer in zip(probes, ask.all(probes), strict=True)]
     proofs = [_proof(ask, postfix, relay, answer) for answer in answers]
     talks = tuple(RelayTalk(*each) for each in zip(relay.addresses[:4], probes, answers, proofs, strict=True))
     return replace(relay, talks=talks)
 
 
-def _probe(postfix: Postfix, relay: Relay, address: str) -> Dialogue:
+def _lenient(ask: Ask, probe: Dialogue, answer: Transcript | Gap) -> Transcript | Gap:
+    """smtp(8) takes old versions and weak keys that this system's OpenSSL refuses by its defaults."""
+    if isinstance(answer, Gap) or answer.failed != "tls":
+        return answer
+    again = ask.maybe(replace(probe, any_tls=True))
+    return again if isinstance(again, Transcript) and again.certificate is not None else answer
+
+
+def _bound(ask: Ask, postfix: Postfix, address: str) -> str:
+    """The address that smtp(8) connects from, where it is set and an interface has it; else it takes any (postconf(5))."""
+    bind = postfix.get("smtp_bind_address6" if ":" in address else "smtp_bind_address").strip("[]")
+    interfaces = ask.maybe(Interfaces()) if bind else ()
+    known = () if isinstance(interfaces, Gap) else interfaces
+    return bind if any(bind in each.addresses for each in known) else ""
+
+
+def _probe(postfix: Postfix, relay: Relay, address: str, bind: str) -> Dialogue:
     assert relay.hop is not None
     helo = postfix.get("smtp_helo_name") or postfix.get("myhostname", "localhost")
     tls = Tls.NONE if relay.level is Level.NONE else Tls.STARTTLS
     if postfix.yes("smtp_tls_wrappermode"):
         tls = Tls.IMPLICIT
-    return Dialogue(Protocol.SMTP, address, relay.hop.port, tls, helo, server_name=_name(relay), timeout=12.0)
+    return Dialogue(
+        Protocol.SMTP, address, relay.hop.port, tls, helo, server_name=_name(relay), timeout=12.0, bind=bind
+    )
 
 
 def _name(relay: Relay) -> str:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from maildiag.access import READ, SEARCH, allows
 from maildiag.asking import Ask
 from maildiag.facts.postfix_config import PostfixConfig
-from maildiag.lint.tables import BUILT, REMOTE, TEXTS, TableUse, table_uses, users_of
+from maildiag.lint.tables import BUILT, REMOTE, TEXTS, TableUse, server_at, table_uses, users_of
 from maildiag.model import Gap, GapReason
-from maildiag.probes import Command, CommandResult, FileInfo, FileText, Probe, ReadFile, Stat, command
+from maildiag.probes import (
+    Command,
+    CommandResult,
+    Connect,
+    Connection,
+    FileInfo,
+    FileText,
+    Probe,
+    ReadFile,
+    Stat,
+    TryConnect,
+    command,
+)
 from maildiag.registry import gatherer
 
 _KEY = "maildiag-asks-for-nothing"
@@ -22,7 +35,8 @@ class Table:
 
     `source` is the file that `path` names, `built` what postmap made of it (None for types without), `text` the source
     where it is small and no secret, `query` what `postmap -q` said of a key that is not there (None: not asked).
-    `barrier` is the first path that `reader` may not read or pass (None where all is readable or not known).
+    `barrier` is the first path that `reader` may not read or pass (None where all is readable or not known). `server` is
+    where the table's server is to be, `reached` how a connection to it ended (None: it has none, or none that is known).
     """
 
     use: TableUse
@@ -33,6 +47,8 @@ class Table:
     query: CommandResult | Gap | None = None
     reader: str = ""
     barrier: FileInfo | None = None
+    server: str = ""
+    reached: Connection | Gap | None = None
 
     @property
     def closed(self) -> str:
@@ -55,22 +71,69 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """All tables with a file that settings name."""
+    """All tables with a file or a server of their own that settings name."""
 
     tables: tuple[Table, ...]
 
 
 @gatherer
 def tables(ask: Ask, postfix_config: PostfixConfig) -> Tables:
-    """Look at the files of every table; open those that should open with a query for a key that nobody has."""
+    """Look at the files of every table, and connect to the servers of those that have one; open those that should open with
+    a query for a key that nobody has.
+    """
     context = postfix_config.context
-    uses = [use for use in table_uses(context) if use.has_file]
+    named = table_uses(context)
+    served = [use for use in named if use.server is not None]
+    for use in served:
+        ask.begin(_probe(use.server, postfix_config))
+    uses = [use for use in named if use.has_file]
     probes: list[Probe[FileInfo]] = [Stat(path) for use in uses for path in (use.path, *use.built)]
     ask.all(probes)
     found = [_table(ask, postfix_config, use) for use in uses]
     queries = [_query(table) for table in found if _opens(table, postfix_config)]
     ask.all(queries)
-    return Tables(tuple(_with_query(ask, table, _opens(table, postfix_config)) for table in found))
+    opened = [_with_query(ask, table, _opens(table, postfix_config)) for table in found]
+    return Tables((*(_memcached(ask, postfix_config, each) for each in opened),
+                   *(_served(ask, postfix_config, use) for use in served)))  # fmt: skip
+
+
+def _probe(server: tuple[str, int] | None, config: PostfixConfig) -> TryConnect:
+    """A relative path lies below the queue directory, where the daemons work."""
+    host, port = server or ("", 0)
+    below = not port and not host.startswith("/")
+    return TryConnect(f"{config.get('queue_directory')}/{host}" if below else host, port)
+
+
+def _served(ask: Ask, config: PostfixConfig, use: TableUse) -> Table:
+    probe = _probe(use.server, config)
+    nothing = Gap(GapReason.ABSENT, "a table with a server has no file")
+    return Table(use=use, users=users_of(config.context, use), source=nothing, server=probe.source.removeprefix("connect "),
+                 reached=_reached(ask, config, probe))  # fmt: skip
+
+
+def _reached(ask: Ask, config: PostfixConfig, probe: TryConnect) -> Connection | Gap:
+    """A chrooted program finds an absolute path below the queue directory (master(5)): either will do."""
+    answer = ask.maybe(probe)
+    if probe.port or _connected(answer) or probe.host.startswith(config.get("queue_directory")):
+        return answer
+    below = ask.maybe(TryConnect(f"{config.get('queue_directory')}{probe.host}"))
+    return below if _connected(below) else answer
+
+
+def _connected(answer: Connection | Gap) -> bool:
+    return isinstance(answer, Connection) and answer.outcome is Connect.CONNECTED
+
+
+def _memcached(ask: Ask, config: PostfixConfig, table: Table) -> Table:
+    """memcache_table(5) names its server in its file, `inet:localhost:11211` where it does not."""
+    if table.use.type != "memcache" or not isinstance(table.text, FileText):
+        return table
+    named = re.findall(r"^memcache\s*=\s*(\S+)", table.text.text, re.M)
+    server = server_at(named[-1] if named else "inet:localhost:11211")
+    if server is None:
+        return table
+    probe = _probe(server, config)
+    return replace(table, server=probe.source.removeprefix("connect "), reached=_reached(ask, config, probe))
 
 
 def _table(ask: Ask, config: PostfixConfig, use: TableUse) -> Table:
@@ -80,7 +143,7 @@ def _table(ask: Ask, config: PostfixConfig, use: TableUse) -> Table:
     reader = config.get("mail_owner") if use.wrapped else ""
     opened = built if built is not None else source
     barrier = _barrier(ask, reader, opened) if reader and isinstance(opened, FileInfo) else None
-    secret = use.type in REMOTE or any("password" in name or "passwd" in name for name in users)
+    secret = use.type in REMOTE - {"memcache"} or any("password" in name or "passwd" in name for name in users)
     small = isinstance(source, FileInfo) and source.size <= _MOST
     text = ask.maybe(ReadFile(use.path, _MOST)) if small and not secret else None
     return Table(use=use, users=users, source=source, built=built, text=text, reader=reader, barrier=barrier)
@@ -99,16 +162,7 @@ def _query(table: Table) -> Command:
 
 
 def _with_query(ask: Ask, table: Table, opens: bool) -> Table:
-    return Table(
-        use=table.use,
-        users=table.users,
-        source=table.source,
-        built=table.built,
-        text=table.text,
-        query=ask.maybe(_query(table)) if opens else None,
-        reader=table.reader,
-        barrier=table.barrier,
-    )
+    return replace(table, query=ask.maybe(_query(table))) if opens else table
 
 
 def _barrier(ask: Ask, account: str, file: FileInfo) -> FileInfo | None:

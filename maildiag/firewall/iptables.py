@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 
 from maildiag.firewall.rules import NEVER, Chain, Do, Field, Rule, Test, flags_test
-from maildiag.firewall.values import UNKNOWN
+from maildiag.firewall.values import UNKNOWN, spares_the_calm
 
 _HOOKS = {"PREROUTING": "prerouting", "INPUT": "input", "OUTPUT": "output", "POSTROUTING": "postrouting"}
 _PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
@@ -42,6 +43,7 @@ _HARMLESS = (
 _BARE = ("--log-tcp-options", "--log-ip-options", "--log-uid", "--set", "--rsource", "--rdest", "--connlimit-saddr")
 # Whether the condition holds for one client that connects now and then: limits are for those that storm.
 _CALM = {
+    "--limit": True,
     "--hashlimit-upto": True,
     "--connlimit-upto": True,
     "--hashlimit-above": False,
@@ -121,7 +123,7 @@ def _tests(words: list[str]) -> Iterator[Test]:
             yield flags_test(words[place + 1].split(","), words[place + 2].split(","), negated)
             place += 3
         elif word in _CALM:
-            yield from () if _CALM[word] is not negated else (NEVER,)
+            yield from _limited(word, words[place + 1], negated)
             place += 2
         elif word in _HARMLESS:
             place += 2
@@ -131,6 +133,18 @@ def _tests(words: list[str]) -> Iterator[Test]:
             yield Test(Field.OTHER)
             place += 2 if place + 1 < len(words) and not words[place + 1].startswith(("-", "!")) else 1
         negated = False
+
+
+def _limited(option: str, value: str, negated: bool) -> Iterator[Test]:
+    """A condition on how often, or how many at once; one that no client stays below is not decidable from here."""
+    holds = _CALM[option] is not negated
+    if option.startswith("--connlimit") and value == "0":
+        holds = not holds  # the first connection of a client is over none
+    rate = re.fullmatch(r"(\d+)/([a-z]+)", value)
+    if (rate and not spares_the_calm(int(rate[1]), rate[2])) or (option == "--hitcount" and value in ("0", "1")):
+        yield Test(Field.OTHER)
+    elif not holds:
+        yield NEVER
 
 
 def _values(field: Field, text: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from maildiag.firewall.rules import NEVER, Chain, Do, Field, Rule, Test, flags_test
-from maildiag.firewall.values import UNKNOWN
+from maildiag.firewall.values import UNKNOWN, spares_the_calm
 
 _VERDICTS = {"accept": Do.ACCEPT, "drop": Do.DROP, "reject": Do.REJECT, "return": Do.RETURN, "queue": Do.REWRITE}
 _JUMPS = {"jump": Do.JUMP, "goto": Do.GOTO}
@@ -39,7 +39,7 @@ def parse(text: str) -> tuple[list[Chain], frozenset[tuple[str, str]]]:
 
     Raises ValueError for text that is no such JSON.
     """
-    objects = json.loads(text or '{"nftables": []}').get("nftables", [])
+    objects = json.loads(text).get("nftables", [])
     sets = {_key(each["set"], "name"): each["set"] for each in objects if "set" in each}
     sets |= {_key(each["map"], "name"): each["map"] for each in objects if "map" in each}
     rules: dict[tuple[str, str, str], list[Rule]] = {}
@@ -103,11 +103,26 @@ def _rules(rule: Mapping[str, Any], sets: Mapping[tuple[str, str, str], Any], in
         elif kind in _REWRITES:
             yield Rule(tuple(tests), Do.REWRITE, "", " ".join(words), handle, index, exact)
             return
-        elif kind in ("limit", "ct count") and isinstance(body, dict):
-            tests.append(NEVER if body.get("inv") else Test(Field.OTHER))  # "over" is for those that storm
+        elif kind == "limit" and isinstance(body, dict):
+            tests += _limited(body)
+        elif kind == "ct count" and isinstance(body, dict):
+            tests += _counted(body)
         elif kind not in _SILENT:
             tests.append(Test(Field.OTHER))
     yield Rule(tuple(tests), Do.NOTHING, "", " ".join(words), handle, index, exact)
+
+
+def _limited(body: Mapping[str, Any]) -> tuple[Test, ...]:
+    """`limit rate [over] N/PERIOD`: "over" is for those that storm, unless nobody could stay below."""
+    if not spares_the_calm(int(body.get("rate", 0)), str(body.get("per", "second"))):
+        return (Test(Field.OTHER),)
+    return (NEVER,) if body.get("inv") else ()
+
+
+def _counted(body: Mapping[str, Any]) -> tuple[Test, ...]:
+    """`ct count [over] N` is true or false of a client's first connection: the first is over none."""
+    over, first = bool(body.get("inv")), int(body.get("val", 0)) == 0
+    return () if over is first else (NEVER,)
 
 
 def _elsewhere(body: Any) -> str:

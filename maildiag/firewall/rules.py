@@ -217,15 +217,16 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """Every chain of the packet filter."""
+    """Every chain of the packet filter; `partial` where there may be more that could not be seen."""
 
     chains: tuple[Chain, ...] = ()
+    partial: bool = False
     _by_name: Mapping[tuple[str, str, str, str], Chain] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, chains: Sequence[Chain]) -> Ruleset:
+    def of(cls, chains: Sequence[Chain], *, partial: bool = False) -> Ruleset:
         """A ruleset whose chains find each other by name."""
-        return cls(tuple(chains), {(each.origin, each.family, each.table, each.name): each for each in chains})
+        return cls(tuple(chains), partial, {(each.origin, each.family, each.table, each.name): each for each in chains})
 
     @property
     def filters(self) -> bool:
@@ -257,7 +258,7 @@ class Ruleset:
                     return Judgement(hits[0].outcome or Outcome.UNKNOWN, tuple(hits[:1]))
                 if outcomes != {Outcome.ACCEPT}:
                     maybe += [hit for hit in hits if hit.outcome is not Outcome.ACCEPT]
-        return Judgement(Outcome.UNKNOWN, tuple(maybe)) if maybe else Judgement(Outcome.ACCEPT)
+        return Judgement(Outcome.UNKNOWN, tuple(maybe)) if maybe or self.partial else Judgement(Outcome.ACCEPT)
 
     def _base(self, base: Chain, packet: Packet) -> list[Hit]:
         policy = {Do.DROP: Outcome.DROP, Do.REJECT: Outcome.REJECT}.get(base.policy, Outcome.ACCEPT)

@@ -7,6 +7,8 @@ import re
 from functools import lru_cache
 
 UNKNOWN = "?"
+_PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_CALM_S = 60
 
 
 @lru_cache(maxsize=4096)
@@ -46,3 +48,10 @@ def _address(value: ipaddress.IPv4Address | ipaddress.IPv6Address, pattern: str)
     except ValueError:
         return None
     return network.version == value.version and value in network
+
+
+def spares_the_calm(rate: int, period: str) -> bool:
+    """Whether a limit of `rate` events in each `period` (`second`, `min`, `day`) is never reached by a client that connects
+    once a minute; those that ask for less keep mail out as a plain rule does (iptables-extensions(8) limit, nft(8) LIMIT).
+    """
+    return rate * _CALM_S >= _PERIODS.get(period[:1], 1)

@@ -51,7 +51,7 @@ def hold(probe: Dialogue) -> Transcript:
     """The dialogue as far as it went; a broken one is an answer and tells its phase."""
     started = time.monotonic()
     try:
-        connected, address = _connect(probe.host, probe.port, min(probe.timeout, _CONNECT_LIMIT_S))
+        connected, address = _connect(probe.host, probe.port, min(probe.timeout, _CONNECT_LIMIT_S), probe.bind)
     except OSError as error:
         return Transcript(_outcome(error), probe.host, failed="connect", error=_words(error))
     first = Exchange("connect", "", address, "", time.monotonic() - started)
@@ -64,7 +64,7 @@ def hold(probe: Dialogue) -> Transcript:
     return talk.transcript(address)
 
 
-def _connect(host: str, port: int, timeout: float) -> tuple[socket.socket, str]:
+def _connect(host: str, port: int, timeout: float, bind: str = "") -> tuple[socket.socket, str]:
     if host.startswith("/"):
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connected.settimeout(timeout)
@@ -74,7 +74,7 @@ def _connect(host: str, port: int, timeout: float) -> tuple[socket.socket, str]:
             connected.close()
             raise
         return connected, host
-    connected = socket.create_connection((host, port), timeout)
+    connected = socket.create_connection((host, port), timeout, (bind, 0) if bind else None)
     return connected, str(connected.getpeername()[0])
 
 
@@ -191,6 +191,9 @@ class _Talk:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        if self.probe.any_tls:
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+            context.set_ciphers("ALL:@SECLEVEL=0")
         name = self.probe.server_name or (None if self.probe.host.startswith("/") else self.probe.host)
         try:
             self._limit()

@@ -19,7 +19,7 @@ def lookup(probe: DnsLookup) -> DnsAnswer:
         return DnsAnswer(DnsStatus.FAILED, detail=str(error))
     if probe.server:
         resolver.nameservers = [probe.server]
-    resolver.timeout = max(0.5, probe.timeout / (2 if probe.server else 3))
+    resolver.timeout = max(0.5, probe.timeout / (probe.tries if probe.server else 3))
     resolver.lifetime = probe.timeout - 0.1
     server = probe.server or ", ".join(str(each) for each in resolver.nameservers[:3])
     try:

@@ -74,9 +74,30 @@ class TableUse:
         return tuple(self.path + suffix for suffix in BUILT.get(self.type, ()))
 
     @property
+    def server(self) -> tuple[str, int] | None:
+        """Host and port (or path and 0) of the server that a tcp_table(5) or a socketmap_table(5) asks, None for others."""
+        if self.type == "tcp":
+            return _inet(self.path)
+        kind, _, place = self.path.rpartition(":")[0].partition(":") if self.type == "socketmap" else ("", "", "")
+        return server_at(f"{kind}:{place}")
+
+    @property
     def has_file(self) -> bool:
         """True where `path` is a file of this host."""
         return self.path.startswith("/") and (self.type in BUILT or self.type in TEXTS or self.type in REMOTE)
+
+
+def server_at(text: str) -> tuple[str, int] | None:
+    """`inet:host:port` as host and port, `unix:path` as path and 0; None for what is neither."""
+    kind, _, place = text.partition(":")
+    if kind == "unix" and place:
+        return place, 0
+    return _inet(place) if kind == "inet" else None
+
+
+def _inet(text: str) -> tuple[str, int] | None:
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]") or "localhost", int(port)) if port.isdigit() else None
 
 
 def tables_in(value: str) -> Iterator[tuple[str, str, bool]]:

@@ -41,12 +41,15 @@ class DnsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class DnsLookup(Probe[DnsAnswer]):
-    """Ask the DNS for records of one type; of `server` (an address), or of the servers in resolv.conf, in order."""
+    """Ask the DNS for records of one type; of `server` (an address; `tries` times within the limit), or of the servers in
+    resolv.conf, in order.
+    """
 
     name: str
     record: str
     server: str = ""
     timeout: float = 3.0
+    tries: int = 2
 
     @property
     def source(self) -> str:

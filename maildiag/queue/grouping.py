@@ -38,7 +38,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """The whole queue: messages by queue, groups (the largest first), senders and destinations by messages."""
+    """The whole queue: messages by queue, groups (the largest first), senders and destinations by messages.
+
+    `ahead` messages arrived later than now by their own time, `newest` (seconds since 1970) the last of all.
+    """
 
     total: int
     size: int
@@ -51,6 +54,8 @@ class Grouped:
     unread: int
     held: tuple[str, ...]
     oldest_held: int = 0
+    ahead: int = 0
+    newest: int = 0
 
     def of(self, *meanings: str) -> tuple[Group, ...]:
         """The groups with one of these meanings."""
@@ -59,6 +64,7 @@ class Grouped:
 
 # Upper ends of the age classes in seconds: the rest is older.
 AGES = (300, 3600, 4 * 3600, 86400, 3 * 86400)
+_AHEAD_S = 600
 
 
 @dataclass(slots=True)
@@ -112,7 +118,7 @@ def group(entries: Iterable[Entry | None], now: int) -> Grouped:
     senders: Counter[str] = Counter()
     destinations: Counter[str] = Counter()
     ages = [0] * (len(AGES) + 1)
-    total = size = oldest = oldest_held = unread = 0
+    total = size = oldest = oldest_held = unread = ahead = newest = 0
     held: list[str] = []
     for entry in entries:
         if entry is None:
@@ -121,6 +127,8 @@ def group(entries: Iterable[Entry | None], now: int) -> Grouped:
         total += 1
         size += entry.size
         oldest = min(oldest or entry.arrived, entry.arrived)
+        newest = max(newest, entry.arrived)
+        ahead += entry.arrived > now + _AHEAD_S
         queues[entry.queue] += 1
         ages[_age_class(now - entry.arrived)] += 1
         _count(senders, entry.sender, MOST_COUNTED)
@@ -142,6 +150,8 @@ def group(entries: Iterable[Entry | None], now: int) -> Grouped:
         unread,
         tuple(held),
         oldest_held,
+        ahead,
+        newest,
     )
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from maildiag.firewall import nft
+from maildiag.facts.firewall import read_rules
+from maildiag.firewall import iptables, nft
 from maildiag.firewall.rules import Outcome, Packet, Ruleset
+from maildiag.model import Missing
+from maildiag.testing import printed
 from tests.network.recorded import RELEASES, iptables_rules, nft_rules, text
 
 both_releases = pytest.mark.parametrize("release", RELEASES)
@@ -69,7 +74,7 @@ def written_by_hand() -> Ruleset:
         (110, "10.0.1.77", Outcome.DROP),  # a verdict map
         (995, "10.0.1.77", Outcome.ACCEPT),
         (80, "10.0.1.77", Outcome.DROP),  # the policy
-        (587, "10.0.1.77", Outcome.UNKNOWN),  # a rate limit: it depends
+        (587, "10.0.1.77", Outcome.ACCEPT),  # a rate that a calm client never reaches
     ],
 )
 def test_sets_maps_and_rates_are_read(port: int, source: str, outcome: Outcome) -> None:
@@ -138,3 +143,48 @@ def test_an_empty_rule_set_accepts_everything() -> None:
 def test_text_that_is_no_ruleset_is_an_error_and_never_a_verdict(broken: str) -> None:
     with pytest.raises((ValueError, KeyError, AttributeError)):
         nft.parse(broken)
+
+
+LIMITS = [
+    ("-p tcp --dport 25 -m connlimit --connlimit-above 0 -j REJECT", Outcome.REJECT),
+    ("-p tcp --dport 25 -m connlimit --connlimit-above 10 -j REJECT", Outcome.ACCEPT),
+    (
+        "-p tcp --dport 25 -m hashlimit --hashlimit-above 1/day --hashlimit-burst 1 --hashlimit-name x -j DROP",
+        Outcome.UNKNOWN,
+    ),
+    ("-p tcp --dport 25 -m hashlimit --hashlimit-above 20/min --hashlimit-name x -j DROP", Outcome.ACCEPT),
+    ("-p tcp --dport 25 -m limit --limit 100/sec -j ACCEPT", Outcome.ACCEPT),
+    ("-p tcp --dport 25 -m limit --limit 1/hour -j DROP", Outcome.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("rule", "outcome"), LIMITS)
+def test_a_limit_that_no_client_stays_below_is_no_limit_on_storms(rule: str, outcome: Outcome) -> None:
+    saved = f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {rule}\nCOMMIT\n"
+    assert Ruleset.of(iptables.parse(saved)).judge(from_lan(25)).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("statement", "outcome"),
+    [
+        ({"ct count": {"val": 0, "inv": True}}, Outcome.DROP),
+        ({"ct count": {"val": 20, "inv": True}}, Outcome.ACCEPT),
+        ({"limit": {"rate": 1, "burst": 1, "per": "day", "inv": True}}, Outcome.UNKNOWN),
+        ({"limit": {"rate": 10, "burst": 5, "per": "second", "inv": True}}, Outcome.ACCEPT),
+    ],
+)
+def test_the_same_in_nftables(statement: dict[str, object], outcome: Outcome) -> None:
+    place = {"family": "inet", "table": "g"}
+    chain = {"chain": {**place, "name": "i", "hook": "input", "prio": -5, "policy": "accept"}}
+    rule = {"rule": {**place, "chain": "i", "handle": 2, "expr": [statement, {"drop": None}]}}
+    chains, _ = nft.parse(json.dumps({"nftables": [chain, rule]}))
+    assert Ruleset.of(chains).judge(from_lan(25)).outcome is outcome
+
+
+def test_an_nft_that_prints_nothing_is_not_believed_to_have_no_rules() -> None:
+    with pytest.raises(Missing):
+        read_rules(printed(""), printed(""))
+    drops = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp --dport 25 -j DROP\nCOMMIT\n"
+    rules = read_rules(printed(""), printed(drops))
+    assert rules.judge(from_lan(25)).outcome is Outcome.DROP
+    assert rules.judge(from_lan(143)).outcome is Outcome.UNKNOWN

@@ -17,13 +17,14 @@ from maildiag.facts.names import (
     parse_name_switch,
     parse_resolv_conf,
 )
+from maildiag.facts.names import resolver as gather_resolver
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import NextHop, Relay, addresses_of, mx_hosts, parse_hosts, parse_next_hop
 from maildiag.facts.relay import relay as gather_relay
 from maildiag.facts.sockets import Sockets
 from maildiag.model import Gap, GapReason, HostRole, Role, Status
-from maildiag.probes import DnsAnswer, DnsLookup, DnsStatus, Interface, Probe
-from maildiag.testing import gather, judge, printed
+from maildiag.probes import DnsAnswer, DnsLookup, DnsStatus, Interface, Probe, ReadFile
+from maildiag.testing import file, gather, judge, printed
 from maildiag_checks import dns, dns_records
 from tests.network.recorded import RELEASES, text
 
@@ -334,3 +335,37 @@ def test_an_ipv6_address_in_the_dns_leads_here_or_is_told() -> None:
 
     assert told(DnsAnswer(DnsStatus.NO_DATA)) == [Status.OK]
     assert told(a("fd00:1::99")) == [Status.OK, Status.WARNING]
+
+
+def test_an_mx_that_is_an_alias_is_told_with_the_name_to_use() -> None:
+    where = (("mx.example.test", a("10.0.1.10")),)
+    found = PublicNames((records(a("10 mx.example.test.")),), where, (), (("mx.example.test", "mail.example.test"),))
+    (told,) = judge(dns_records.mx, found, HERE, POSTFIX)
+    assert told.status is Status.WARNING
+    assert "alias (CNAME) of mail.example.test" in told.title
+
+
+def test_a_slow_server_is_not_called_dead() -> None:
+    late = Resolver(
+        ("10.0.1.53",),
+        (),
+        "nameserver 10.0.1.53\n",
+        "mail",
+        (DnsAnswer(DnsStatus.TIMEOUT),),
+        slow=(("10.0.1.53", 2.04),),
+    )
+    (told,) = judge(dns.resolver, late, None, HostRole(Role.MAIL_SERVER, ""))
+    assert told.status is Status.WARNING
+    assert told.title == "The name server 10.0.1.53 is slow: it takes 2.0 s for an answer"
+
+
+def test_a_server_that_answers_a_patient_client_is_slow() -> None:
+    patient = DnsLookup("localhost", "A", "10.0.1.53", timeout=5.5, tries=1)
+    answers = {
+        ReadFile("/etc/resolv.conf"): file("nameserver 10.0.1.53\n"),
+        DnsLookup("localhost", "A", "10.0.1.53"): DnsAnswer(DnsStatus.TIMEOUT),
+        patient: a("127.0.0.1"),
+    }
+    found = gather(gather_resolver, answers, postfix=None)
+    assert isinstance(found, Resolver)
+    assert [server for server, _ in found.slow] == ["10.0.1.53"]

@@ -10,7 +10,7 @@ from maildiag.facts.filters import Filters, Helper, Kind, Reached, endpoint, spl
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.outbound import Outbound, Target
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.relay import Level, NextHop, Relay, RelayTalk, tls_level
+from maildiag.facts.relay import Level, NextHop, Relay, RelayTalk, takes_protocol, tls_level
 from maildiag.facts.routes import Link, Route, Routes, parse_links, parse_routes
 from maildiag.logs.summary import summarise
 from maildiag.model import Gap, GapReason, Status, Verdict
@@ -287,3 +287,21 @@ def test_dead_domains_are_no_blocked_way_while_mail_leaves_for_others() -> None:
 
 def test_with_nothing_waiting_nobody_is_asked() -> None:
     assert [each.status for each in judge(outbound.outbound, Outbound((), 0), None, None)] == [Status.OK]
+
+
+@pytest.mark.parametrize(
+    ("setting", "version", "taken"),
+    [
+        (">=TLSv1", "TLSv1", True),
+        (">=TLSv1.2", "TLSv1", False),
+        (">=TLSv1.2", "TLSv1.3", True),
+        (">=TLSv1.1, <=TLSv1.2", "TLSv1.3", False),
+        ("!SSLv2, !SSLv3", "TLSv1", True),
+        ("!SSLv2, !SSLv3, !TLSv1", "TLSv1", False),
+        ("TLSv1.2", "TLSv1.3", False),
+        ("", "TLSv1", True),
+        ("no such", "TLSv1.3", True),
+    ],
+)
+def test_protocols_are_taken_as_postfix_lists_them(setting: str, version: str, taken: bool) -> None:
+    assert takes_protocol(setting, version) is taken

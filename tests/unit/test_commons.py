@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from maildiag.facts.commons import COMMONS, Commons
+from maildiag.facts.commons import commons as gather_commons
 from maildiag.model import Status
-from maildiag.probes import FileKind
-from maildiag.testing import info, judge
+from maildiag.probes import FileKind, ReadFile, Stat, command
+from maildiag.testing import file, gather, info, judge, printed
 from maildiag_checks.commons import common_files
 
 
@@ -52,3 +55,30 @@ def test_a_file_in_the_place_of_dev_null_is_not_mended_by_a_mode() -> None:
     (told,) = judge(common_files, host("/dev/null", 0o666, FileKind.FILE))
     assert told.title == "/dev/null is a file, not a device"
     assert told.fixes == ()
+
+
+SWITCH = "passwd: sss\ngroup: files\n"
+GETENT = {command("getent", "passwd"): printed(""), command("getent", "group"): printed("root:x:0:\n")}
+FILES = {ReadFile("/etc/passwd"): file("root:x:0:0::/root:/bin/sh\n"), ReadFile("/etc/group"): file("root:x:0:\n")}
+HOST: dict[Any, object] = {
+    **FILES,
+    **GETENT,
+    **{Stat(each.path): info(each.path, each.mode, kind=each.kind) for each in COMMONS},
+}
+
+
+def looked(switch: str) -> Commons:
+    found = gather(gather_commons, {**HOST, ReadFile("/etc/nsswitch.conf"): file(switch)})
+    assert isinstance(found, Commons)
+    return found
+
+
+def test_a_system_that_does_not_ask_the_file_of_accounts_is_told_with_its_line() -> None:
+    (verdict,) = judge(common_files, looked(SWITCH))
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "/etc/nsswitch.conf")
+    assert "passwd: files sss" in " ".join(verdict.fixes[0].commands[0])
+
+
+@pytest.mark.parametrize("switch", ["passwd: files sss\n", "passwd: compat\n", "hosts: files dns\n", ""])
+def test_a_getent_that_prints_nothing_alone_is_no_fault(switch: str) -> None:
+    assert [each.status for each in judge(common_files, looked(switch))] == [Status.OK]

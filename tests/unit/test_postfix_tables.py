@@ -13,7 +13,7 @@ from maildiag.lint.context import words
 from maildiag.lint.table_source import bad_lines
 from maildiag.lint.tables import TableUse, table_uses, tables_in
 from maildiag.model import Gap, GapReason, Status, Verdict
-from maildiag.probes import CommandResult, FileInfo, Identity, ReadFile, Stat, command
+from maildiag.probes import CommandResult, Connect, Connection, FileInfo, Identity, ReadFile, Stat, TryConnect, command
 from maildiag.testing import NOW, file, gather, info, judge, printed
 from maildiag_checks.postfix_tables import lookup_tables
 from tests.unit.postfix_files import config
@@ -170,3 +170,55 @@ def test_a_query_is_asked_only_where_it_can_succeed() -> None:
 )
 def test_mode_bits_decide_who_may_read(mode: int, group: str, may: bool) -> None:
     assert allows(info("/x", mode=mode, group=group), READ, "postfix", {"postfix"}) is may
+
+
+REFUSED = Connection(Connect.REFUSED, "", "Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("written", "server", "probe"),
+    [
+        ("tcp:127.0.0.1:9999", "127.0.0.1:9999", TryConnect("127.0.0.1", 9999)),
+        ("proxy:tcp:10.0.1.77:9999", "10.0.1.77:9999", TryConnect("10.0.1.77", 9999)),
+        ("socketmap:inet:localhost:10003:forward", "localhost:10003", TryConnect("localhost", 10003)),
+        ("socketmap:unix:/run/tlspol/socket:QUERY", "/run/tlspol/socket", TryConnect("/run/tlspol/socket")),
+        (
+            "socketmap:unix:private/map:x",
+            "/var/spool/postfix/private/map",
+            TryConnect("/var/spool/postfix/private/map"),
+        ),
+    ],
+)
+def test_the_server_of_a_table_is_tried_and_named(written: str, server: str, probe: TryConnect) -> None:
+    line = f"virtual_alias_maps = {written}"
+    found = gather(gather_tables, {probe: REFUSED}, postfix_config=config(line))
+    assert isinstance(found, Tables)
+    (one,) = [each for each in found.tables if each.server]
+    verdict = said(one, line)
+    assert (verdict.status, verdict.data["server"]) == (Status.CRITICAL, server)
+
+
+def test_a_server_that_answers_is_fine_and_one_that_may_not_be_tried_is_unknown() -> None:
+    use = TableUse("tcp", "127.0.0.1:9999", "virtual_alias_maps")
+    for answer, status in (
+        (Connection(Connect.CONNECTED, ""), Status.OK),
+        (Connection(Connect.DENIED, ""), Status.UNKNOWN),
+    ):
+        one = Table(use=use, users=("virtual_alias_maps",), source=ABSENT, server="127.0.0.1:9999", reached=answer)
+        assert said(one).status is status
+
+
+def test_memcached_is_where_its_table_says_or_on_its_own_port() -> None:
+    line = "virtual_alias_maps = memcache:/etc/postfix/mc.cf"
+    for text, probe in (
+        ("memcache = inet:10.0.1.9:11212\n", TryConnect("10.0.1.9", 11212)),
+        ("", TryConnect("localhost", 11211)),
+    ):
+        answers = {
+            Stat("/etc/postfix/mc.cf"): info("/etc/postfix/mc.cf"),
+            ReadFile("/etc/postfix/mc.cf", 1024 * 1024): file(text),
+            probe: REFUSED,
+        }
+        found = gather(gather_tables, answers, postfix_config=config(line))
+        assert isinstance(found, Tables)
+        assert [each.reached for each in found.tables if each.server] == [REFUSED]

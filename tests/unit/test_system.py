@@ -8,17 +8,25 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from maildiag.facts.clock import Clock, parse_timedatectl
+from maildiag.facts.clock import clock as gather_clock
 from maildiag.facts.disk import Disks, Place, mail_stores
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.open_ports import OpenPorts
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.services import Services, Unit
-from maildiag.model import HostRole, Role, Status, Verdict
-from maildiag.probes import FileSystem, Listener
+from maildiag.facts.processes import ProcessTable
+from maildiag.facts.queue import Queue
+from maildiag.facts.services import Daemon, Services, Unit
+from maildiag.facts.sockets import Owner
+from maildiag.facts.tls import CertificateFile, CertificateFiles, Certified, Configured
+from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
+from maildiag.probes import FileSystem, Identity, Listener, Process
+from maildiag.queue.entries import Entry
+from maildiag.queue.grouping import group
 from maildiag.settings import Settings
-from maildiag.testing import info, judge
-from maildiag_checks.system import backend, clock, disk, memory, port_taken
+from maildiag.testing import gather, info, judge
+from maildiag_checks.clock import clock
+from maildiag_checks.system import backend, disk, memory, port_taken
 from tests.unit.recorded import dovecot, log, log_of, master, services
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -75,11 +83,11 @@ def at(now: datetime = NOW, *, service: bool | None = False, synchronized: bool 
 
 
 def test_a_clock_that_nobody_keeps_is_no_fault() -> None:
-    assert [each.status for each in judge(clock, at(), log("", "", NOW), RUNNING)] == [Status.OK]
+    assert [each.status for each in judge(clock, at(), log("", "", NOW), RUNNING, None, None, None)] == [Status.OK]
 
 
 def test_a_time_service_that_does_not_get_through_is_a_notice() -> None:
-    assert judge(clock, at(service=True), log("", "", NOW), RUNNING)[0].status is Status.NOTICE
+    assert judge(clock, at(service=True), log("", "", NOW), RUNNING, None, None, None)[0].status is Status.NOTICE
 
 
 # Recorded from Dovecot 2.3.19.1, whose clock was set back by an hour.
@@ -92,23 +100,23 @@ BACKWARDS = """\
 
 def test_what_several_programs_say_of_one_jump_is_one_cause() -> None:
     back = datetime(2026, 11, 25, 2, 31, 20, tzinfo=UTC)
-    told = judge(clock, replace(at(), now=back), log(BACKWARDS, "", back), RUNNING)
+    told = judge(clock, replace(at(), now=back), log(BACKWARDS, "", back), RUNNING, None, None, None)
     assert [each.explained_by for each in told] == [(), *3 * [("services.clock@log",)]]
     later = datetime(2026, 11, 25, 3, 31, 20, tzinfo=UTC)
-    first, *others = judge(clock, replace(at(), now=later), log(BACKWARDS, "", later), RUNNING)
+    first, *others = judge(clock, replace(at(), now=later), log(BACKWARDS, "", later), RUNNING, None, None, None)
     assert first.explained_by == ()
     assert [each.explained_by for each in others] == 2 * [(f"services.clock@{first.subject}",)]
 
 
 def test_a_clock_behind_its_own_log_is_critical() -> None:
     found = log_of("debian12-healthy")
-    (verdict,) = judge(clock, at(datetime(2026, 11, 22, 6, 0, tzinfo=UTC)), found, RUNNING)
+    (verdict,) = judge(clock, at(datetime(2026, 11, 22, 6, 0, tzinfo=UTC)), found, RUNNING, None, None, None)
     assert verdict.status is Status.CRITICAL
 
 
 def test_a_file_from_the_future_is_a_warning() -> None:
     ahead = replace(at(), witnesses=(info("/etc/passwd", modified=NOW + timedelta(days=3)),))
-    assert judge(clock, ahead, None, RUNNING)[0].status is Status.WARNING
+    assert judge(clock, ahead, None, RUNNING, None, None, None)[0].status is Status.WARNING
 
 
 def test_timedatectl_is_read() -> None:
@@ -203,3 +211,58 @@ def test_a_database_that_mail_does_not_use_is_not_asked_for() -> None:
 def test_a_stopped_logger_is_a_warning() -> None:
     verdicts = judge(backend, with_unit("rsyslog", file_state="enabled"), POSTFIX, None, None, TIME)
     assert verdicts[0].status is Status.WARNING
+
+
+def moved(days: int, synchronized: bool | None = False) -> Clock:
+    return replace(
+        at(NOW + timedelta(days=days), synchronized=synchronized),
+        moved=timedelta(days=days),
+        unit="postfix.service",
+        recorded=NOW - timedelta(minutes=3),
+    )
+
+
+def expiring(when: datetime) -> CertificateFiles:
+    leaf = Certified("CN=mail", "CN=ca", "1", NOW - timedelta(days=30), when, ("mail",), "key", False)
+    missing = Gap(GapReason.ABSENT, "not asked")
+    return CertificateFiles(
+        (
+            CertificateFile(
+                Configured(Owner.POSTFIX, "smtpd_tls_cert_file", "/c.pem", ""), missing, missing, leaf, None, None, None
+            ),
+        )
+    )
+
+
+def test_a_clock_set_ahead_by_which_alone_a_certificate_has_expired_is_the_cause() -> None:
+    (verdict,) = judge(clock, moved(400), None, RUNNING, None, expiring(NOW + timedelta(days=60)), None)
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "moved")
+    assert "400 days ahead" in verdict.title
+    assert "/c.pem" in verdict.detail
+
+
+def test_a_clock_that_was_set_may_have_been_put_right() -> None:
+    long_ago = expiring(NOW - timedelta(days=1))
+    assert [each.status for each in judge(clock, moved(400), None, RUNNING, None, long_ago, None)] == [Status.NOTICE]
+    assert [each.status for each in judge(clock, moved(400, True), None, RUNNING, None, long_ago, None)] == [Status.OK]
+
+
+def test_how_far_the_clock_was_moved_is_told_by_the_age_of_a_process() -> None:
+    started, later = NOW - timedelta(minutes=5), NOW + timedelta(days=30)
+    master = Process(7, 1, "master", "root", ("/usr/lib/postfix/sbin/master",), started, 0, "sleeping")
+    youngest = Process(9, 1, "python3", "root", ("python3",), NOW, 0, "running")
+    unit = Unit(name="postfix.service", active="active", sub="running", main_pid=7, active_since=started)
+    services = Services(True, Daemon("postfix", unit, None, master), Daemon("dovecot"))
+    identity = Identity("mail", "Linux", later, started, True)
+    found = gather(
+        gather_clock, {}, identity=identity, postfix=None, services=services, processes=ProcessTable((master, youngest))
+    )
+    assert isinstance(found, Clock)
+    assert (found.moved, found.unit) == (timedelta(days=30), "postfix.service")
+
+
+def test_mail_from_the_future_is_told_of_the_clock() -> None:
+    entry = Entry("A1", "deferred", int(NOW.timestamp()) + 3 * 86400, 500, "a@example.test", ())
+    found = Queue(group([entry], int(NOW.timestamp())), int(NOW.timestamp()))
+    (verdict,) = judge(clock, at(), None, RUNNING, found, None, None)
+    assert (verdict.status, verdict.subject) == (Status.WARNING, "queue")
