@@ -43,6 +43,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "services.backend",
         ),
         "map.group-writable": ("services.lookup-tables", "queue.directories"),
+        "smtpd.proxy-line": ("services.main-cf", "services.master-cf"),
         "alias.": ("services.lookup-tables", "services.main-cf"),
         "chroot.differs": ("dns.chroot",),
         "chroot.library": ("services.lookup-tables", "services.master-cf"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from maildiag.facts.clock import Clock
 from maildiag.facts.mail_log import MailLog
@@ -95,7 +95,7 @@ def _dated_ahead(clock: Clock, queue: Queue | None) -> Iterator[Verdict]:
     """qmgr(8) leaves a queue file alone until the time that the file bears."""
     if queue is None or not queue.grouped.ahead:
         return
-    last = datetime.fromtimestamp(queue.grouped.newest, UTC)
+    last = clock.now + timedelta(seconds=queue.grouped.newest - queue.now)
     count = queue.grouped.ahead
     yield warning(
         f"{plural(count, 'queued message')} {'is' if count == 1 else 'are'} dated in the future, up to {last:%Y-%m-%d %H:%M} UTC",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.lint.cure import fix_for_all, verdict_for
@@ -34,7 +35,9 @@ MASTER = "services.master-cf"
 
 
 @check(MAIN, step=Step.SERVICES, asks="Does main.cf say what Postfix can use?", explained_by=("services.disk",))
-def main_cf(postfix_config: PostfixConfig, postfix_process: PostfixProcess | None) -> Iterator[Verdict]:
+def main_cf(
+    postfix_config: PostfixConfig, postfix_process: PostfixProcess | None, log: MailLog | None
+) -> Iterator[Verdict]:
     """Every fault of main.cf with its line, and what Postfix itself refuses. Source: postconf(5)."""
     path = postfix_config.main.path
     for gap in (each for each in postfix_config.gaps if path in each.detail):
@@ -45,7 +48,7 @@ def main_cf(postfix_config: PostfixConfig, postfix_process: PostfixProcess | Non
         )
         return
     yield from (_closed(each) for each in postfix_config.closed)
-    problems = lint_main(postfix_config.context)
+    problems = tuple(_as_seen(each, log) for each in lint_main(postfix_config.context))
     yield from _verdicts(MAIN, problems, postfix_config, postfix_process)
     refused = unexplained(postfix_config.fatal, problems + lint_master(postfix_config.context, server=False))
     for line in refused:
@@ -53,6 +56,13 @@ def main_cf(postfix_config: PostfixConfig, postfix_process: PostfixProcess | Non
     if not refused and not postfix_config.closed and not any(each.status.failing for each in problems):
         told = plural(len(postfix_config.main.entries), "parameter")
         yield ok(f"main.cf is sound: {told}, no fault found", evidence=(Evidence(path, f"{told} set"),))
+
+
+def _as_seen(problem: Problem, log: MailLog | None) -> Problem:
+    """Behind a load balancer the PROXY line is right: without it the log tells of clients that are dropped."""
+    if problem.kind != "proxy-protocol" or (log is not None and log.summary.of("smtpd.proxy-line")):
+        return problem
+    return replace(problem, status=Status.NOTICE)
 
 
 def _not_there(path: str, config: PostfixConfig) -> Verdict:

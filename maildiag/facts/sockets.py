@@ -189,9 +189,8 @@ def postfix_ports(postfix: Postfix, table: list[MasterLine]) -> Iterator[Port]:
         host = host.strip("[]")
         interfaces = line.options.get("inet_interfaces", postfix.get("inet_interfaces", "all"))
         protocols = line.options.get("inet_protocols", postfix.get("inet_protocols", "all"))
-        speaks = line.program in ("smtpd", "postscreen") and not line.options.get(
-            f"{line.program}_upstream_proxy_protocol"
-        )  # such a port waits for the PROXY line of its load balancer
+        proxied = f"{line.program}_upstream_proxy_protocol"  # such a port waits for the PROXY line of its load balancer
+        speaks = line.program in ("smtpd", "postscreen") and not line.options.get(proxied, postfix.get(proxied))
         wrapped = line.options.get("smtpd_tls_wrappermode", postfix.get("smtpd_tls_wrappermode")) == "yes"
         yield Port(
             Owner.POSTFIX,

@@ -258,6 +258,8 @@ NETWORK: tuple[ProblemClass, ...] = (
            "A client's name does not lead back to its address; common with senders of junk."),
     warning("dns.blocklist", r"(?P<name>\S+): RBL lookup error: (?P<reason>.*)|dnsblog_query: lookup error for DNS query (?P<query>\S+):",
             "A DNS block list cannot be asked."),
+    warning("smtpd.proxy-line", r"haproxy read: (?P<reason>.*)",
+            "A client connects without the PROXY line that a load balancer sends, and is dropped."),
     notice("dns.mx-without-address", r"no MX host for (?P<name>\S+) has a valid address record",
            "The MX of a domain has no address: mail for it cannot be delivered, and its own administrator must correct that."),
     warning("dns.lookup", r"(?:valid_hostname: .*|numeric domain name in resource data of MX record for (?P<mx>\S+)|malformed domain name in resource data of MX record)",

@@ -67,6 +67,10 @@ def test_nothing_is_said_to_a_port_that_waits_for_the_proxy_line_of_a_load_balan
     empty = "2527 inet n - y - - smtpd -o smtpd_upstream_proxy_protocol=\n"
     found = postfix_ports(postfix(), parse_master(printed(own + screen + empty)))
     assert [each.protocol for each in found] == [None, None, Protocol.SMTP]
+    everywhere = postfix_ports(
+        postfix(smtpd_upstream_proxy_protocol="haproxy"), parse_master(printed(empty + "smtp inet n - y - - smtpd\n"))
+    )
+    assert [each.protocol for each in everywhere] == [Protocol.SMTP, None]
 
 
 @both_releases
