@@ -23,6 +23,7 @@ _UNQUOTED = re.compile(
 _PROTOCOLS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _SPOKEN = frozenset(_PROTOCOLS[2:])
 _PROTOCOL_LISTS = re.compile(r"(smtpd?|lmtp|tlsproxy)_tls_(mandatory_)?protocols")
+_VERIFYING = ("fingerprint", "verify", "secure", "dane", "dane-only")
 CLIENT_FILES = re.compile(r"(smtp|lmtp)_tls_(CAfile|CApath|(ec|d)?(cert|key)_file)|smtpd_tls_CA(file|path)")
 """Parameters that name a file whose absence switches TLS off; the certificates of smtpd are judged by a check of their own."""
 
@@ -169,7 +170,7 @@ def _missing_file(context: Context, entry: Entry) -> Iterator[Problem]:
             Repair(
                 f"take {entry.name} out{f': {prefix}_tls_CApath = {other} counts' if instead else ''}",
                 (DropParameter(entry.name),),
-                certain=bool(instead),
+                certain=bool(instead) or level not in _VERIFYING,
                 why="Debian has the certificate authorities in /etc/ssl/certs, Red Hat in /etc/pki/tls/certs/ca-bundle.crt.",
             ),
         ),
