@@ -34,6 +34,7 @@ KERNEL: tuple[ProblemClass, ...] = (
              "A disk fails to read or write."),
     critical("kernel.apparmor", r"apparmor=\"DENIED\" operation=\"(?P<operation>[^\"]+)\".*?profile=\"(?P<profile>[^\"]*)\"(?:.*?name=\"(?P<name>[^\"]*)\")?(?:.*?comm=\"(?P<program>[^\"]*)\")?(?:.*?requested_mask=\"(?P<wanted>[^\"]*)\")?",
              "AppArmor forbade a program something."),
+    notice("kernel.selinux-permissive", r"avc: +denied .*\bpermissive=1\b", "SELinux would forbid a program something, and only tells of it: it is permissive."),
     critical("kernel.selinux", r"avc: +denied +\{ (?P<operation>[^}]+?) \} for .*?comm=\"?(?P<program>[^\s\"]+)\"?(?:.*?(?:name|path|dest)=\"?(?P<name>[^\s\"]+)\"?)?(?:.*?scontext=(?P<source>\S+))?(?:.*?tcontext=(?P<target>\S+))?(?:.*?tclass=(?P<class>\S+))?",
              "SELinux forbade a program something."),
     critical("kernel.crash", r"(?P<program>[\w./-]+)\[\d+\]:? (?:segfault at|general protection|trap \w+)", "A program crashed."),

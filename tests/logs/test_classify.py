@@ -211,6 +211,31 @@ SYSTEM = [
         'audit: avc: denied { name_connect } for pid=1 comm="smtp" dest=2525 scontext=a tcontext=b tclass=tcp_socket',
         "kernel.selinux",
     ),
+    # After the wording in fedora-selinux/selinux-policy pull requests 2154, 1971 and 2123, and cryptofuture/apparmor-profiles 4.
+    (
+        "kernel",
+        'audit: type=1400 audit(1716541501.1:12): avc:  denied  { write } for  pid=81 comm=smtpd name=.s.PGSQL.5432 dev="tmpfs" '
+        "ino=7 scontext=system_u:system_r:postfix_smtpd_t:s0 tcontext=system_u:object_r:postgresql_var_run_t:s0 tclass=sock_file permissive=0",
+        "kernel.selinux",
+    ),
+    (
+        "kernel",
+        'audit: type=1400 audit(1715853536.0:60): avc:  denied  { map } for  pid=88 comm=smtpd path=/etc/aliases.lmdb dev="vda2" '
+        "ino=7 scontext=system_u:system_r:postfix_smtpd_t:s0 tcontext=system_u:object_r:etc_aliases_t:s0 tclass=file permissive=1",
+        "kernel.selinux-permissive",
+    ),
+    (
+        "audit",
+        'AVC apparmor="DENIED" operation="mknod" profile="/usr/lib/dovecot/imap" name="/tmp/dovecot.imap.mail.81.55f2" pid=81 '
+        'comm="imap" requested_mask="c" denied_mask="c" fsuid=1001 ouid=1001',
+        "kernel.apparmor",
+    ),
+    (
+        "kernel",
+        'audit: type=1400 audit(1769693389.1:44): apparmor="DENIED" operation="open" class="file" profile="dovecot" '
+        'name="/etc/nsswitch.conf" pid=81 comm="dovecot" requested_mask="r" denied_mask="r" fsuid=0 ouid=0',
+        "kernel.apparmor",
+    ),
     ("systemd", "postfix@-.service: Start request repeated too quickly.", "systemd.start-limit"),
     ("systemd-journald", "Suppressed 1043 messages from postfix.service", "journal.rate-limit"),
 ]

@@ -23,7 +23,7 @@ from maildiag.facts.relay import NextHop, Relay, addresses_of, mx_hosts, parse_h
 from maildiag.facts.relay import relay as gather_relay
 from maildiag.facts.sockets import Sockets
 from maildiag.model import Gap, GapReason, HostRole, Role, Status
-from maildiag.probes import DnsAnswer, DnsLookup, DnsStatus, Interface, Probe, ReadFile
+from maildiag.probes import DnsAnswer, DnsLookup, DnsStatus, Interface, Interfaces, Probe, ReadFile
 from maildiag.testing import file, gather, judge, printed
 from maildiag_checks import dns, dns_records
 from tests.network.recorded import RELEASES, text
@@ -369,3 +369,12 @@ def test_a_server_that_answers_a_patient_client_is_slow() -> None:
     found = gather(gather_resolver, answers, postfix=None)
     assert isinstance(found, Resolver)
     assert [server for server, _ in found.slow] == ["10.0.1.53"]
+
+
+def test_the_relay_is_spoken_to_from_the_address_that_postfix_binds() -> None:
+    here: dict[Probe[Any], Any] = {Interfaces(): (Interface("eth0", True, ("10.0.1.20", "10.9.9.9"), 1500),)}
+    for bind, used in (("10.9.9.9", "10.9.9.9"), ("10.8.8.8", ""), ("", "")):
+        postfix = Postfix(True, "3.7", {"relayhost": "[10.0.1.10]:25", "smtp_bind_address": bind})
+        found = gather(gather_relay, here, postfix=postfix)
+        assert isinstance(found, Relay)
+        assert [each.probe.bind for each in found.talks] == [used]

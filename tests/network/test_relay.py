@@ -305,3 +305,25 @@ def test_with_nothing_waiting_nobody_is_asked() -> None:
 )
 def test_protocols_are_taken_as_postfix_lists_them(setting: str, version: str, taken: bool) -> None:
     assert takes_protocol(setting, version) is taken
+
+
+DELIVERED = (
+    "2026-11-27T15:36:41.360628+00:00 app01 postfix/smtp[368]: 53E2478: to=<alice@example.test>, relay=10.0.1.10[10.0.1.10]:25, "
+    "delay=21, delays=0.02/0.01/20/0.1, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as C599C6B)\n"
+)
+DEFERRED = (
+    "2026-11-27T15:46:41.360628+00:00 app01 postfix/smtp[368]: 53E2479: to=<alice@example.test>, relay=none, delay=321, "
+    "delays=0.02/0.01/300/0, dsn=4.4.2, status=deferred (conversation with 10.0.1.10[10.0.1.10] timed out while receiving the initial server greeting)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"), [("", Status.CRITICAL), (DELIVERED, Status.NOTICE), (DELIVERED + DEFERRED, Status.CRITICAL)]
+)
+def test_a_relay_that_greets_late_is_no_fault_while_mail_gets_through(lines: str, status: Status) -> None:
+    late = Transcript(Connect.CONNECTED, "10.0.1.10", (), "banner", "no answer within 12 s")
+    now = datetime(2026, 11, 27, 16, tzinfo=UTC)
+    since = now - timedelta(days=1)
+    found = summarise(lines.splitlines(keepends=True), now=now, since=since)
+    seen = MailLog("/var/log/mail.log", since, found, ())
+    assert verdict(relay(late), log=seen).status is status
