@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from maildiag.cli.errors import UsageError
-from maildiag.nearest import hint
+from maildiag.nearest import hint, misspelt
 from maildiag.settings import Settings
 
 SYSTEM = Path("/etc/maildiag/config.toml")
@@ -128,6 +128,8 @@ class _Reader:
         return found
 
     def _check_items(self, path: tuple[str, ...], found: tuple[Any, ...]) -> None:
+        if path == ("acknowledgements",):
+            self._check_ids(tuple(each.id for each in found))
         for each in found:
             if path == ("ports",) and not 0 < each < 65536:
                 raise self._wrong(path, f"{each} is no port number")
@@ -136,6 +138,19 @@ class _Reader:
                     ipaddress.ip_network(each)
                 except ValueError as error:
                     raise self._wrong(path, str(error)) from error
+
+    def _check_ids(self, ids: tuple[str, ...]) -> None:
+        """An id that is near to a known one is a mistake. One that is like none may be a plug-in's that other hosts have."""
+        from maildiag import registry
+
+        known = [*registry.load().checks, registry.PLUGIN]
+        for number, each in enumerate(ids):
+            meant = misspelt(each, known)
+            if meant or "." not in each:
+                path = ("acknowledgements", "id")
+                raise self._wrong(
+                    path, f"no finding is called {each!r}{f', did you mean {meant}?' if meant else ''}", number
+                )
 
     def _record(self, wanted: type, value: Any, path: tuple[str, ...], number: int) -> Any:
         """A table of a list of tables: `[[acknowledgements]]`."""
@@ -161,6 +176,7 @@ class _Reader:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if wanted is float and number:
             fits = value >= 0 and (path != ("timeout",) or 0 < value < 86400)
+            fits = fits and (path[-1] not in _SHARES or value <= 100)
             if not fits:
                 raise self._wrong(path, f"{path[-1]} = {value} is out of range")
             return float(value)
@@ -191,6 +207,7 @@ class _Reader:
         return best
 
 
+_SHARES = frozenset({"disk_free_percent", "delivery_drop_percent"})
 _NAMES = {str: "text in quotes", int: "a whole number", float: "a number", date: "a date like 2026-12-31"}
 
 

@@ -26,7 +26,7 @@ from maildiag.model import (
     Verdict,
 )
 from maildiag.redact import cut_secrets
-from maildiag.registry import Check, Want
+from maildiag.registry import PLUGIN, Check, Want
 from maildiag.text import safe, safe_lines
 
 
@@ -161,8 +161,8 @@ def _acknowledged(session: Session, id: str, subject: str) -> str:
 def broken(name: str, why: str) -> Finding:
     """The finding that names a plug-in which could not be loaded."""
     return Finding(
-        id="services.plugin",
-        check="services.plugin",
+        id=PLUGIN,
+        check=PLUGIN,
         step=Step.SERVICES,
         subject=safe(name),
         status=Status.UNKNOWN,
@@ -173,7 +173,7 @@ def broken(name: str, why: str) -> Finding:
         fixes=(),
         explained_by=(),
         confidence=Confidence.CERTAIN,
-        runbook="services.plugin",
+        runbook=PLUGIN,
         duration_ms=0,
         gap=Gap(GapReason.FAILED, why, f"mend or remove {name}"),
     )

@@ -27,6 +27,7 @@ DROP_INS = Path("/etc/maildiag/checks.d")
 BOTH = frozenset(Role)
 SERVER = frozenset({Role.MAIL_SERVER})
 CLIENT = frozenset({Role.RELAY_CLIENT})
+PLUGIN = "services.plugin"  # the id of the finding on a plug-in that could not be loaded
 
 SEEDED: frozenset[type] = frozenset({Settings})
 """The facts that nobody gathers: the run is given them."""

@@ -44,12 +44,11 @@ def main(args: argparse.Namespace) -> int:
 def idle(acknowledgements: Iterable[Acknowledgement], today: date) -> Iterator[str]:
     """Why an acknowledgement does nothing: no finding has its id (a plug-in that is not here may), or it has expired."""
     from maildiag import registry
-    from maildiag.nearest import hint
 
     checks = registry.load().checks
     for each in acknowledgements:
-        if each.id not in checks:
-            yield f"nothing here is called {each.id!r}, which is acknowledged{hint(each.id, checks)}"
+        if each.id not in checks and each.id != registry.PLUGIN:
+            yield f"no check here is called {each.id!r}, which is acknowledged; a plug-in that is not installed may have it"
         elif each.expires < today:
             yield f"the acknowledgement of {each.id} has expired on {each.expires}"
 

@@ -86,6 +86,15 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         ("timeout = \n", 1, "Invalid value"),
         ("[[acknowledgements]]\nid = 'a.b'\nreason = 'r'\n", 1, "needs expires"),
         (WHOLE + "\n[[acknowledgements]]\nid = 'a.b'\nreson = 'r'\n", WHOLE.count("\n") + 4, "did you mean reason?"),
+        (
+            "[[acknowledgements]]\nid = 'dns.ptr'\nreason = 'r'\nexpires = 2999-12-31\n"
+            "[[acknowledgements]]\nreason = 'r'\nid = 'dns.pttr'\nexpires = 2999-12-31\n",
+            7,
+            "no finding is called 'dns.pttr', did you mean dns.ptr?",
+        ),
+        ("[[acknowledgements]]\nid = 'service.postfix'\nreason = 'r'\nexpires = 2999-12-31\n", 2, "services.postfix?"),
+        ("[[acknowledgements]]\nid = 'postfix'\nreason = 'r'\nexpires = 2999-12-31\n", 2, "no finding is called"),
+        ("[thresholds]\ndelivery_drop_percent = 180\n", 2, "out of range"),
         ("[[acknowledgements]]\nid = 'a'\nreason = 'r'\nexpires = 'tomorrow'\n", 4, "a date like"),
     ],
 )
@@ -123,14 +132,14 @@ def test_the_settings_are_shown_as_text(tmp_path: Path) -> None:
 def test_an_acknowledgement_that_does_nothing_is_told(tmp_path: Path) -> None:
     entry = '[[acknowledgements]]\nid = "{}"\nreason = "a test"\nexpires = {}\n'
     text = (
-        entry.format("dns.pttr", "2999-12-31")
+        entry.format("dns.of-a-plug-in", "2999-12-31")
         + entry.format("dns.ptr", "2020-02-29")
         + entry.format("dns.mx", "2999-12-31")
     )
     ran = maildiag("config", "--config", write(tmp_path / "c.toml", text))
     notes = [line for line in ran.out.splitlines() if line.startswith("note: ")]
     assert notes == [
-        "note: nothing here is called 'dns.pttr', which is acknowledged, did you mean dns.ptr?",
+        "note: no check here is called 'dns.of-a-plug-in', which is acknowledged; a plug-in that is not installed may have it",
         "note: the acknowledgement of dns.ptr has expired on 2020-02-29",
     ]
 
