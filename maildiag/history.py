@@ -138,6 +138,11 @@ def last_good(past: Sequence[PastRun]) -> PastRun | None:
     return next((each for each in past if each.status not in ("warning", "critical")), None)
 
 
+def amount(name: str, value: float) -> str:
+    """The value of an indicator as people read it."""
+    return f"{value / 1024**3:.2f} GiB" if name.endswith("_bytes") else f"{value:,.10g}"
+
+
 def trends(past: Sequence[PastRun]) -> dict[str, list[float]]:
     """The values of each indicator, oldest first, of runs that are newest first."""
     names = dict.fromkeys(name for each in past for name in each.indicators)

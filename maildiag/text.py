@@ -63,6 +63,13 @@ def lasting(seconds: int) -> str:
     return plural(max(0, seconds), "second")
 
 
+def hung(line: str, width: int, hang: int) -> str:
+    """The line broken at `width` columns (0: never), what is left of it under `hang` blanks."""
+    if not width or len(line) <= width:
+        return line
+    return textwrap.fill(line, width, subsequent_indent=" " * hang, break_on_hyphens=False)
+
+
 def columns(rows: Iterable[tuple[str, str]], width: int, indent: int = 0) -> Iterator[str]:
     """Names and what is said of them side by side, the words behind the names wrapped to `width` columns (0: never)."""
     told = list(rows)

@@ -51,20 +51,24 @@ def _document(run: PastRun) -> dict[str, Any]:
 
 
 def _runs(past: Sequence[PastRun]) -> None:
+    from maildiag.cli.options import terminal_width
+    from maildiag.text import hung
+
     for each in past:
-        print(f"{each.started:%Y-%m-%d %H:%M}  {each.status:<9} {each.headline}")
+        line = f"{each.started:%Y-%m-%d %H:%M}  {each.status:<9} {each.headline}"
+        print(hung(line, terminal_width(), 28))
 
 
 def _trends(past: Sequence[PastRun]) -> None:
     """One line for each indicator, oldest first: a picture, then the first, the lowest, the highest and the last value."""
-    from maildiag.history import picture, trends
+    from maildiag.history import amount, picture, trends
 
     found = trends(past)
     if found:
         print("\nIndicators, oldest to newest:")
     for name, values in found.items():
-        low, high = min(values), max(values)
-        print(f"  {name:<18} {picture(values)}  {values[0]:g} -> {values[-1]:g} (from {low:g} to {high:g})")
+        first, last, low, high = (amount(name, each) for each in (values[0], values[-1], min(values), max(values)))
+        print(f"  {name:<18} {picture(values)}  {first} -> {last} (from {low} to {high})")
 
 
 def _changes(past: Sequence[PastRun]) -> None:

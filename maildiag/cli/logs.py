@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from maildiag.logs.source import Source
 
 UNREADABLE = 1
+_HANG = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +95,9 @@ def _sources(names: list[str]) -> tuple[list[Source], list[str]]:
 
 
 def _lines(report: LogReport, *, as_json: bool) -> Iterator[str]:
+    from maildiag.cli.options import terminal_width
     from maildiag.logs.render import as_document, as_text
+    from maildiag.text import hung
 
     if as_json:
         import json
@@ -103,5 +106,6 @@ def _lines(report: LogReport, *, as_json: bool) -> Iterator[str]:
         return
     terminal = sys.stdout.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    width = os.get_terminal_size(sys.stdout.fileno()).columns if terminal else 80
-    yield from as_text(report, width=width, chart=terminal, colour=colour)
+    width = terminal_width()
+    for line in as_text(report, width=width or 80, chart=terminal, colour=colour):
+        yield line if "\x1b" in line else hung(line, width, _HANG)

@@ -89,15 +89,16 @@ def _credentials(args: argparse.Namespace) -> Credentials | None:
 
 
 def _print(hop: Hop) -> None:
-    from maildiag.text import safe
+    from maildiag.text import hung, safe
 
-    print(f"{hop.outcome.value:<5}{hop.seconds:7.2f} s  {hop.name:<9} {safe(hop.detail)}", flush=True)
-    for line in hop.evidence:
-        print(f"                 {safe(line)}", flush=True)
+    width, indent = options.terminal_width(), " " * 17
+    told = f"{hop.outcome.value:<5}{hop.seconds:7.2f} s  {hop.name:<9} {safe(hop.detail)}"
+    for line in (told, *(f"{indent}{safe(each)}" for each in hop.evidence)):
+        print(hung(line, width, len(indent) + 2), flush=True)
 
 
 def _close(args: argparse.Namespace, hops: list[Hop], why: Report | None) -> None:
-    from maildiag.text import safe
+    from maildiag.text import hung, safe
 
     if args.json:
         told = [
@@ -117,4 +118,5 @@ def _close(args: argparse.Namespace, hops: list[Hop], why: Report | None) -> Non
         )
         print()
     elif why is not None:
-        print(f"\nDiagnosis of this host: {why.diagnosis.headline}")
+        print()
+        print(hung(f"Diagnosis of this host: {why.diagnosis.headline}", options.terminal_width(), 2))

@@ -8,6 +8,7 @@ import sys
 from maildiag.cli.errors import UsageError
 
 UNREADABLE = 1
+_HANG = 22
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,13 +47,16 @@ def main(args: argparse.Namespace) -> int:
     except (SourceError, OSError, EOFError) as error:
         print(f"maildiag trace: {error}", file=sys.stderr)
         return UNREADABLE
+    from maildiag.cli.options import terminal_width
     from maildiag.logs.trace_text import as_document, as_text
+    from maildiag.text import hung
 
     if args.json:
         import json
 
         print(json.dumps(as_document(found), ensure_ascii=False, indent=1))
     else:
+        width = terminal_width()
         for line in as_text(found):
-            print(line)
+            print(hung(line, width, _HANG))
     return 0 if found.messages or found.others else UNREADABLE

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from maildiag.history import PastRun, change, picture, trends
+from maildiag.history import PastRun, amount, change, picture, trends
 from maildiag.model import Status
 from maildiag.repair.journal import Transaction
 from maildiag.text import plural, safe
@@ -80,7 +80,7 @@ def trend(past: Past, width: int) -> list[Row]:
             f"trend:{name}",
             Part(f" {name:<18} ", Tone.DIM),
             picture(values[-room:]),
-            f"  {values[0]:g} -> {values[-1]:g}",
+            f"  {amount(name, values[0])} -> {amount(name, values[-1])}",
         )
         for name, values in trends(past.runs).items()
     ]
@@ -100,7 +100,11 @@ def differences(older: PastRun | None, newer: PastRun, width: int) -> list[Row]:
     rows += [row(f"gone:{key}", Part(" - gone ", Tone.GOOD), safe(key)) for key in found.went]
     moved = [name for name, value in newer.indicators.items() if older.indicators.get(name, value) != value]
     rows += [
-        row(f"moved:{name}", f"   {name} {older.indicators[name]:g} -> {newer.indicators[name]:g}") for name in moved
+        row(
+            f"moved:{name}",
+            f"   {name} {amount(name, older.indicators[name])} -> {amount(name, newer.indicators[name])}",
+        )
+        for name in moved
     ]
     return rows if len(rows) > 1 else [*rows, row("same", Part(" Nothing differs.", Tone.DIM))]
 

@@ -55,14 +55,14 @@ def test_what_differs_is_told_with_the_status_before() -> None:
     shown = plain(historyview.differences(PAST.runs[1], PAST.runs[0], 80))
     assert "+ CRIT services.postfix" in shown
     assert "~ CRIT queue.backlog  (was WARN)" in shown
-    assert "queue_messages 318 -> 1284" in shown
+    assert "queue_messages 318 -> 1,284" in shown
     assert "- gone services.postfix" in plain(historyview.differences(PAST.runs[0], PAST.runs[1], 80))
     assert "oldest run" in plain(historyview.differences(None, PAST.runs[2], 80))
 
 
 def test_the_trend_runs_from_the_oldest_to_the_newest() -> None:
     (line,) = historyview.trend(PAST, 80)
-    assert line.text.split() == ["queue_messages", "._#", "12", "->", "1284"]
+    assert line.text.split() == ["queue_messages", "._#", "12", "->", "1,284"]
 
 
 def test_a_run_is_compared_with_the_one_before_with_a_marked_one_and_with_the_last_good_one(app: MaildiagApp) -> None:
