@@ -238,13 +238,15 @@ def _apart(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox]) -> Ver
         data={"users": [each.user for each in apart], "delivered": first.delivered, "inbox": first.inbox},
         evidence=tuple(evidence),
         fixes=tuple(_bring_together(found, config, apart)),
-        explained_by=("services.dovecot-config@variables",),
+        explained_by=("services.dovecot-config@variables", "services.main-cf@main.cf:home_mailbox"),
     )
 
 
 def _bring_together(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox]) -> Iterator[Fix]:
     """The side that says Maildir in the home is the documented one; the other is changed to it."""
     safe = all(not each.seen for each in apart)
+    if _misread(found.delivery.in_home):
+        return
     if found.delivery.in_home.endswith("/"):
         fix = _move_dovecot(config, found.delivery.in_home.rstrip("/"), safe)
         if fix:
@@ -262,6 +264,11 @@ def _bring_together(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox
             guards=(("postfix", "check"),),
             why="What was delivered before stays where it is; move it by hand.",
         )
+
+
+def _misread(in_home: str) -> bool:
+    """True where home_mailbox is written in Dovecot's way: that is main.cf's fault, and nothing for Dovecot to follow."""
+    return in_home.startswith(("/", "~")) or "%" in in_home
 
 
 def _in_home(box: Mailbox) -> str:

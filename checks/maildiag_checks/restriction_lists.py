@@ -242,23 +242,23 @@ def _switches(config: PostfixConfig, process: PostfixProcess | None) -> Iterator
             evidence=shown(config, "default_transport"),
             fixes=(setting(ID, "send", "Deliver with smtp again", config, process, *default),),
         )
-    if config.context.yes("disable_dns_lookups") and not config.get("relayhost"):
-        yield critical(
-            "disable_dns_lookups = yes: Postfix finds no MX, and mail for other domains goes astray",
-            subject="disable_dns_lookups",
-            evidence=shown(config, "disable_dns_lookups"),
-            fixes=(
-                setting(
-                    ID,
-                    "look-up",
-                    "Set disable_dns_lookups to no",
-                    config,
-                    process,
-                    ("disable_dns_lookups", "no"),
-                    automatic=True,
-                ),
-            ),
-        )
+    yield from _without_dns(config, process)
+
+
+def _without_dns(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+    """Without the DNS the mail of a domain goes to the address of its name, not to its MX (smtp(8), postconf(5))."""
+    if config.get("relayhost"):
+        return
+    switches = {"disable_dns_lookups": ("yes", "no"), "smtp_dns_support_level": ("disabled", "enabled")}
+    for name, (off, on) in switches.items():
+        if config.get(name) == off:
+            yield critical(
+                f"{name} = {off}: Postfix finds no MX, and mail for other domains goes astray",
+                subject=name,
+                evidence=shown(config, name),
+                fixes=(setting(ID, "look-up", f"Set {name} to {on}", config, process, (name, on), automatic=True),),
+            )
+            return
 
 
 def _limits(config: PostfixConfig, process: PostfixProcess | None, server: bool) -> Iterator[Verdict]:

@@ -40,6 +40,7 @@ def contradictions(context: Context) -> Iterator[Problem]:
         yield from _protocols(context, entry)
         yield from _missing_file(context, entry)
         yield from _directory(context, entry)
+        yield from _home_of_dovecot(context, entry)
     yield from _filter_loop(context)
     yield from _virtual_base(context)
     yield from _home_mailbox(context)
@@ -363,4 +364,28 @@ def _unmapped(context: Context) -> Iterator[Problem]:
         f"receive_override_options = {entry.value} switches {', '.join(idle)} off, and no content filter comes after it",
         "cleanup(8) neither expands aliases nor rewrites addresses: mail for an alias is returned as unknown.",
         (Repair("take no_address_mappings out", (keep,), certain=True),),
+    )  # fmt: skip
+
+
+_HOME = re.compile(r"(?:~|%h|%~|\$\{?(?:HOME|home)\}?|/home/(?:%[A-Za-z]*[un]|\$\{?user\}?))/")
+
+
+def _home_of_dovecot(context: Context, entry: Entry) -> Iterator[Problem]:
+    """local(8) takes the value for a path below the home directory, letter by letter (postconf(5) home_mailbox)."""
+    value = context.settings.get(entry.name, entry.value)
+    if entry.name != "home_mailbox" or not (value.startswith(("/", "~")) or "%" in value or "$" in entry.value):
+        return
+    if value.startswith("$") or (not value.startswith(("/", "~")) and "%" not in value):
+        return
+    rest = _HOME.sub("", entry.value, count=1)
+    repairs = (
+        (Repair(f"set it to {rest}, below the home", (SetParameter(entry.name, rest),), certain=True),)
+        if rest and rest != entry.value and not set(rest) & set("%$~") and not rest.startswith("/")
+        else ()
+    )
+    yield _problem(
+        context, entry, "home-mailbox", Status.CRITICAL,
+        f"home_mailbox = {value}: Postfix knows no variables there, and takes it for a path below the home directory",
+        f"Mail goes to HOME/{value.lstrip('/')}, where nobody looks for it; the log says delivered. ~ and % are Dovecot's.",
+        repairs,
     )  # fmt: skip

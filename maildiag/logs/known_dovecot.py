@@ -94,6 +94,7 @@ DOVECOT: tuple[ProblemClass, ...] = (
             "A mailbox was locked for long."),
     warning("dovecot.save-failed", r"save failed to (?P<mailbox>[^:]+): (?P<reason>.*)|failed to store into mailbox '?(?P<mailbox2>[^':]+)'?: (?P<reason2>.*)",
             "A message could not be stored."),
+    warning("dovecot.save-failed", r"Mailbox (?P<mailbox>[^:]+): Failed to autocreate mailbox: (?P<reason>.*)", "A mailbox could not be made."),
     critical("dovecot.plugin", r"(?:Couldn't load required plugin|dlopen\(|Plugin '(?P<plugin>[^']+)').*", "A plug-in of Dovecot cannot be loaded."),
     warning("dovecot.sieve", r"sieve: .*", "A Sieve script has an error."),
     notice("dovecot.ssl", r"SSL(?:_\w+)?(?:\(\))? (?:failed|error|handshak)|SSL: |ssl_", "A client's TLS handshake failed."),

@@ -111,6 +111,8 @@ MAPS: tuple[ProblemClass, ...] = (
              "A lookup in a table fails; mail is answered 451 or stays queued."),
     critical("map.lookup-error", r"(?P<setting>\w+_maps|\w+_domains|canonical_maps|alias_maps|\w+) map lookup (?:problem|error)(?: for (?P<key>\S+))?",
              "A lookup in a table fails; mail is not accepted or stays queued."),
+    critical("map.lookup-error", r"(?P<setting>\w+_maps), next-hop destination \"(?P<key>[^\"]*)\": policy table lookup error|TLS policy lookup for (?P<key2>\S+): client TLS configuration problem",
+             "A lookup in a table of TLS policies fails; mail for the destination stays queued."),
     critical("map.proxy-denied", r"request for unapproved table: \"(?P<map>[^\"]+)\"|to approve this table for (?P<access>\S+) access",
              "The proxymap service refuses a table that is not in proxy_read_maps."),
     critical("map.service-problem", r"problem talking to (?:service|server) (?P<service>[^\s:]+(?: socket)?): (?P<errno>.*)",

@@ -127,6 +127,18 @@ def test_a_delivery_command_that_is_not_there_returns_all_mail() -> None:
     assert not list(reference_problems(config(line).context))
 
 
+@pytest.mark.parametrize("value", ["/home/%u/Maildir/", "~/Maildir/", "%h/Maildir/", "/home/$user/Maildir/"])
+def test_a_home_mailbox_written_as_dovecot_would_is_relative_to_the_home(value: str) -> None:
+    settings = {"home_mailbox": value.replace("$user", "")}
+    (problem,) = [each for each in found(f"home_mailbox = {value}", settings=settings) if each.kind == "home-mailbox"]
+    assert problem.repairs[0].edits == (SetParameter("home_mailbox", "Maildir/"),)
+
+
+@pytest.mark.parametrize("value", ["Maildir/", "Mail/inbox", "$mydomain/"])
+def test_a_home_mailbox_below_the_home_is_fine(value: str) -> None:
+    assert not found(f"home_mailbox = {value}", settings={"home_mailbox": value.replace("$mydomain", "x.test")})
+
+
 def test_a_program_may_have_another_name_on_another_system() -> None:
     assert "/usr/lib/dovecot/dovecot-lda" in elsewhere("/usr/lib/dovecot/deliver")
     assert program_of('IFS=" " && exec /usr/bin/procmail') == ""

@@ -106,6 +106,7 @@ def test_the_guide_s_restrictions_refuse_nobody_they_should_not() -> None:
         ("soft_bounce = yes", Status.WARNING),
         ("default_transport = error:off", Status.CRITICAL),
         ("disable_dns_lookups = yes", Status.CRITICAL),
+        ("smtp_dns_support_level = disabled", Status.CRITICAL),
         ("message_size_limit = 1000", Status.WARNING),
         ("smtpd_client_connection_rate_limit = 2", Status.WARNING),
         ("default_process_limit = 1", Status.WARNING),
