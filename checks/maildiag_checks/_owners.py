@@ -95,6 +95,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "config.tcp-service": ("connectivity.relay-settings", "services.main-cf", "services.lookup-tables"),
         "service.unknown-user": ("services.master-cf",),
         "service.program-missing": ("services.master-cf", "connectivity.policy", "services.main-cf"),
+        "delivery.uid": ("authentication.mailbox", "services.main-cf"),
         "delivery.forward-closed": ("authentication.mailbox",),
         "tls.": ("connectivity.certificate", "connectivity.starttls"),
         "tls.client-verify": ("connectivity.certificate", "services.clock", "connectivity.starttls"),

@@ -11,8 +11,9 @@ from maildiag.dovecot.edits import Edit
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_users import inbox_query
 from maildiag.facts.mailboxes import Mailbox, Mailboxes, Quota, Quotas, Trouble, below, same_place
+from maildiag.facts.virtual_stores import VirtualStore, VirtualStores
 from maildiag.model import Evidence, Fix, Step, Verdict, critical, notice, ok, skipped, unknown, warning
-from maildiag.probes import Identity
+from maildiag.probes import FileInfo, Identity
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
 from maildiag_checks._sockets import DEAD, GUARDS, RELOAD
@@ -32,7 +33,7 @@ _BARE_SIZE = re.compile(r"^quota_rule\d*=\*:storage=\d+$|(?:^|_)storage_size=\d+
     roles=SERVER,
     explained_by=("services.disk", "authentication.users", *DEAD),
 )
-def mailbox(found: Mailboxes, identity: Identity | None) -> Iterator[Verdict]:
+def mailbox(found: Mailboxes, identity: Identity | None, virtual: VirtualStores | None = None) -> Iterator[Verdict]:
     """Dovecot works as the user: what root made or restored in a Maildir is closed to it ("Permission denied").
 
     Sources: Dovecot's documentation of Maildir and of file permissions; path_resolution(7).
@@ -40,6 +41,9 @@ def mailbox(found: Mailboxes, identity: Identity | None) -> Iterator[Verdict]:
     if identity is not None and not identity.privileged:
         yield unknown("Could not look into the mailboxes", detail="They belong to their users (needs root)")
         return
+    store = virtual.store if virtual else None
+    if store is not None and (store.closed or store.too_low):
+        yield _store(store)
     if not found.boxes:
         yield skipped("No mailbox to look at")
         return
@@ -52,6 +56,62 @@ def mailbox(found: Mailboxes, identity: Identity | None) -> Iterator[Verdict]:
             f"{plural(len(good), 'mailbox', 'mailboxes')} open to their users",
             evidence=(Evidence(f"ls {good[0].inbox}", f"{good[0].inbox}: {good[0].owner}:{good[0].group}"),),
         )
+
+
+def _store(store: VirtualStore) -> Verdict:
+    """virtual(8) works as one account for all; what root made is closed to it, and what is low is refused."""
+    if store.too_low:
+        return critical(
+            f"virtual_uid_maps = static:{store.uid} is below virtual_minimum_uid = {store.least}: virtual(8) delivers nothing",
+            detail='It says "bad uid in virtual_uid_maps", and the mail waits. Make an account for the mailboxes, and name its number.',
+            subject="virtual_uid_maps",
+            evidence=(Evidence("postconf -x", f"virtual_uid_maps = static:{store.uid}"),),
+        )
+    first = store.closed[0]
+    return critical(
+        f"{store.owner} may not write {first.path}: {shown(first)}",
+        detail=f"virtual(8) delivers as uid {store.uid}, gid {store.gid} (virtual_uid_maps, virtual_gid_maps): mail for virtual "
+        "domains waits.",
+        subject=first.path,
+        evidence=tuple(Evidence(f"stat {each.path}", shown(each)) for each in store.closed[:5]),
+        fixes=_own(tuple(each for each in store.closed if each.owner == "root"), f"{store.uid}:{store.gid}"),
+    )
+
+
+_SYSTEMS = frozenset(
+    {
+        "/",
+        "/home",
+        "/var",
+        "/var/mail",
+        "/var/spool",
+        "/var/spool/mail",
+        "/srv",
+        "/mnt",
+        "/opt",
+        "/data",
+        "/usr",
+        "/tmp",
+    }
+)
+
+
+def _own(directories: tuple[FileInfo, ...], owner: str) -> tuple[Fix, ...]:
+    """Directories for mail alone that root made go to the account that the mail belongs to."""
+    mine = [each for each in directories if each.path not in _SYSTEMS]
+    if not mine:
+        return ()
+    return (
+        Fix(
+            id=f"{MAILBOX}/own",
+            title=f"Give {mine[0].path}{' and what is in it' if len(mine) > 1 else ''} to {owner}",
+            commands=(("chown", owner, *(each.path for each in mine)),),
+            automatic=True,
+            changes=tuple(each.path for each in mine),
+            verify=(MAILBOX,),
+            why="Only the owner changes, no message does.",
+        ),
+    )
 
 
 def _homeless(box: Mailbox) -> Verdict:
@@ -165,6 +225,8 @@ def _open_way(box: Mailbox) -> tuple[Fix, ...]:
         )
     elif first.needs == "search":
         commands = (("chmod", "a+x", first.path),)
+    elif first.info.owner == "root" and "@" in box.user:
+        return _own((first.info,), f"{box.owner}:{box.group}")
     else:
         return ()
     undo = (

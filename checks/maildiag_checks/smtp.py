@@ -9,7 +9,7 @@ from maildiag.dialogue_text import evidence, means
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk, is_encrypted
 from maildiag.facts.sockets import Port
-from maildiag.model import Evidence, Gap, Step, Verdict, critical, ok, skipped, unknown, warning
+from maildiag.model import Evidence, Fix, Gap, Step, Verdict, critical, ok, skipped, unknown, warning
 from maildiag.probes import Connect, Exchange, Protocol, Transcript
 from maildiag.registry import BOTH, SERVER, check
 from maildiag.text import first_line
@@ -197,6 +197,9 @@ def _offers(talk: Talk, transcript: Transcript, postfix: Postfix, shown: tuple[E
         return None
     if only_tls and not is_encrypted(talk):
         return None
+    hidden = options.get("smtpd_sasl_exceptions_networks", postfix.get("smtpd_sasl_exceptions_networks"))
+    if hidden:
+        return _hidden(talk, hidden, shown)
     return warning(
         f"AUTH is configured on port {talk.port.number} but not offered",
         detail="Clients cannot log in to send mail.",
@@ -211,6 +214,41 @@ def _offers(talk: Talk, transcript: Transcript, postfix: Postfix, shown: tuple[E
             "logs.crashes@auth",
         ),
     )
+
+
+def _hidden(talk: Talk, networks: str, shown: tuple[Evidence, ...]) -> Verdict | None:
+    """On port 25 that is how old clients of the own network are served (postconf(5)); elsewhere nobody there can log in."""
+    if talk.port.number == 25:
+        return None
+    name = "smtpd_sasl_exceptions_networks"
+    return warning(
+        f"{name} = {networks} hides AUTH on port {talk.port.number} from clients there, this host among them",
+        detail="Mail programs say that the server does not support authentication, or send without and are refused.",
+        subject=str(talk.port.number),
+        evidence=(Evidence("postconf -x", f"{name} = {networks}"), *shown),
+        explained_by=(),
+        fixes=(
+            Fix(
+                id="connectivity.submission/show-auth",
+                title="Offer AUTH to everybody on this port",
+                commands=(
+                    ("postconf", "-P", f"{_service(talk)}/inet/{name}="),
+                    ("postfix", "reload"),
+                ),
+                changes=("/etc/postfix/master.cf",),
+                verify=("connectivity.submission",),
+                guards=(("postfix", "check"),),
+                automatic=True,
+            ),
+        )
+        if talk.port.line
+        else (),
+    )
+
+
+def _service(talk: Talk) -> str:
+    """The name of the service as it stands in the first field of master.cf, which postconf(1) -P wants."""
+    return talk.port.line.split()[0]
 
 
 def _envelope(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -> Verdict | None:

@@ -204,6 +204,22 @@ def test_auth_that_is_configured_and_not_offered_is_told() -> None:
     assert smtp_verdict(said(GREETING, HELLO), smtpd_sasl_auth_enable="yes")[0] is Status.WARNING
 
 
+def test_auth_that_is_hidden_from_a_network_is_right_on_port_25_and_named_elsewhere() -> None:
+    hidden = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_exceptions_networks": "10.0.1.0/24"}
+    assert (
+        smtp_verdict(said(GREETING, HELLO), smtpd_sasl_auth_enable="yes", smtpd_sasl_exceptions_networks="10.0.1.0/24")[
+            0
+        ]
+        is Status.OK
+    )
+    line = "submission inet n - y - - smtpd"
+    found = Port(Owner.POSTFIX, "submission", 587, (), line, Protocol.SMTP, Tls.STARTTLS)
+    one = Talk(found, "127.0.0.1", Dialogue(Protocol.SMTP, "127.0.0.1", 587), said(GREETING, HELLO), True)
+    (verdict,) = judge(smtp.submission, OwnDialogues((one,)), postfix(**hidden))
+    assert verdict.title.startswith("smtpd_sasl_exceptions_networks = 10.0.1.0/24 hides AUTH on port 587")
+    assert verdict.fixes[0].commands[0] == ("postconf", "-P", "submission/inet/smtpd_sasl_exceptions_networks=")
+
+
 def test_auth_only_after_tls_is_right() -> None:
     told = smtp_verdict(said(GREETING, HELLO), smtpd_sasl_auth_enable="yes", smtpd_tls_auth_only="yes")
     assert told[0] is Status.OK
@@ -236,42 +252,3 @@ def test_a_port_that_waits_for_haproxy_and_trusts_nobody_is_named_with_its_line(
 
 def test_a_port_behind_haproxy_is_no_fault() -> None:
     assert proxied("haproxy_trusted_networks = 10.0.1.9\n").status is Status.NOTICE
-
-
-def submitted(number: int = 587, tls: Tls = Tls.STARTTLS, **options: str) -> Verdict:
-    line = f"{'smtps' if number == 465 else 'submission'} inet n - y - - smtpd"
-    found = Port(Owner.POSTFIX, line.split()[0], number, (), line, Protocol.SMTP, tls, options)
-    one = Talk(found, "127.0.0.1", Dialogue(Protocol.SMTP, "127.0.0.1", number), said(GREETING, HELLO), True)
-    usual = {"smtpd_sasl_auth_enable": "yes", "smtpd_tls_auth_only": "yes", "smtpd_tls_security_level": "may"}
-    (verdict,) = judge(smtp.submission, OwnDialogues((one,)), postfix(**usual))
-    return verdict
-
-
-LOGINS_ALONE = "permit_sasl_authenticated,reject"
-
-
-def test_a_port_that_demands_a_login_and_offers_none_is_named() -> None:
-    verdict = submitted(smtpd_relay_restrictions=LOGINS_ALONE, smtpd_sasl_auth_enable="no")
-    assert "offers no login" in verdict.title
-    assert verdict.fixes[0].commands[0] == ("postconf", "-P", "submission/inet/smtpd_sasl_auth_enable=yes")
-
-
-def test_a_port_that_takes_mail_from_the_own_network_needs_no_login() -> None:
-    restrictions = "permit_mynetworks,permit_sasl_authenticated,reject"
-    assert submitted(smtpd_relay_restrictions=restrictions, smtpd_sasl_auth_enable="no").status is Status.OK
-
-
-def test_a_login_only_after_tls_where_tls_is_off_is_no_login() -> None:
-    verdict = submitted(smtpd_tls_security_level="none")
-    assert "Nobody can log in on port 587" in verdict.title
-    assert verdict.fixes[0].automatic
-
-
-def test_port_465_begins_with_tls() -> None:
-    assert "smtpd_tls_wrappermode is not set" in submitted(465).title
-    assert submitted(465, Tls.IMPLICIT).status is not Status.CRITICAL
-
-
-def test_what_debian_ships_for_587_is_fine() -> None:
-    told = submitted(smtpd_tls_security_level="encrypt", smtpd_relay_restrictions=LOGINS_ALONE)
-    assert told.status is Status.OK

@@ -27,6 +27,7 @@ from maildiag.facts.postfix import Postfix
 from maildiag.facts.refused_logins import RefusedLogins, refused_logins
 from maildiag.facts.sasl import Endpoint, MailSockets, Purpose
 from maildiag.facts.tables import Table, Tables
+from maildiag.facts.virtual_stores import virtual_stores
 from maildiag.lint.tables import TableUse
 from maildiag.logs.summary import summarise
 from maildiag.model import Gap, GapReason, Status, Verdict
@@ -385,6 +386,45 @@ def test_a_maildir_of_root_goes_back_to_its_user() -> None:
 
 def test_a_mailbox_without_trouble_is_fine() -> None:
     assert only(judge(mailboxes.mailbox, Mailboxes(HOME, (MAILDIR,)), None)).status is Status.OK
+
+
+VIRTUAL = {
+    "virtual_mailbox_domains": "virtual.test",
+    "virtual_transport": "virtual",
+    "virtual_mailbox_base": "/var/vmail",
+    "virtual_uid_maps": "static:5000",
+    "virtual_gid_maps": "static:5000",
+}
+
+
+def stored(owner: str, **settings: str) -> list[Verdict]:
+    base = info("/var/vmail", 0o755, owner, kind=FileKind.DIRECTORY)
+    domain = info("/var/vmail/virtual.test", 0o755, owner, kind=FileKind.DIRECTORY)
+    answers: dict[Probe[Any], Any] = {Stat(base.path): base, ListDirectory(base.path, 200): Directory((domain,))}
+    postfix = Postfix(True, "3.7.11", VIRTUAL | settings)
+    found = gather(virtual_stores, answers, postfix=postfix, accounts=Accounts((Account("vmail", 5000, 5000, "/var/vmail", "/usr/sbin/nologin"),)))
+    return judge(mailboxes.mailbox, Mailboxes(HOME, (MAILDIR,)), None, found)
+
+
+def test_a_store_of_virtual_users_that_root_made_goes_to_the_account_of_virtual() -> None:
+    told = stored("root")[0]
+    assert told.title.startswith("vmail may not write /var/vmail: 0755 root:root")
+    assert told.fixes[0].commands == (("chown", "5000:5000", "/var/vmail", "/var/vmail/virtual.test"),)
+    assert [each.status for each in stored("vmail")] == [Status.OK]
+    assert [each.status for each in stored("root", virtual_transport="lmtp:unix:private/lmtp")] == [Status.OK]
+
+
+def test_a_number_that_virtual_refuses_is_told() -> None:
+    assert stored("vmail", virtual_minimum_uid="6000")[0].subject == "virtual_uid_maps"
+
+
+def test_a_directory_of_virtual_users_that_root_made_goes_to_their_account() -> None:
+    path = "/var/vmail"
+    troubles = (Trouble(path, "write", info(path, 0o755, kind=FileKind.DIRECTORY)),)
+    box = Mailbox("a@virtual.test", "vmail", "vmail", f"{path}/a", f"{path}/a/Maildir", troubles=troubles)
+    assert only(judge(mailboxes.mailbox, Mailboxes(HOME, (box,)), None)).fixes[0].commands == (
+        ("chown", "vmail:vmail", path),
+    )
 
 
 @pytest.mark.parametrize(("locked", "status"), [(False, Status.WARNING), (True, Status.NOTICE)])

@@ -115,6 +115,9 @@ def test_a_file_of_the_tls_client_that_is_missing_is_critical_where_tls_is_deman
     (demanded,) = found(line, "smtp_tls_security_level = encrypt", absent=gone)
     (optional,) = found(line, "smtp_tls_security_level = may", absent=gone)
     assert (demanded.status, optional.status) == (Status.CRITICAL, Status.WARNING)
+    assert demanded.repairs[0].certain
+    (verified,) = found(line, "smtp_tls_security_level = secure", absent=gone, settings={"smtp_tls_CApath": ""})
+    assert not verified.repairs[0].certain
     assert not found(line, "smtp_tls_security_level = encrypt")
 
 
@@ -183,6 +186,15 @@ def test_a_port_for_servers_need_not_offer_logins() -> None:
     assert not list(service_problems(config(*main).context))
     master = recorded("master.cf", "debian12") + "submission inet n - y - - smtpd\n"
     assert len(list(service_problems(config(*main, master=master).context))) == 1
+
+
+def test_a_service_that_takes_mail_from_the_own_network_needs_no_logins() -> None:
+    assert not options("smtpd_relay_restrictions=permit_mynetworks,permit_sasl_authenticated,reject")
+
+
+def test_what_debian_ships_for_587_is_fine() -> None:
+    login = ("smtpd_sasl_auth_enable=yes", "smtpd_tls_auth_only=yes", "smtpd_tls_security_level=encrypt")
+    assert not options(*login, "smtpd_relay_restrictions=permit_sasl_authenticated,reject")
 
 
 def test_sender_login_mismatch_needs_a_table() -> None:
