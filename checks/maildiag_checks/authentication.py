@@ -110,6 +110,29 @@ def _kind(user: MailUser) -> str:
     return "absent" if user.status == NO_SUCH_USER else "failing"
 
 
+def _unwritten(chars: Setting, group: list[MailUser], names: str, evidence: tuple[Evidence, ...]) -> Verdict:
+    """A letter that is missing from the list makes a name that is no user's, and the password a wrong one."""
+    missing = "".join(sorted(set("".join(each.name for each in group)) - set(chars.value)))
+    edits = (Edit(chars.place),)
+    return critical(
+        f"{chars.place}: auth_username_chars leaves out {missing}, and {names} cannot log in",
+        detail='To the user it looks like a wrong password. The default is "a-z A-Z 0-9 . - _ @", each of them written out.',
+        subject="auth_username_chars",
+        evidence=(*evidence, Evidence(chars.place.file, f"{chars.place.line}: {chars.raw.strip()}")),
+        fixes=(
+            Fix(
+                id=f"{USERS}/username-chars",
+                title="Take the line out, so that auth_username_chars has its default again",
+                commands=(*editing.commands(edits), RELOAD),
+                automatic=True,
+                changes=(chars.place.file,),
+                verify=(USERS,),
+                guards=GUARDS,
+            ),
+        ),
+    )
+
+
 def _failure(users: MailUsers, config: DovecotConfig, kind: str, group: list[MailUser]) -> Verdict:
     names = ", ".join(each.name for each in group[:5]) + (" …" if len(group) > 5 else "")
     first = group[0]
@@ -118,6 +141,9 @@ def _failure(users: MailUsers, config: DovecotConfig, kind: str, group: list[Mai
     )
     if kind in ("uid", "gid"):
         return _out_of_range(config, kind, group, names, evidence)
+    chars = config.source.find("auth_username_chars")
+    if kind == "absent" and chars and all(set(each.name) - set(chars.value) for each in group):
+        return _unwritten(chars, group, names, evidence)
     if kind == "absent":
         return critical(
             f"Dovecot knows no user {names}",

@@ -24,7 +24,7 @@ _ANY = ("*", "::", "0.0.0.0", "[::]", "")
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A setting in the files and the one thing it refers to that is not there: `kind` account, group, address,
-    directory, plugin or family (of addresses); `near` the names that do exist.
+    directory, plugin, companion (of a plug-in), program or family (of addresses); `near` the names that do exist.
     """
 
     kind: str
@@ -62,6 +62,8 @@ def dovecot_parts(
         *_addresses(ask, config),
         *_directories(ask, config),
         *_plugins(ask, config),
+        *_companions(config),
+        *_programs(ask, config),
     ]
     running = daemon is not None and daemon.running
     return DovecotParts(tuple(found), tuple(_spoilt(ask, config)) if running else ())
@@ -172,6 +174,37 @@ def _plugins(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
     for setting in boxed:
         if setting.value == "yes" and setting.name not in known:
             yield Reference("plugin", setting.name, setting, known)
+
+
+# What a plug-in refuses to be loaded without ("Plugin quota must be loaded also"): Dovecot's documentation of each.
+_NEEDS = {"imap_quota": "quota", "quota_clone": "quota", "imap_acl": "acl", "imap_sieve": "sieve"}
+
+
+def _companions(config: DovecotConfig) -> Iterator[Reference]:
+    """Plug-ins without the one that they build on, wherever that could be set."""
+    loaded: dict[str, Setting] = {}
+    for setting in config.source.settings:
+        if setting.name == "mail_plugins":
+            loaded |= dict.fromkeys(setting.value.split(), setting)
+        elif setting.within and setting.within[-1].kind == "mail_plugins" and setting.value == "yes":
+            loaded[setting.name] = setting
+    for name, needed in _NEEDS.items():
+        if name in loaded and needed not in loaded:
+            yield Reference("companion", needed, loaded[name], (name,))
+
+
+def _programs(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
+    """What `executable` of a service names by its path: the script of script-login or script above all."""
+    named = [
+        (setting, word)
+        for setting in config.source.settings
+        if setting.name == "executable" and setting.within and setting.within[-1].kind == "service"
+        for word in setting.value.split()
+        if word.startswith("/")
+    ]
+    for (setting, path), answer in zip(named, ask.all([Stat(path) for _, path in named]), strict=True):
+        if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT:
+            yield Reference("program", path, setting)
 
 
 def _plugin(path: str) -> str:

@@ -230,6 +230,7 @@ _EFFECTS = {
     "address": "no address of this host: Dovecot does not start",
     "directory": "Dovecot cannot make the file and does not start",
     "plugin": "not installed: no mailbox can be opened",
+    "program": "the login succeeds, and the session ends at once",
 }
 
 
@@ -250,6 +251,8 @@ def _dangling(each: Reference) -> Remark:
     setting = each.setting
     if each.kind == "family":
         return _one_family(setting)
+    if each.kind == "companion":
+        return _companion(each)
     near = difflib.get_close_matches(each.name, each.near, 1, 0.7) if each.kind != "address" else []
     line = setting.raw.replace(each.name, near[0], 1) if near else ""
     edits = (Edit(setting.place, (line,)),) if line else ()
@@ -266,6 +269,24 @@ def _dangling(each: Reference) -> Remark:
         cure=_cure(each, near),
         edits=edits,
         certain=bool(near) or each.kind == "address",
+    )
+
+
+def _companion(each: Reference) -> Remark:
+    setting, boxed = each.setting, each.setting.name != "mail_plugins"
+    line = f"{setting.raw} {each.name}"
+    return Remark(
+        kind="companion",
+        status=Status.CRITICAL,
+        title=f"{setting.place}: the plug-in {each.near[0]} needs the plug-in {each.name}, which is not in mail_plugins",
+        why=f'Dovecot says "Plugin {each.name} must be loaded also", and opens no mailbox.',
+        subject=each.near[0],
+        places=(setting.place,),
+        cure=f"Load {each.name} too, for every protocol that delivers or reads mail",
+        edits=(Edit(setting.place, (setting.raw, setting.raw.replace(setting.name, each.name))),)
+        if boxed
+        else (Edit(setting.place, (line,)),),
+        certain=True,
     )
 
 

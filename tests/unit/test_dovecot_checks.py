@@ -402,7 +402,12 @@ def stored(owner: str, **settings: str) -> list[Verdict]:
     domain = info("/var/vmail/virtual.test", 0o755, owner, kind=FileKind.DIRECTORY)
     answers: dict[Probe[Any], Any] = {Stat(base.path): base, ListDirectory(base.path, 200): Directory((domain,))}
     postfix = Postfix(True, "3.7.11", VIRTUAL | settings)
-    found = gather(virtual_stores, answers, postfix=postfix, accounts=Accounts((Account("vmail", 5000, 5000, "/var/vmail", "/usr/sbin/nologin"),)))
+    found = gather(
+        virtual_stores,
+        answers,
+        postfix=postfix,
+        accounts=Accounts((Account("vmail", 5000, 5000, "/var/vmail", "/usr/sbin/nologin"),)),
+    )
     return judge(mailboxes.mailbox, Mailboxes(HOME, (MAILDIR,)), None, found)
 
 
@@ -671,6 +676,39 @@ def test_a_run_directory_that_was_changed_is_told(
     assert tuple(each.path for each in found.spoilt) == spoilt
     verdicts = judge(dovecot_config.dovecot_config, Dovecot(True, "2.3.19.1"), config("ssl = yes\n"), RUNNING, found)
     assert [each.subject for each in verdicts if each.status is Status.CRITICAL] == list(spoilt)
+
+
+def test_letters_that_no_name_may_have_are_told() -> None:
+    text = "auth_username_chars = abcdefghijk\n"
+    absent = tuple(MailUser(name, status=67, error="User doesn't exist") for name in ("alice", "bob"))
+    verdict = only(judge(authentication.users, MailUsers("people", absent), config(text), RUNNING, None, None))
+    assert verdict.subject == "auth_username_chars"
+    (other,) = judge(authentication.users, MailUsers("people", absent), config("ssl = yes\n"), RUNNING, None, None)
+    assert other.subject != "auth_username_chars"
+
+
+POST_LOGIN = "service imap-postlogin {\n  executable = script-login /usr/local/bin/postlogin.sh\n}\n"
+
+
+def named(text: str, version: str = "2.3.19.1", **answers: Any) -> list[tuple[str, str]]:
+    asked: dict[Probe[Any], Any] = {Stat("/usr/local/bin/postlogin.sh"): answers.get("script", ABSENT)}
+    found = gather(dovecot_parts, asked, config=config(text, version), accounts=None, daemon=STOPPED)
+    assert isinstance(found, DovecotParts)
+    return [(each.kind, each.name) for each in found.dangling]
+
+
+def test_a_post_login_script_that_is_not_there_is_named() -> None:
+    assert named(POST_LOGIN) == [("program", "/usr/local/bin/postlogin.sh")]
+    assert named(POST_LOGIN, script=info("/usr/local/bin/postlogin.sh", 0o755)) == []
+
+
+def test_a_plug_in_that_builds_on_another_needs_it() -> None:
+    text = "protocol imap {\n  mail_plugins = $mail_plugins imap_quota\n}\n"
+    assert named(text) == [("companion", "quota")]
+    assert named(f"mail_plugins = quota\n{text}") == []
+    boxed = "protocol imap {\n  mail_plugins {\n    imap_quota = yes\n  }\n}\n"
+    assert named(boxed, "2.4.1-4") == [("companion", "quota")]
+    assert named(f"mail_plugins {{\n  quota = yes\n}}\n{boxed}", "2.4.1-4") == []
 
 
 @pytest.mark.parametrize(
