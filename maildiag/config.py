@@ -112,6 +112,8 @@ class _Reader:
     def _value(self, wanted: Any, value: Any, path: tuple[str, ...], number: int = 0) -> Any:
         if typing.get_origin(wanted) is tuple:
             return self._list(typing.get_args(wanted)[0], value, path)
+        if typing.get_origin(wanted) is Mapping:
+            return self._words(value, path)
         if isinstance(wanted, types.UnionType):
             wanted = next(each for each in typing.get_args(wanted) if each is not type(None))
         if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
@@ -165,6 +167,12 @@ class _Reader:
                 raise self._wrong(path, f"[[{path[-1]}]] needs {field.name}", number)
         read = {key: self._value(hints[key], each, (*path, key), number) for key, each in value.items()}
         return wanted(**read)
+
+    def _words(self, value: Any, path: tuple[str, ...]) -> Mapping[str, str]:
+        """A table whose keys are names and not settings: `[tui.keys]`."""
+        if not isinstance(value, dict):
+            raise self._wrong(path, f"{path[-1]} is a table: [{'.'.join(path)}]")
+        return {key: self._plain(str, each, (*path, key)) for key, each in value.items()}
 
     def _word(self, wanted: type[StrEnum], value: Any, path: tuple[str, ...]) -> StrEnum:
         known = [each.value for each in wanted]

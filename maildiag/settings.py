@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 
 from maildiag.model import Role
@@ -43,6 +44,13 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class Screen:
+    """The interactive screen. `keys` maps the id of an action to the keys that do it instead: `f8` or `f8,R`."""
+
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the administrator (configuration files, command line) asks of a run. Times in seconds."""
 
@@ -57,3 +65,4 @@ class Settings:
     hosts: tuple[RemoteHost, ...] = ()
     acknowledgements: tuple[Acknowledgement, ...] = ()
     timeout: float = 60.0
+    tui: Screen = field(default_factory=Screen)

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.theme import Theme
 
 from maildiag.model import Finding, Step
 from maildiag.text import safe
-from maildiag.tui import clipboard, helping, palette
+from maildiag.tui import clipboard, helping, keymap, palette
 from maildiag.tui.ascii import Ascii
 from maildiag.tui.fleet import Fleet
 from maildiag.tui.paths import state_directory
 from maildiag.tui.record import Note, keep
+from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.base import Place
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.session import Session
@@ -97,6 +99,7 @@ class MaildiagApp(Underway):
 
     def on_mount(self) -> None:
         # Textual calls the on_mount of every base class itself: to call super() would begin everything twice.
+        self.set_keymap(keymap.usable(self.session.settings.tui.keys))
         self.push_screen(Overview())
         self.call_after_refresh(self._warm_up)
 
@@ -105,6 +108,21 @@ class MaildiagApp(Underway):
         """Read the other screens from the disk, so that the first key that opens one does not wait for it."""
         for name in _SCREENS:
             import_module(f"maildiag.tui.screens.{name}")
+        for problem in keymap.problems(self.session.settings.tui.keys, self._actions()):
+            self.call_from_thread(self.say, problem)
+
+    def _actions(self) -> set[str]:
+        """The ids of everything that a key does, on whatever screen."""
+        places: list[type] = [MaildiagApp, RowList, Place]
+        for each in places:
+            places += each.__subclasses__() if issubclass(each, Place) else []
+        bindings = [one for each in places for one in each.__dict__.get("BINDINGS", ())]
+        return {each.id for each in bindings if isinstance(each, Binding) and each.id}
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        """Two actions on one key: the one from the configuration has it, and that is told."""
+        told = ", ".join(sorted(each.id or each.key for each in clashed_bindings))
+        self.say(f"[tui.keys] takes a key that another action has: {told}")
 
     def board_changed(self) -> None:
         """Let the screen on top draw the board."""

@@ -13,13 +13,14 @@ from maildiag.report import Report, worst
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """One step: how many of its checks have answered, and its worst status so far (None: nothing yet)."""
+    """One step: how many of its checks have answered, its worst status so far (None: nothing yet), its slowest answer."""
 
     step: Step
     answered: int
     total: int
     status: Status | None
     headline: str
+    took_s: float = 0.0
 
     @property
     def running(self) -> bool:
@@ -117,7 +118,8 @@ class Board:
             words = f"{sum(each.status is Status.OK for each in mine)} fine"
         total = self.totals.get(step, 0)
         done = total if self.report else self.answered.get(step, 0)
-        return StepState(step, done, total, status, words)
+        took_s = max((each.duration_ms for each in mine), default=0) / 1000
+        return StepState(step, done, total, status, words, took_s)
 
     def changes(self) -> Mapping[str, str]:
         """What is new or gone since the run before, by finding key: "new", "worse", "better", "cured"."""

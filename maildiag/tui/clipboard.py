@@ -8,12 +8,14 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from maildiag.text import safe
+
 _MOST_OSC52 = 74_994
 
 
 def copy(text: str, write_osc52: Callable[[str], None], state: Path) -> str:
-    """Copy `text` (control characters but line ends are refused with ValueError) and say in words where it went."""
-    if any(ord(each) < 32 and each != "\n" for each in text):
+    """Copy `text` and say in words where it went. Raises ValueError for what would do something where it is pasted."""
+    if any(safe(line, len(line)) != line for line in text.split("\n")):
         raise ValueError("there are control characters in what should be copied")
     kept = state / "clip" / "last.txt"
     where = _tmux(text) or _terminal(text, write_osc52)
@@ -43,7 +45,7 @@ def _tmux(text: str) -> str:
 
 
 def _terminal(text: str, write_osc52: Callable[[str], None]) -> str:
-    if len(text) > _MOST_OSC52:
+    if len(text.encode("utf-8")) > _MOST_OSC52:
         return "into the file only: too long for the terminal's clipboard"
     write_osc52(text)
     return "via the terminal (OSC 52), if it allows that"

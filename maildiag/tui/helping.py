@@ -15,6 +15,7 @@ _NAMES = {
 }  # fmt: skip
 _EVERYWHERE = ("view.", "run.", "step.", "screen.", "app.")
 _MOVING = "list."
+_WITH_IDS, _ID = 120, 24  # from how many columns on the ids for [tui.keys] are told, and how many they take
 
 
 def named(key: str) -> str:
@@ -52,8 +53,11 @@ def told(node: object, binding: Binding) -> str:
 
 def _lines(ids: Iterable[str], keys: dict[str, list[str]], words: dict[str, str], width: int) -> Iterator[Row]:
     for each in ids:
-        first, *rest = wrapped(each, words[each], width - 18)
-        yield row(each, "  ", Part(f"{', '.join(keys[each]):<16}", Tone.CODE), *first.parts)
+        room = width - 18 if width < _WITH_IDS else width - 18 - _ID
+        first, *rest = wrapped(each, words[each], room)
+        parts = [Part(f"{', '.join(keys[each]):<16}", Tone.CODE), *first.parts]
+        name = Part(f"{'':<{room - len(first.text)}}{each}" if width >= _WITH_IDS else "", Tone.DIM)
+        yield row(each, "  ", *parts, name)
         yield from (row(more.key, " " * 18, *more.parts) for more in rest)
 
 

@@ -15,7 +15,7 @@ def beside(board: Board, step: Step, width: int) -> list[Row]:
     """The host as the run found it, then the step's answers, worst first."""
     found = [caption("host"), *_host(board.host)] if board.host else []
     mine = sorted((each for each in board.findings if each.step is step), key=lambda each: -each.status.weight)
-    found.append(caption(f"answers of step {step.number} {step}"))
+    found.append(caption(f"answers of step {step.number} {step}, slowest {board.step(step).took_s:.1f} s"))
     return [*found, *(row(each.key, " ", word(each.status), " ", fitted(each.title, width - 6)) for each in mine)]
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from textual.content import Content
 from textual.events import Click
 from textual.screen import Screen
 from textual.widget import Widget
 
+from maildiag.tui.guide import Guide
 from maildiag.tui.helping import named
 from maildiag.tui.rowlist import RowList
-
-if TYPE_CHECKING:
-    from maildiag.tui.app import MaildiagApp
 
 _HELP = "view.help"
 _LATER = ("screen.filter", "run.again", "view.")
@@ -72,7 +70,7 @@ class KeyLine(Widget):
 
     def render(self) -> Content:
         """The keys in the theme's colour, their words beside them; what is locked is dim."""
-        locked = not cast("MaildiagApp", self.app).session.allow_fix
+        locked = not cast("Guide", self.app).session.allow_fix
         parts: list[str | Content | tuple[str, str]] = [" "]
         for each in self.keys():
             dim = "dim" if locked and each.id in CHANGING else ""

@@ -121,6 +121,8 @@ class Underway(App[int]):
                 flow.events.append(event)
                 if step is None and isinstance(event, RunFinished):
                     self._remember(session, event.report)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and the next run may begin)
+            self._pass_on(self.say, f"the run broke off: {type(error).__name__}: {error}")
         finally:
             flow.over = True
 
@@ -145,6 +147,9 @@ class Underway(App[int]):
         events = self._flow.taken()
         if self._outdated:
             self._replace_run(over)
+        elif over and not events and self.board.running:
+            self.board = replace(self.board, running=False)
+            self.board_changed()
         elif events:
             for event in events:
                 self.board = self.board.after(event)

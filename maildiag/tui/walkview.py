@@ -24,7 +24,7 @@ def walk(board: Board, step: Step, width: int, notes: Sequence[str]) -> list[Row
     if notes:
         found.append(caption("notes"))
         found += (each for n, note in enumerate(notes) for each in wrapped(f"note:{n}", f"# {note}", width))
-    found.append(caption("looked at"))
+    found.append(caption(f"looked at, slowest answer {state.took_s:.1f} s"))
     sources = dict.fromkeys(each.source for one in mine for each in one.evidence)
     found += wrapped("looked", ", ".join(sources) or "nothing yet", width, Tone.CODE)
     if fine:

@@ -99,3 +99,49 @@ def test_the_headers_of_a_queued_message_are_shown_and_its_body_is_not(breakable
     tmux.wait("hold 1", 30)
     tmux.keys("C-q")
     tmux.status()
+
+
+def test_verbose_logging_and_the_emergency_procedure_are_led_through_on_the_screen(
+    breakable_lab: Lab, screen: Screen
+) -> None:
+    mail = breakable_lab.mail
+    before = mail.sh(f"sha256sum {MAIN_CF}")
+    tmux = screen(mail)
+    tmux.wait("Mail works", 120)
+    tmux.wait_while("running")
+    tmux.keys("U", "R")
+    tmux.wait("Emergency procedure")
+    tmux.keys("Enter")
+    tmux.wait("whom: an address")
+    tmux.keys(f"{breakable_lab.app01.address} 5m", "Enter")
+    tmux.wait("type y and enter", 30)
+    tmux.keys("y", "Enter")
+    tmux.wait("off by itself in", 60)
+    assert mail.sh("postconf -h debug_peer_list").strip() == breakable_lab.app01.address
+    tmux.keys("u")
+    tmux.wait("is undone", 60)
+    assert mail.sh(f"sha256sum {MAIN_CF}") == before
+    mail.sh(_BREAK)
+    name = mail.sh("hostname").strip()
+    tmux.keys("q")
+    tmux.wait("CHANGED ON THIS HOST")
+    tmux.keys("Down", "Enter")
+    tmux.wait("a: begin by saving")
+    tmux.keys("a")
+    tmux.wait("next: Stop Dovecot and Postfix", 60)
+    for stage in ("Comment out what Postfix refuses", "Start Postfix for loopback only", "Start Dovecot", "Serve"):
+        tmux.keys("a")
+        tmux.wait("and enter to do it")
+        tmux.keys(name, "Enter")
+        tmux.wait(f"next: {stage}", 120)
+    assert mail.sh("postconf -h inet_interfaces").strip() == "loopback-only"
+    tmux.keys("C-q")
+    tmux.wait("once more quits")
+    tmux.keys("a")
+    tmux.wait("and enter to do it")
+    tmux.keys(name, "Enter")
+    tmux.wait("the procedure is over", 120)
+    breakable_lab.deliver(breakable_lab.app01, "alice@example.test")
+    breakable_lab.login("alice")
+    tmux.keys("C-q", "C-q")
+    tmux.status()

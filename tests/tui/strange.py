@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from maildiag.history import PastRun
+from maildiag.model import Fix
 from maildiag.probing.journey import Hop, Outcome
 from maildiag.queue.entries import Entry, Recipient
+from maildiag.repair.journal import Began, Ended, Intent, Transaction, UndoEnded, UnitWas
 from maildiag.tui import runbook
 from maildiag.tui.copying import Choice
+from maildiag.tui.fleet import Known
+from maildiag.tui.historyview import Past
 from maildiag.tui.queueview import Queued
 from maildiag.tui.rows import broken
 from maildiag.tui.screens.copy import CopyMenu
 from maildiag.tui.screens.finding import FindingScreen
 from maildiag.tui.screens.fix import FixScreen
+from maildiag.tui.screens.history import HistoryScreen
+from maildiag.tui.screens.hosts import HostsScreen
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.probe import ProbeScreen
 from maildiag.tui.screens.queue import QueueScreen
 from maildiag.tui.screens.reader import Reader
+from maildiag.tui.screens.repairs import DeedScreen, RepairsScreen
 from maildiag.tui.screens.trace import TraceScreen
 from maildiag.tui.screens.walk import WalkScreen
 
@@ -33,6 +43,7 @@ CORPUS = (
     + "\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\ufeff\ufff9 \udcff \ud800 \x00 "
     + "[@click=app.leave]press[/] [/] [/ [link=https://evil.example]bank[/link] [$accent] [b] [0] a\\"
 )
+AT = datetime(2026, 11, 23, tzinfo=UTC)
 QUEUE_ID = "4A1B2C3D4E"
 LINE = (
     f"2026-11-23T04:59:58.300000+00:00 mail postfix/smtp[14]: {QUEUE_ID}: to=<{CORPUS}@example.test>, relay=none, delay=1,"
@@ -90,6 +101,35 @@ async def _walk(app: MaildiagApp) -> None:
     await app.push_screen(WalkScreen())
 
 
+DEED = Transaction(
+    directory=Path(f"/{CORPUS}"),
+    began=Began(id=CORPUS, at=AT, fix=Fix(id=CORPUS, title=CORPUS), finding=CORPUS, title=CORPUS),
+    units=(UnitWas(CORPUS, CORPUS, CORPUS),),
+    intents=(Intent(0, (CORPUS,)),),
+    ended=Ended(AT, CORPUS, CORPUS),
+    undo_ended=UndoEnded(AT, (CORPUS,)),
+)
+
+
+async def _repairs(app: MaildiagApp) -> None:
+    screen = RepairsScreen()
+    await app.push_screen(screen)
+    screen._show([DEED])
+
+
+async def _history(app: MaildiagApp) -> None:
+    screen = HistoryScreen()
+    await app.push_screen(screen)
+    old = PastRun(AT, CORPUS, "ok", CORPUS, {}, {CORPUS: 1.0})
+    new = PastRun(AT + timedelta(minutes=1), CORPUS, "critical", CORPUS, {CORPUS: "critical"}, {CORPUS: 2.0})
+    screen.show(Past([new, old], [DEED]))
+
+
+async def _hosts(app: MaildiagApp) -> None:
+    app.fleet.known[CORPUS] = Known(CORPUS, CORPUS)
+    await app.push_screen(HostsScreen())
+
+
 _SCREENS: dict[str, Callable[[MaildiagApp], Coroutine[Any, Any, None]]] = {
     "queue": _queue,
     "headers": _headers,
@@ -101,6 +141,10 @@ _SCREENS: dict[str, Callable[[MaildiagApp], Coroutine[Any, Any, None]]] = {
     "toast": _toast,
     "fix": _fix,
     "walk": _walk,
+    "deed": lambda app: _push(app, DeedScreen(DEED)),
+    "repairs": _repairs,
+    "history": _history,
+    "hosts": _hosts,
     "finding": lambda app: _push(
         app, FindingScreen(next(e.key for e in app.board.findings if e.id == "services.sample"))
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,25 +15,33 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from maildiag import config, edits
-from maildiag.model import Evidence, Fix
-from maildiag.settings import Acknowledgement
+from maildiag.events import Event
+from maildiag.model import Evidence, Fix, Step
+from maildiag.settings import Acknowledgement, Settings
 from maildiag.testing import diagnose
 from maildiag.tui import acknowledging, copying, traced
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.board import Board
 from maildiag.tui.findingview import finding
 from maildiag.tui.rowlist import RowList
+from maildiag.tui.screens.backup import BackupScreen
 from maildiag.tui.screens.copy import CopyMenu
+from maildiag.tui.screens.emergency import EmergencyScreen
 from maildiag.tui.screens.finding import FindingScreen
 from maildiag.tui.screens.fix import FixScreen, plan
+from maildiag.tui.screens.history import HistoryScreen
+from maildiag.tui.screens.hosts import HostsScreen
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.overview import Overview
 from maildiag.tui.screens.probe import ProbeScreen
 from maildiag.tui.screens.queue import QueueScreen
 from maildiag.tui.screens.reader import Reader
+from maildiag.tui.screens.repairs import DeedScreen, RepairsScreen
 from maildiag.tui.screens.runbook import RunbookScreen
 from maildiag.tui.screens.trace import TraceScreen
+from maildiag.tui.screens.verbose import VerboseScreen
 from maildiag.tui.screens.walk import WalkScreen
+from maildiag.tui.session import Session
 from maildiag.tui.views import Here
 from tests.tui import sample
 from tests.tui.conftest import until
@@ -42,8 +52,8 @@ CAUSE, SYMPTOM = (
     for name in ("services.sample", "connectivity.sample")
 )
 SCREENS: list[type[Screen[Any]]] = [
-    CopyMenu, FindingScreen, FixScreen, LogsScreen, Overview, ProbeScreen, QueueScreen, Reader, RunbookScreen,
-    TraceScreen, WalkScreen,
+    BackupScreen, CopyMenu, DeedScreen, EmergencyScreen, FindingScreen, FixScreen, HistoryScreen, HostsScreen, LogsScreen,
+    Overview, ProbeScreen, QueueScreen, Reader, RepairsScreen, RunbookScreen, TraceScreen, VerboseScreen, WalkScreen,
 ]  # fmt: skip
 
 
@@ -52,7 +62,7 @@ def test_every_key_has_a_name_that_textual_knows(where: type[Any]) -> None:
     """A name it does not know is silently dead."""
     known = {each.value for each in Keys} | {
         "space", "slash", "colon", "question_mark", "number_sign", "left_square_bracket", "right_square_bracket",
-        "equals_sign",
+        "equals_sign", "at", "plus",
     }  # fmt: skip
     for binding in where.BINDINGS:
         for key in binding.key.split(","):
@@ -140,6 +150,35 @@ def test_v_judges_the_finding_again_and_says_the_verdict(app: MaildiagApp) -> No
         await until(
             app, pilot, lambda: any("still CRIT: Postfix is stopped" in each.message for each in app._notifications)
         )
+
+    play(app, scenario)
+
+
+def said(app: MaildiagApp) -> list[str]:
+    """The notices so far."""
+    return [each.message for each in app._notifications]
+
+
+def test_v_during_a_run_says_the_verdict_at_its_end(app: MaildiagApp) -> None:
+    go_on = threading.Event()
+
+    class Slow(Session):
+        def run(self, step: Step | None = None) -> Iterator[Event]:
+            for event in super().run(step):
+                yield event
+                if app.board.report is not None or app.board.before is not None:
+                    go_on.wait(30)
+
+    app.session = Slow(app.session.host, app.session.load, Settings())
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("enter")
+        app.start_run()
+        await until(app, pilot, lambda: app.board.running)
+        await pilot.press("v")
+        go_on.set()
+        assert any("a run is under way" in each for each in said(app))
+        await until(app, pilot, lambda: any("services.sample: still CRIT" in each for each in said(app)))
 
     play(app, scenario)
 

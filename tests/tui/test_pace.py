@@ -116,6 +116,24 @@ def test_keys_are_answered_while_a_run_is_under_way_and_a_million_lines_are_read
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("key", ["enter", *"WQLPBRH", "at", "question_mark"])
+def test_a_screen_opens_for_the_first_time_within_the_time_of_a_key(key: str) -> None:
+    app = recorded()
+
+    async def run() -> None:
+        async with app.run_test(size=(160, 50)):
+            await eventually(app, 60, done=lambda: app.board.report is not None and not app.board.running)
+            await eventually(app, 60, done=lambda: not [each for each in app.workers if each.group == "warm"])
+            home = app.screen
+            async with Pulse() as pulse:
+                app.simulate_key(key)
+                await eventually(app, 30, done=lambda: app.screen is not home)
+                await asyncio.sleep(0.3)
+            assert pulse.longest < KEY_S
+
+    asyncio.run(run())
+
+
 def test_a_hundred_thousand_messages_stay_smooth() -> None:
     app = recorded()
     many = tuple(replace(entry(n), sender=f"user{n % 700}@example.test") for n in range(100_000))

@@ -23,7 +23,7 @@ KEYS = {"overview": [], "finding": ["enter"], "walk": ["W"], "runbook": ["B"], "
 
 
 def shown(size: tuple[int, int]) -> dict[str, str]:
-    """Each screen's text; the time of the run is not a part of it."""
+    """Each screen's text; the time of the run and how long it took are not a part of it."""
     host = BundleHost(incidents()["comment-behind-inet-interfaces"].parent)
     app = MaildiagApp(Session(host, registry.builtin, Settings()))
     found = {}
@@ -34,7 +34,8 @@ def shown(size: tuple[int, int]) -> dict[str, str]:
             for name, keys in KEYS.items():
                 await pilot.press(*keys)
                 await pilot.pause(0.3)
-                found[name] = re.sub(r"run \d\d:\d\dZ", "run 03:12Z", screen_text(app))
+                timeless = re.sub(r"run \d\d:\d\dZ", "run 03:12Z", screen_text(app))
+                found[name] = re.sub(r"(SLOWEST(?: ANSWER)?) \d+\.\d S", r"\1 0.1 S", timeless)
                 app.action_home()
                 await pilot.pause()
 

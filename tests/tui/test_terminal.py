@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,30 @@ def test_start_walk_open_a_finding_resize_and_quit(tmux: Tmux) -> None:
     tmux.wait("WORKFLOW")
     tmux.keys("q")
     assert tmux.status() == "2"
+
+
+def test_exported_sizes_do_not_freeze_the_screen(need_tmux: None, tmp_path: Path) -> None:
+    tmux = Tmux(tmp_path, ["env", "COLUMNS=80", "LINES=24", *PLAY])
+    try:
+        tmux.wait("2 CRIT")
+        tmux.resize(160, 50)
+        tmux.wait("ANSWERS OF STEP")
+        tmux.resize(40, 12)
+        tmux.wait_while("ANSWERS OF STEP")
+        tmux.wait("Postfix is stopped")
+        tmux.keys("C-q")
+        assert tmux.status() == "2"
+    finally:
+        tmux.close()
+
+
+@pytest.mark.parametrize("stream", ["< /dev/null", "> /dev/null", "2> /dev/null"])
+def test_a_stream_that_is_no_terminal_is_told_at_once(stream: str, need_tmux: None, tmp_path: Path) -> None:
+    tmux = Tmux(tmp_path, ["sh", "-c", f"{sys.executable} -m maildiag {stream}"])
+    try:
+        assert tmux.status() == "64"
+    finally:
+        tmux.close()
 
 
 def test_read_only_shows_the_plan_and_refuses_to_apply(tmux: Tmux) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,12 +15,10 @@ from textual.widgets import Input, Static
 from maildiag.text import safe
 from maildiag.tui import palette, views
 from maildiag.tui.board import Board
+from maildiag.tui.guide import Guide
 from maildiag.tui.keyline import KeyLine
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Row, plain
-
-if TYPE_CHECKING:
-    from maildiag.tui.app import MaildiagApp
 
 
 class Place(Screen[None]):
@@ -34,6 +32,7 @@ class Place(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", id="screen.back"),
         Binding("slash", "filter", "Filter", id="screen.filter"),
+        Binding("z", "zoom", "Zoom", show=False, id="screen.zoom"),
     ]
 
     def compose(self) -> ComposeResult:
@@ -48,9 +47,9 @@ class Place(Screen[None]):
         raise NotImplementedError
 
     @property
-    def maildiag(self) -> MaildiagApp:
+    def maildiag(self) -> Guide:
         """The application."""
-        return cast("MaildiagApp", self.app)
+        return cast("Guide", self.app)
 
     @property
     def board(self) -> Board:
@@ -139,6 +138,15 @@ class Place(Screen[None]):
     def leave(self) -> None:
         """Back to the screen beneath."""
         self.app.pop_screen()
+
+    def action_zoom(self) -> None:
+        """Give the pane with the cursor the whole screen, or show all panes again."""
+        focused, panes = self.focused, list(self.query(RowList))
+        zoom = not self.has_class("-zoomed") and focused in panes and len(panes) > 1
+        self.set_class(zoom, "-zoomed")
+        for each in [*panes, *self.query("#left, #right")]:
+            each.set_class(zoom and focused is not None and each not in focused.ancestors_with_self, "-away")
+        self.call_after_refresh(self.update_board)
 
     def text(self) -> str:
         """What the screen says, as plain text in reading order: for copying and screen readers."""

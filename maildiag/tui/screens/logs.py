@@ -18,7 +18,7 @@ from maildiag.logs.trace import QUEUE_ID
 from maildiag.tui.logcopy import LogCopy, copied
 from maildiag.tui.logfile import LogFile, Selected
 from maildiag.tui.rowlist import RowList
-from maildiag.tui.rows import Part, Tone, lines, row, wrapped
+from maildiag.tui.rows import Part, Tone, broken, lines, row
 from maildiag.tui.screens.base import Place
 from maildiag.tui.views import cut
 
@@ -35,6 +35,7 @@ class LogsScreen(Place):
         Binding("f", "follow", "Follow", id="logs.follow"),
         Binding("e", "problem(1)", "Next problem", id="logs.next-problem"),
         Binding("E", "problem(-1)", "Previous problem", id="logs.previous-problem", show=False),
+        Binding("w", "wrap", "Wrap", id="logs.wrap", show=False),
         Binding("t", "trace", "Trace", id="logs.trace", show=False),
         Binding("y", "copy", "Copy line", id="logs.copy"),
     ]
@@ -205,7 +206,8 @@ class LogsScreen(Place):
         if self.following and self._rows.cursor < len(self._rows.rows) - 1:
             self.following = False
             self._tell()
-        self.put("#whole", *cut(list(wrapped("whole", self._line, self.width)), 3))
+        most = max(7, self.size.height // 2 - 1) if self.has_class("-wrapped") else 3
+        self.put("#whole", *cut(list(broken("whole", self._line, self.width, indent=" ")), most))
 
     @property
     def _line(self) -> str:
@@ -222,6 +224,11 @@ class LogsScreen(Place):
         self.following = not self.following
         self._show()
         self._tell()
+
+    def action_wrap(self) -> None:
+        """Show the line under the cursor in full, in half of the screen, or in three lines again."""
+        self.toggle_class("-wrapped")
+        self.tell_line()
 
     def action_problem(self, by: int) -> None:
         """The next line that tells of trouble."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.widgets import Input, Static
 
 from maildiag.model import Step
+from maildiag.text import safe
 from maildiag.tui import copying, hostview, peek, views
+from maildiag.tui.recent import Recent
 from maildiag.tui.rowlist import RowList
-from maildiag.tui.rows import Row, caption, plain
+from maildiag.tui.rows import Part, Row, Tone, caption, plain, row
 from maildiag.tui.screens.base import Place
 from maildiag.tui.screens.copy import CopyMenu
+
+_LIVE_S = 2.0
 
 
 class Overview(Place):
@@ -36,6 +41,8 @@ class Overview(Place):
     def __init__(self) -> None:
         super().__init__()
         self._unfolded: frozenset[str] = frozenset()
+        self._recent: Recent | None = None
+        self._looking = False
 
     def body(self) -> ComposeResult:
         """Verdict and headline above; steps and causes below, side by side where there is room."""
@@ -50,15 +57,51 @@ class Overview(Place):
                 yield Static(id="causes-caption", markup=False)
                 yield RowList(id="causes")
                 yield RowList(id="peek", marked=False)
+                yield Static(id="live-caption", markup=False)
+                yield RowList(id="live", marked=False)
         yield Static(id="told", markup=False)
 
     def opened(self) -> None:
         """Called once, when the screen is there."""
         self.focus_on("#causes")
+        self.set_interval(_LIVE_S, self._look_at_log)
+
+    def on_unmount(self) -> None:
+        if self._recent is not None:
+            self._recent.close()
+
+    # -- the newest problem lines ----------------------------------------------------------------------------------
+
+    def _look_at_log(self) -> None:
+        """Where there is room for them and the log is a file of this machine."""
+        info = self.board.host
+        source = info.log_source if info and self.maildiag.session.local else ""
+        self.set_class(source.startswith("/"), "-local")
+        if self._roomy and self.is_current and source.startswith("/") and not self._looking:
+            self._looking = True
+            self._read_log(source)
+
+    @work(thread=True, group="live", description="live", exit_on_error=False)
+    def _read_log(self, source: str) -> None:
+        try:
+            self._recent = self._recent or Recent(Path(source))
+            if self._recent.look():
+                self.app.call_from_thread(self._show_recent, list(self._recent.rows))
+        except OSError as error:
+            note = row("none", Part(f" {safe(source)}: {error.strerror}", Tone.DIM))
+            self.app.call_from_thread(self._show_recent, [note])
+        finally:
+            self._looking = False
+
+    def _show_recent(self, rows: list[Row]) -> None:
+        live = self.query_one("#live", RowList)
+        live.show(rows)
+        live.action_edge(1)
 
     def refresh_rows(self) -> None:
         """Steps, causes and headline from the board."""
         self.put("#workflow-caption", caption("workflow"))
+        self.put("#live-caption", caption("trouble in the log, newest last"))
         self.put("#causes-caption", caption(f"causes {len(self.board.diagnosis.causes) or ''}"))
         self.put("#summary", views.summary(self.board))
         self.put("#headline", *views.headline(self.board, self.width, 2 if self.has_class("-short") else 3))
@@ -68,11 +111,11 @@ class Overview(Place):
 
     def _left(self) -> int:
         """Columns for the steps."""
-        return 52 if self.has_class("-wide") else self.width
+        return 52 if self.has_class("-wide") and not self.has_class("-zoomed") else self.width
 
     def _right(self) -> int:
         """Columns for the causes."""
-        return self.width - 55 if self.has_class("-wide") else self.width
+        return self.width - 55 if self.has_class("-wide") and not self.has_class("-zoomed") else self.width
 
     @property
     def _roomy(self) -> bool:

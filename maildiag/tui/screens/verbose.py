@@ -73,7 +73,7 @@ class VerboseScreen(Changing):
             self.app.call_from_thread(self._confirm, wanted, fix)
 
     def _confirm(self, wanted: Wish, fix: Fix) -> None:
-        self.show_plan(plan(fix, f"For {wanted.duration}, then it is undone by itself.", self.width))
+        self.show_plan(plan(fix, f"For {wanted.duration}; then it switches itself off.", self.width))
         self.confirm(f"{wanted.duration}, then off by itself: type y and enter to switch it on", "y", self._start)
 
     def _start(self) -> None:
