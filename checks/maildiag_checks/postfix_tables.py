@@ -81,8 +81,16 @@ def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]
         yield unknown(f"{table.name}: could not be asked", subject=table.name, detail=str(table.query))
     elif _refused(table):
         yield _does_not_open(table)
+    elif _says_nothing(table):
+        yield unknown(f"{table.name}: could not be asked", subject=table.name,
+                      detail="postmap -q ended well and printed nothing: of a key that is not there it ends with 1")  # fmt: skip
     else:
         yield from _contents(table, config)
+
+
+def _says_nothing(table: Table) -> bool:
+    told = table.query
+    return isinstance(told, CommandResult) and not told.status and not told.text.strip()
 
 
 def _answers(table: Table) -> bool:

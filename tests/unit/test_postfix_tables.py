@@ -222,3 +222,9 @@ def test_memcached_is_where_its_table_says_or_on_its_own_port() -> None:
         found = gather(gather_tables, answers, postfix_config=config(line))
         assert isinstance(found, Tables)
         assert [each.reached for each in found.tables if each.server] == [REFUSED]
+
+
+def test_a_postmap_that_says_nothing_and_ends_well_is_not_believed() -> None:
+    source = info(VIRTUAL)
+    assert said(table(source, info(f"{VIRTUAL}.db"), query=printed(""))).status is Status.UNKNOWN
+    assert said(table(source, info(f"{VIRTUAL}.db"), query=printed(status=1))).status is Status.OK
