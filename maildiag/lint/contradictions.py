@@ -213,6 +213,20 @@ def _filter_loop(context: Context) -> Iterator[Problem]:
     )
     if entry is None or match is None:
         return
+    way_back = _way_back(context, entry, match[1])
+    if way_back is not None:
+        yield _problem(
+            context, entry, "filter-loop", Status.CRITICAL,
+            f"{way_back.key} (master.cf line {way_back.line}) takes mail back from the filter, and gives it to content_filter again",
+            "After 50 rounds it is returned: too many hops. The service behind a filter needs -o content_filter= (FILTER_README).",
+            (
+                Repair(
+                    f"let {way_back.name} filter nothing",
+                    (SetOverride(way_back.name, way_back.type, "content_filter", ""),),
+                    certain=True,
+                ),
+            ),
+        )  # fmt: skip
     for service in context.master.running("smtpd"):
         own = service.override("content_filter")
         if service.name.rpartition(":")[2] == match[1] and (own is None or own == entry.value):
@@ -229,6 +243,23 @@ def _filter_loop(context: Context) -> Iterator[Problem]:
                     ),
                 ),
             )  # fmt: skip
+
+
+_FOR_CLIENTS = frozenset({"25", "465", "587"})
+
+
+def _way_back(context: Context, entry: Entry, filter_port: str) -> Service | None:
+    """The smtpd on loopback that the filter gives mail back to and that filters again; None where another does not."""
+    services = [each for each in context.master.running("smtpd") if each.type == "inet"]
+    if any(each.override("content_filter") not in (None, entry.value) for each in services):
+        return None
+    return next((each for each in services if _on_loopback(each.name, filter_port)), None)
+
+
+def _on_loopback(name: str, filter_port: str) -> bool:
+    host, _, port = name.rpartition(":")
+    loopback = host.strip("[]") == "localhost" or host.startswith("127.") or host.strip("[]") == "::1"
+    return loopback and port.isdigit() and port not in _FOR_CLIENTS and port != filter_port
 
 
 def _virtual_base(context: Context) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from maildiag.lint import restrictions
 from maildiag.lint.context import Context, words
 from maildiag.lint.lines import Logical, Physical, Place
-from maildiag.lint.master_cf import TYPES, BadEntry, Service
+from maildiag.lint.master_cf import TYPES, BadEntry, Commented, Service
 from maildiag.lint.problem import (
     CommentLine,
     DropOverride,
@@ -456,13 +456,13 @@ def _present(context: Context, needed: Needed) -> bool:
 
 
 def _absent(context: Context, needed: Needed) -> Problem:
-    commented = next(
-        (each for each in context.master.commented if (each.name, each.type) == (needed.name, needed.type)), None
-    )
+    commented = next((each for each in context.master.commented if _is_entry_of(each, needed)), None)
+    submits = needed.type == "inet" and any(each.type == "inet" for each in context.master.running("smtpd"))
+    status = Status.WARNING if submits else needed.status
     if commented:
         first = commented.lines[0]
         edits = (ReplaceLine(context.master.path, first.number, first.text.lstrip("#")),)
-        repair = Repair(f"take the # of line {first.number} away", edits, certain=needed.status is Status.CRITICAL)
+        repair = Repair(f"take the # of line {first.number} away", edits, certain=status is Status.CRITICAL)
     else:
         entry = (SetService(needed.name, needed.type, needed.entry),)
         repair = Repair(f"add {needed.name}/{needed.type} as Postfix ships it", entry, certain=needed.type != "inet")
@@ -474,13 +474,20 @@ def _absent(context: Context, needed: Needed) -> Problem:
     return Problem(
         kind="missing-service",
         subject=f"{needed.name}/{needed.type}",
-        status=needed.status,
+        status=status,
         title=f"master.cf has no service {needed.name}/{needed.type}"
         + (f": line {place.line} is commented out" if commented else ""),
-        detail=f"{needed.name} {needed.purpose}.",
+        detail=f"{needed.name} {needed.purpose}."
+        + (" That is right where the host takes mail from logins alone, on its other ports." if submits else ""),
         place=place,
         repairs=(repair,),
     )
+
+
+def _is_entry_of(commented: Commented, needed: Needed) -> bool:
+    """The same service, run by the same program: postscreen stands commented out beside smtpd in the shipped file."""
+    same = (commented.name, commented.type) == (needed.name, needed.type)
+    return same and commented.lines[0].text.split()[-1:] == needed.entry.split()[7:8]
 
 
 def _said(context: Context) -> Iterator[Problem]:

@@ -72,7 +72,15 @@ def test_a_filter_that_is_an_smtpd_which_filters_again_is_a_loop() -> None:
 
 def test_the_way_back_of_a_filter_without_a_filter_is_fine() -> None:
     assert not found(FILTER, master=REINJECTED.replace("smtpd\n", "smtpd -o content_filter=\n"))
-    assert not found(FILTER.replace("10025", "10024"), master=REINJECTED)
+
+
+def test_the_way_back_of_a_filter_that_filters_again_is_a_loop() -> None:
+    line = FILTER.replace("10025", "10024")
+    (problem,) = found(line, master=REINJECTED)
+    assert problem.repairs[0].edits == (SetOverride("127.0.0.1:10025", "inet", "content_filter", ""),)
+    assert not found(line, master=REINJECTED.replace("smtpd\n", "smtpd -o content_filter=\n"))
+    assert not found(line, master=REINJECTED + "10026 inet n - n - - smtpd -o content_filter=\n")
+    assert not found(line, master="127.0.0.1:25 inet n - n - - smtpd\n")
 
 
 def test_virtual_without_its_base_does_not_start() -> None:

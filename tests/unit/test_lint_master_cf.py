@@ -59,6 +59,21 @@ def test_a_server_without_a_service_on_port_25_is_critical_and_a_client_is_not()
     assert lint_master(made, server=False) == ()
 
 
+def test_the_commented_entry_of_postscreen_is_not_that_of_smtpd() -> None:
+    text = recorded("master.cf", "debian12").replace(SMTPD, "")
+    (gone,) = lint_master(config(master=text).context, server=True)
+    assert isinstance(gone.repairs[0].edits[0], SetService)
+
+
+def test_a_server_that_takes_mail_from_logins_may_do_without_port_25() -> None:
+    text = recorded("master.cf", "debian12").replace(SMTPD, "#" + SMTPD) + "submission inet n - y - - smtpd\n"
+    (found,) = [
+        each for each in lint_master(config(master=text).context, server=True) if each.kind == "missing-service"
+    ]
+    assert found.status is Status.WARNING
+    assert not found.repairs[0].certain
+
+
 @pytest.mark.parametrize(
     ("new", "kind"),
     [
