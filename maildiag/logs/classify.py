@@ -70,9 +70,9 @@ Found = tuple[str, Severity, Level, str, tuple[tuple[str, str], ...]]
 
 
 @cache
-def _compiled(family: Family) -> tuple[tuple[ProblemClass, re.Pattern[str]], ...]:
-    """The table of a family, compiled on first use: a command that classifies nothing need not wait for it."""
-    return tuple((row, re.compile(row.pattern)) for row in _TABLES[family])
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compiled on first use: a log shows few of the problems, and all the patterns would take longer than its report."""
+    return re.compile(pattern)
 
 
 @lru_cache(maxsize=8192)
@@ -80,8 +80,8 @@ def _classify(family: Family, text: str) -> Found | None:
     level, body = split_level(family, text)
     if level == "info" and family in ("postfix", "dovecot"):
         return None
-    for row, pattern in _compiled(family):
-        match = pattern.search(body)
+    for row in _TABLES[family]:
+        match = _compiled(row.pattern).search(body)
         if match:
             # `file2` is a second place for `file` in the same pattern
             fields = tuple((name.rstrip("23"), value) for name, value in match.groupdict().items() if value)

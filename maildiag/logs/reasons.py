@@ -132,10 +132,10 @@ def classify_reason(text: str, dsn: str = "") -> Reason:
 
 
 def _meaning(lowered: str) -> str:
-    return next((name for name, pattern in _compiled() if pattern.search(lowered)), "other")
+    return next((name for name, pattern, _ in _ROWS if _compiled(pattern).search(lowered)), "other")
 
 
 @cache
-def _compiled() -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _compiled(pattern: str) -> re.Pattern[str]:
     """Compiled on first use: half of what a command takes to start would be this."""
-    return tuple((name, re.compile(pattern)) for name, pattern, _ in _ROWS)
+    return re.compile(pattern)

@@ -234,6 +234,8 @@ def _rest(report: LogReport, heading: Heading) -> Iterator[str]:
     problems = [(p.count, f"{p.severity:<8} {p.daemon}: {p.level}: {p.text} [{p.meaning}]") for p in report.problems]
     yield from _section(heading, "Warnings and worse", problems)
     yield from _section(heading, "Master process", _counted(report.master))
+    sizeless = [(row.queue_id, ", ".join(row.recipients[:3])) for row in report.without_size]
+    yield from _section(heading, "Delivered, but the log has no line with the size", sizeless, 0)
     if len(report.hosts) > 1:
         yield from _section(heading, "Lines by host", _counted(report.hosts))
     if report.unparsed:

@@ -126,6 +126,14 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SizelessRow:
+    """A message that was delivered though the log does not have the line with its size; recipients as delivered to."""
+
+    queue_id: str
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogReport:
     """Everything that `maildiag logs` says; counts are of the whole log, tables are cut to `top` rows."""
 
@@ -163,6 +171,7 @@ class LogReport:
     tls: tuple[Counted, ...]
     master: tuple[Counted, ...]
     hosts: tuple[Counted, ...]
+    without_size: tuple[SizelessRow, ...]
     sessions: SessionRow | None
     session_clients: int
     sessions_by_day: tuple[SessionRow, ...]
@@ -219,6 +228,7 @@ def make_report(
         tls=_tls(tally.tls, limit),
         master=_counted(tally.master, limit),
         hosts=_counted(tally.hosts, limit),
+        without_size=_without_size(tally, limit),
         sessions=_all_sessions(tally),
         session_clients=len(tally.session_clients),
         sessions_by_day=_sessions_by(tally, lambda stamp: _day(stamp, now)),
@@ -560,6 +570,14 @@ def _problem_row(key: tuple[str, str, str], count: int, raw: tuple[str, str, str
     problem = classify(line)
     meaning, severity = (problem.meaning, problem.severity) if problem else ("other", "warning")
     return ProblemRow(shown(daemon), level, meaning, severity, shown(text), count, shown(sample))
+
+
+def _without_size(tally: Tally, limit: int | None) -> tuple[SizelessRow, ...]:
+    """The first by queue id, which are no more telling than others."""
+    return tuple(
+        SizelessRow(shown(qid), tuple(shown(_address(raw, "to=<")) for raw in tally.foreign_sent[qid]))
+        for qid in sorted(tally.foreign_sent)[:limit]
+    )
 
 
 def _sessions_by(tally: Tally, label: Callable[[str], str]) -> tuple[SessionRow, ...]:

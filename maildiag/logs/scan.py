@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from maildiag.logs import count_dovecot, count_postfix
+from maildiag.logs import count_deliveries, count_dovecot, count_problems, count_queue, count_refusals, count_smtpd
 from maildiag.logs.forms import as_syslog
 from maildiag.logs.lines import MONTHS, family_of
 from maildiag.logs.tally import SAMPLES, Tally
@@ -25,17 +25,17 @@ _KEY = re.compile(
 _SERVICE = re.compile(r"[a-z0-9-]*")
 
 _POSTFIX_HANDLERS: dict[str, Handler] = {
-    "smtpd": count_postfix.smtpd,
-    "postscreen": count_postfix.smtpd,
-    "qmgr": count_postfix.queue_manager,
-    "nqmgr": count_postfix.queue_manager,
-    "oqmgr": count_postfix.queue_manager,
-    "cleanup": count_postfix.cleanup,
-    "pickup": count_postfix.pickup,
-    "master": count_postfix.master,
-    "anvil": count_postfix.other,
+    "smtpd": count_smtpd.smtpd,
+    "postscreen": count_smtpd.smtpd,
+    "qmgr": count_queue.queue_manager,
+    "nqmgr": count_queue.queue_manager,
+    "oqmgr": count_queue.queue_manager,
+    "cleanup": count_refusals.cleanup,
+    "pickup": count_queue.pickup,
+    "master": count_problems.master,
+    "anvil": count_problems.other,
     **dict.fromkeys(
-        ("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard", "bounce"), count_postfix.deliveries
+        ("smtp", "lmtp", "local", "virtual", "pipe", "error", "discard", "bounce"), count_deliveries.deliveries
     ),
 }
 
@@ -45,7 +45,7 @@ def handler_of(program: str) -> tuple[Handler, str]:
     match family_of(program):
         case "postfix":
             daemon = program.rsplit("/", 1)[-1]
-            return _POSTFIX_HANDLERS.get(daemon, count_postfix.other), daemon
+            return _POSTFIX_HANDLERS.get(daemon, count_problems.other), daemon
         case "dovecot":
             service = program.partition(" ")[2]
             return (count_dovecot.login if service.endswith("-login") else count_dovecot.dovecot), service
@@ -193,13 +193,13 @@ class Scanner:
             handler, name = handler_of(program)
             self.tally.hosts[host] += len(lines)
             self.tally.lines += len(lines)
-            if handler is count_postfix.queue_manager:
-                removals += count_postfix.queued(self.tally, lines, start)
+            if handler is count_queue.queue_manager:
+                removals += count_queue.queued(self.tally, lines, start)
             else:
                 handler(self.tally, lines, start, name)
             self._stamps(lines, start)
             lines.clear()
-        count_postfix.removed(self.tally, removals, start)
+        count_queue.removed(self.tally, removals, start)
 
     def _stamps(self, lines: list[str], start: int) -> None:
         first, last = lines[0][: start - 1], lines[-1][: start - 1]

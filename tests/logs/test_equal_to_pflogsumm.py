@@ -173,3 +173,93 @@ def test_the_clients_of_each_refusal_and_the_hops_of_bounces_are_those_of_pflogs
         for place in reason_row.at:
             found[place.name] = found.get(place.name, 0) + place.count
     assert found == {relay: sum(rows.values()) for relay, rows in bounces.items()}
+
+
+def one_day(seed: int) -> str:
+    """The lines of one day: then pflogsumm tells its hours as sums and not as averages of days."""
+    rows = lines("traffic", 6000, seed=seed)
+    return "".join(row for row in rows if row.startswith("Nov 16 "))
+
+
+def number(text: str) -> tuple[int, str]:
+    unit = text[-1] if text[-1] in "km" else " "
+    return int(text.rstrip("km")), unit
+
+
+def test_the_hours_of_a_day_are_those_of_pflogsumm(tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    path.write_text(one_day(7))
+    rows = [row for row in section(pflogsumm(path), "Per-Hour Traffic Summary") if re.fullmatch(r"\d{4}-\d{4}", row[0])]
+    ours = [[hour.received, hour.delivered, hour.deferred, hour.bounced, hour.rejected] for hour in report(path).hours]
+    assert len(rows) == 24
+    assert ours == [list(map(int, row[1:])) for row in rows]
+
+
+def test_domains_have_the_sizes_deferrals_and_delays_of_pflogsumm(tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    path.write_text("".join(lines("storm", 6000, seed=7)))
+    ours, text = report(path), pflogsumm(path)
+    table = {row.name: row for row in ours.recipient_domains}
+    theirs = [row for row in section(text, "Host/Domain Summary: Message Delivery") if row[0].isdigit()]
+    assert len(theirs) > 50
+    seconds = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    for row in theirs:
+        mine = table[row[-1]]
+        assert same(mine.bytes, *number(row[1]))
+        assert mine.deferred == int(row[2])
+        for value, told, unit in ((mine.delay_average, row[3], row[4]), (mine.delay_maximum, row[5], row[6])):
+            assert value / seconds[unit] == pytest.approx(float(told), abs=0.06)
+    senders = {row.name: row for row in ours.sender_domains}
+    received = [row for row in section(text, "Host/Domain Summary: Messages Received") if row[0].isdigit()]
+    assert received
+    for row in received:
+        assert senders[row[-1]].messages == int(row[0])
+        assert same(senders[row[-1]].bytes, *number(row[1]))
+
+
+# Postfix's own words: mail_queue.c, smtpd.c, master_ent.c, master_sig.c, msg.c of Postfix 3.7.
+DAEMONS = """\
+Nov 16 10:00:00 mail postfix/master[1]: daemon started -- version 3.7.11, configuration /etc/postfix
+Nov 16 10:00:01 mail postfix/master[1]: reload -- version 3.7.11, configuration /etc/postfix
+Nov 16 10:00:02 mail postfix/master[1]: reload -- version 3.7.11, configuration /etc/postfix
+Nov 16 10:00:03 mail postfix/master[1]: terminating on signal 15
+Nov 16 10:00:04 mail postfix/smtpd[5]: fatal: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains
+Nov 16 10:00:05 mail postfix/cleanup[6]: fatal: open database /etc/postfix/virtual.db: No such file or directory
+Nov 16 10:00:05 mail postfix/cleanup[7]: fatal: open database /etc/postfix/virtual.db: No such file or directory
+Nov 16 10:00:06 mail postfix/qmgr[8]: panic: mymalloc: requested length 0
+Nov 16 10:00:07 mail postfix/master[1]: warning: process /usr/lib/postfix/sbin/cleanup pid 6 exit status 1
+Nov 16 10:00:08 mail postfix/master[1]: warning: /usr/lib/postfix/sbin/cleanup: bad command startup -- throttling
+"""
+
+
+def by_daemon(text: str, title: str) -> dict[str, int]:
+    body = re.search(rf"^{title}\n-+\n((?:.+\n)*)", text, re.MULTILINE)
+    return {m[1]: int(m[2]) for m in re.finditer(r"^  (\S+) \(total: (\d+)\)$", body[1] if body else "", re.MULTILINE)}
+
+
+def test_warnings_fatal_errors_panics_and_the_master_are_those_of_pflogsumm(tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    path.write_text(DAEMONS + "".join(lines("traffic", 6000, seed=7)))
+    ours, text = report(path), pflogsumm(path)
+    for level, title in (("warning", "Warnings"), ("fatal", "Fatal Errors"), ("panic", "Panics")):
+        found: dict[str, int] = {}
+        for row in ours.problems:
+            if row.level == level and not row.daemon.startswith("dovecot"):
+                found[row.daemon] = found.get(row.daemon, 0) + row.count
+        assert found == by_daemon(text, title)
+        assert found
+    masters = re.search(r"^Master daemon messages\n-+\n((?:.+\n)*)", text, re.MULTILINE)
+    assert masters
+    assert {row.name: row.count for row in ours.master} == {
+        m[2]: int(m[1]) for m in re.finditer(r"^ +(\d+) +(.+)$", masters[1], re.MULTILINE)
+    }
+
+
+def test_deliveries_without_a_size_are_those_of_pflogsumm(tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    rows = list(lines("traffic", 6000, seed=7))
+    path.write_text("".join(rows[3000:]))
+    ours, text = report(path), pflogsumm(path)
+    theirs = dict(row for row in section(text, "Messages with no size data") if len(row) == 2)
+    assert {row.queue_id: row.recipients[-1] for row in ours.without_size} == theirs
+    assert theirs
