@@ -50,5 +50,15 @@ FILES = (
     Files(
         ("/etc/ssl/certs/*", "/etc/pki/tls/certs/*"), "dates, names and chain", "certificates elsewhere (never keys)"
     ),
+    Files(
+        (
+            "/etc/opendkim.conf",
+            "/etc/opendkim/KeyTable",
+            "/etc/rspamd/local.d/dkim_signing.conf",
+            "/etc/rspamd/override.d/dkim_signing.conf",
+        ),
+        "by which keys mail is signed",
+        "OpenDKIM's KeyTable (never keys)",
+    ),
     Files(("/etc/os-release", "/proc/*"), "which system this is; processes, sockets, addresses"),
 )

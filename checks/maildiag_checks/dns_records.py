@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from maildiag import edits
 from maildiag.dns_text import said
-from maildiag.facts.names import DomainRecords, OwnName, PublicNames
+from maildiag.facts.names import DomainRecords, OwnName, PublicNames, texts
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import is_address
 from maildiag.facts.sockets import Sockets, is_loopback
@@ -325,8 +325,8 @@ def sender_records(public: PublicNames) -> Iterator[Verdict]:
 def _sender_records(each: DomainRecords) -> Verdict:
     if any(isinstance(answer, Gap) or not answer.knows for answer in (each.txt, each.dmarc)):
         return unknown(f"The TXT records of {each.domain} could not be looked up", subject=each.domain)
-    spf = [text for text in _texts(each.txt) if text.lower().split(" ")[0] == "v=spf1"]
-    dmarc = [text for text in _texts(each.dmarc) if text.lower().startswith("v=dmarc1")]
+    spf = [text for text in texts(each.txt) if text.lower().split(" ")[0] == "v=spf1"]
+    dmarc = [text for text in texts(each.dmarc) if text.lower().startswith("v=dmarc1")]
     shown = (Evidence(f"dig {each.domain} TXT", "\n".join([*spf, *dmarc]) or "neither SPF nor DMARC"),)
     if len(spf) > 1:
         return notice(
@@ -341,10 +341,3 @@ def _sender_records(each: DomainRecords) -> Verdict:
             f"{each.domain} publishes no {' and no '.join(missing)}", detail=detail, subject=each.domain, evidence=shown
         )
     return ok(f"{each.domain} publishes SPF and DMARC", subject=each.domain, evidence=shown)
-
-
-def _texts(answer: DnsAnswer | Gap) -> list[str]:
-    """TXT records as one string each (RFC 7208 section 3.3)."""
-    if isinstance(answer, Gap):
-        return []
-    return ["".join(record.strip('"').split('" "')) for record in answer.records]

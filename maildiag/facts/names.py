@@ -349,3 +349,10 @@ def _compatibility(postfix: Postfix) -> float:
 
 def _text(answer: FileText | Gap) -> str | None:
     return answer.text if isinstance(answer, FileText) else None
+
+
+def texts(answer: DnsAnswer | Gap) -> list[str]:
+    """TXT records as one string each (RFC 7208 section 3.3)."""
+    if isinstance(answer, Gap):
+        return []
+    return ["".join(record.strip('"').split('" "')) for record in answer.records]
