@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.processes import ProcessTable
-from maildiag.facts.services import Services
-from maildiag.probes import CommandResult, FileInfo, Identity, Stat, command
+from maildiag.facts.services import Services, Unit
+from maildiag.probes import CommandResult, FileInfo, Identity, Process, Stat, command
 from maildiag.registry import begins
 
 _TIMEDATECTL = command("timedatectl", "show")
@@ -65,10 +65,16 @@ def _moved(
     youngest = max((each.started for each in processes.processes), default=None) if processes else None
     for daemon in (services.postfix, services.dovecot) if services else ():
         process, unit = daemon.process, daemon.unit
-        if youngest and process and unit and unit.active_since and unit.main_pid == process.pid:
+        if youngest and process and unit and unit.active_since and _of_unit(process, unit, processes):
             began = now - (youngest - process.started)
             return began - unit.active_since, unit.name, unit.active_since
     return timedelta(0), "", None
+
+
+def _of_unit(process: Process, unit: Unit, processes: ProcessTable | None) -> bool:
+    """Debian's postfix@-.service tells no main process: then it is the master that there is only one of."""
+    sole = processes is not None and len(processes.postfix_masters()) == 1
+    return unit.running and (unit.main_pid == process.pid or (not unit.main_pid and process.name == "master" and sole))
 
 
 def parse_timedatectl(text: str) -> dict[str, bool]:

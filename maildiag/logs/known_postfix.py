@@ -113,6 +113,8 @@ MAPS: tuple[ProblemClass, ...] = (
              "A lookup in a table fails; mail is not accepted or stays queued."),
     critical("map.lookup-error", r"(?P<setting>\w+_maps), next-hop destination \"(?P<key>[^\"]*)\": policy table lookup error|TLS policy lookup for (?P<key2>\S+): client TLS configuration problem",
              "A lookup in a table of TLS policies fails; mail for the destination stays queued."),
+    warning("map.server-socket", r"connect to (?P<socket>/\S+): (?P<reason>No such file or directory|Connection refused|Permission denied)",
+            "The server of a table does not listen on its socket."),
     critical("map.proxy-denied", r"request for unapproved table: \"(?P<map>[^\"]+)\"|to approve this table for (?P<access>\S+) access",
              "The proxymap service refuses a table that is not in proxy_read_maps."),
     critical("map.service-problem", r"problem talking to (?:service|server) (?P<service>[^\s:]+(?: socket)?): (?P<errno>.*)",

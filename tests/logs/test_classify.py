@@ -14,6 +14,17 @@ from maildiag.logs.summary import summarise
 NOW = datetime(2026, 11, 23, 5, 0, tzinfo=UTC)
 
 POSTFIX = [
+    (
+        "smtp",
+        "warning: TLS policy lookup for partner.test/mx.partner.test: client TLS configuration problem",
+        "map.lookup-error",
+    ),
+    (
+        "smtp",
+        'warning: smtp_tls_policy_maps, next-hop destination "partner.test": policy table lookup error',
+        "map.lookup-error",
+    ),
+    ("smtp", "warning: connect to /run/tlspol/socket: No such file or directory", "map.server-socket"),
     ("postqueue", "fatal: bad numerical configuration: message_size_limit = 10240000 # 10MB", "config.bad-number"),
     ("postfix", "fatal: config variable inet_interfaces: host not found: loopback-only", "config.inet-interfaces"),
     ("smtp", "fatal: valid hostname or network address required in server description: #", "config.server-description"),

@@ -247,11 +247,12 @@ def test_a_clock_that_was_set_may_have_been_put_right() -> None:
     assert [each.status for each in judge(clock, moved(400, True), None, RUNNING, None, long_ago, None)] == [Status.OK]
 
 
-def test_how_far_the_clock_was_moved_is_told_by_the_age_of_a_process() -> None:
+@pytest.mark.parametrize("main_pid", [7, 0])
+def test_how_far_the_clock_was_moved_is_told_by_the_age_of_a_process(main_pid: int) -> None:
     started, later = NOW - timedelta(minutes=5), NOW + timedelta(days=30)
     master = Process(7, 1, "master", "root", ("/usr/lib/postfix/sbin/master",), started, 0, "sleeping")
     youngest = Process(9, 1, "python3", "root", ("python3",), NOW, 0, "running")
-    unit = Unit(name="postfix.service", active="active", sub="running", main_pid=7, active_since=started)
+    unit = Unit(name="postfix.service", active="active", sub="running", main_pid=main_pid, active_since=started)
     services = Services(True, Daemon("postfix", unit, None, master), Daemon("dovecot"))
     identity = Identity("mail", "Linux", later, started, True)
     found = gather(
