@@ -131,14 +131,14 @@ def test_verbose_logging_and_the_emergency_procedure_are_led_through_on_the_scre
     tmux.wait("next: Stop Dovecot and Postfix", 60)
     for stage in ("Comment out what Postfix refuses", "Start Postfix for loopback only", "Start Dovecot", "Serve"):
         tmux.keys("a")
-        tmux.wait("and enter to do it")
+        tmux.wait(f"type {name}")
         tmux.keys(name, "Enter")
         tmux.wait(f"next: {stage}", 120)
     assert mail.sh("postconf -h inet_interfaces").strip() == "loopback-only"
     tmux.keys("C-q")
     tmux.wait("once more quits")
     tmux.keys("a")
-    tmux.wait("and enter to do it")
+    tmux.wait(f"type {name}")
     tmux.keys(name, "Enter")
     tmux.wait("the procedure is over", 120)
     breakable_lab.deliver(breakable_lab.app01, "alice@example.test")

@@ -111,18 +111,16 @@ DEED = Transaction(
 )
 
 
-async def _repairs(app: MaildiagApp) -> None:
-    screen = RepairsScreen()
-    await app.push_screen(screen)
-    screen._show([DEED])
+class _Repairs(RepairsScreen):
+    def on_screen_resume(self) -> None:
+        self._show([DEED])
 
 
-async def _history(app: MaildiagApp) -> None:
-    screen = HistoryScreen()
-    await app.push_screen(screen)
-    old = PastRun(AT, CORPUS, "ok", CORPUS, {}, {CORPUS: 1.0})
-    new = PastRun(AT + timedelta(minutes=1), CORPUS, "critical", CORPUS, {CORPUS: "critical"}, {CORPUS: 2.0})
-    screen.show(Past([new, old], [DEED]))
+class _History(HistoryScreen):
+    def on_screen_resume(self) -> None:
+        old = PastRun(AT, CORPUS, "ok", CORPUS, {}, {CORPUS: 1.0})
+        new = PastRun(AT + timedelta(minutes=1), CORPUS, "critical", CORPUS, {CORPUS: "critical"}, {CORPUS: 2.0})
+        self.show(Past([new, old], [DEED]))
 
 
 async def _hosts(app: MaildiagApp) -> None:
@@ -142,8 +140,8 @@ _SCREENS: dict[str, Callable[[MaildiagApp], Coroutine[Any, Any, None]]] = {
     "fix": _fix,
     "walk": _walk,
     "deed": lambda app: _push(app, DeedScreen(DEED)),
-    "repairs": _repairs,
-    "history": _history,
+    "repairs": lambda app: _push(app, _Repairs()),
+    "history": lambda app: _push(app, _History()),
     "hosts": _hosts,
     "finding": lambda app: _push(
         app, FindingScreen(next(e.key for e in app.board.findings if e.id == "services.sample"))

@@ -86,6 +86,7 @@ def test_a_run_is_compared_with_the_one_before_with_a_marked_one_and_with_the_la
         await pilot.pause()
         assert isinstance(app.screen, Reader)
         assert "CRIT services.postfix" in app.screen.text()
+        assert "(was WARN)" in app.screen.text()
 
     play(app, scenario)
 

@@ -59,6 +59,8 @@ class Changing(Place):
     def tell(self, text: str, tone: Tone = Tone.STRONG) -> None:
         """The line beneath."""
         self.put("#ask", *wrapped("ask", text, self.width, tone))
+        if self.news:  # the line may have grown, and what happened last is to stay in sight above it
+            self.call_after_refresh(self.query_one("#lines", RowList).action_edge, 1)
 
     # -- asking ----------------------------------------------------------------------------------------------------
 

@@ -93,7 +93,8 @@ class HistoryScreen(Place):
         """All that is kept of the run, or the change with its undo."""
         run = self.past.run(event.row.key) if self.past else None
         if run is not None:
-            self.app.push_screen(Reader("History > run", list(historyview.whole(run, self.width))))
+            differs = list(self.query_one("#differences", RowList).rows)
+            self.app.push_screen(Reader("History > run", [*historyview.whole(run, self.width), *differs]))
         elif self.past is not None and event.row.key.startswith("deed:"):
             name = event.row.key.removeprefix("deed:")
             self.maildiag.open_deed(next(each for each in self.past.deeds if each.id == name))
