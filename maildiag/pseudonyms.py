@@ -95,6 +95,8 @@ _HOST_SETTING = re.compile(r"(?m)^(?:myhostname|mydomain|relayhost|mydestination
                            r"virtual_alias_domains|relay_domains|smtp_helo_name)\s*=\s*(.*)$")  # fmt: skip
 _IP4 = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(/\d{1,2})?(?!\w|\.\d|\.in-addr|[+~]| \([0-9a-f]{6,}\))")
 _IP6 = re.compile(r"(?<![\w:.])([0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|::[0-9A-Fa-f:.]+)(/\d{1,3})?(?![\w:])")
+# A user among others: `root: alice, bob` of aliases, `mail:x:8:alice` of a group, `imap(alice)` of a log.
+_LISTED = r"(?im)((?:[:,][ \t]*|\())({})(?=[ \t]*(?:[,)]|$))"
 _REVERSE = re.compile(r"(?i)(\d{1,3}(?:\.\d{1,3}){3})(\.in-addr\.arpa)")
 
 
@@ -112,6 +114,8 @@ class Pseudonyms:
         self._labels = {label: f"host{number}" for number, label in enumerate(labels, 1)}
         users = sorted({user.lower() for text in texts for user in _people(text)} - _COMMON_USERS)
         self._users = {user: f"user{number}" for number, user in enumerate(users, 1)}
+        listed = sorted(filter(_is_word, self._users), key=len, reverse=True)
+        self._listed = re.compile(_LISTED.format("|".join(map(re.escape, listed)))) if listed else None
         self._own = self._own_names(kept)
         self._pattern = self._any_name()
 
@@ -143,12 +147,16 @@ class Pseudonyms:
     def _in_place(self, text: str) -> str:
         """User names where they can be nothing else: home directories, `user=<…>`, a line or an argument of their own."""
         if text.lower() in self._users:
-            return self._user(text)
-        return re.sub(
-            r"(/home/|user=<|user=|sasl_username=)([A-Za-z0-9._-]+)(?=[/>:,\s]|$)|(?m:^)([A-Za-z0-9._-]+)(?=:|$)",
-            lambda match: (match[1] or "") + self._user(match[2] or match[3]),
+            return self._user(text) if _is_word(text) else text
+        text = re.sub(
+            r"(/home/|user=<|user=|sasl_username=|\b(?:orig_)?to=<|\bfrom=<)([A-Za-z0-9._-]+)(?=[/>:,\s]|$)|(?m:^)([A-Za-z0-9._-]+)(?=:|$)",
+            lambda match: (match[1] or "") + (self._user(match[2]) if match[2] else self._word(match[3])),
             text,
         )
+        return self._listed.sub(lambda match: match[1] + self._user(match[2]), text) if self._listed else text
+
+    def _word(self, name: str) -> str:
+        return self._user(name) if _is_word(name) else name
 
     def _user(self, name: str) -> str:
         return self._users.get(name.lower(), name)
@@ -220,6 +228,11 @@ def _people(text: str) -> set[str]:
     return (
         found | set(re.findall(r"/home/([A-Za-z0-9._-]+)", text)) | set(re.findall(r"user=<([A-Za-z0-9._-]+)>", text))
     )
+
+
+def _is_word(name: str) -> bool:
+    """False for a name that is too short to be told from a letter that means something else."""
+    return len(name) > 2
 
 
 def _is_domain(name: str) -> bool:

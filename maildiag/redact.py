@@ -71,11 +71,15 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:
     return decode(_walk(encode(value), change))
 
 
+# Fields that hold a word of a closed set: a user may be called A, and the question for an address is none for that user.
+_OF_OURS = frozenset({"_", "record", "kind", "reason"})
+
+
 def _walk(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
         return [_walk(each, change) for each in value]
     if isinstance(value, dict):
-        return {key: each if key == "_" else _walk(each, change) for key, each in value.items()}
+        return {key: each if key in _OF_OURS else _walk(each, change) for key, each in value.items()}
     return value

@@ -9,10 +9,13 @@ import pytest
 from maildiag import engine, registry
 from maildiag.hosts import bundle
 from maildiag.hosts.bundle import BundleHost
+from maildiag.model import Reading
+from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, DnsStatus, command
 from maildiag.pseudonyms import Pseudonyms
 from maildiag.redact import redacted
 from maildiag.resources import incidents
 from maildiag.settings import Settings
+from tests.support import NOW
 
 
 @pytest.mark.parametrize("path", incidents().values(), ids=lambda path: path.parent.name)
@@ -25,6 +28,23 @@ def test_an_incident_with_pseudonyms_gives_the_same_findings(path: Path, tmp_pat
     text = (tmp_path / "changed.jsonl").read_text(encoding="utf-8")
     for name in ("example.test", "partner.test", "app01.example", "alice@", "joe@", "/home/alice"):
         assert name not in text
+
+
+def test_a_user_of_one_letter_changes_no_question(tmp_path: Path) -> None:
+    said = "to=<a@example.test>, orig_to=<alice>, relay=local\nimap(alice)<1>: x\nroot: alice, bob\nuser=<alice>, from=<bob@example.test>"
+    asked = DnsLookup("mail.example.test", "A")
+    kept = {
+        asked: Reading(DnsAnswer(DnsStatus.ANSWER, ("10.0.1.10",), "10.0.1.53"), NOW, 0.1),
+        command("journalctl"): Reading(CommandResult(0, said, ""), NOW, 0.1),
+    }
+    changed = redacted(kept, Pseudonyms(kept, b"key"))
+    (question,) = [each for each in changed if isinstance(each, DnsLookup)]
+    assert question.record == "A"
+    told = changed[command("journalctl")]
+    assert isinstance(told, Reading)
+    assert "alice" not in told.value.stdout
+    assert "bob" not in told.value.stdout
+    assert told.value.stdout.count("user2") == 4
 
 
 def _findings(path: Path) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from maildiag.model import (
     Evidence,
     Fix,
     Gap,
+    GapReason,
     HostRole,
     Role,
     Status,
@@ -22,6 +23,7 @@ from maildiag.model import (
     notice,
     ok,
     skipped,
+    unknown,
     warning,
 )
 from maildiag.probes import DnsAnswer, DnsStatus
@@ -55,6 +57,11 @@ def resolver(resolver: Resolver, relay: Relay | None, role: HostRole) -> Iterato
         yield _closed_file(resolver)
     late = dict(resolver.slow)
     yield from (_slow(resolver, *each) for each in resolver.slow)
+    if any(isinstance(each, Gap) and each.reason is GapReason.NOT_RECORDED for each in resolver.answers):
+        yield unknown(
+            "Whether the name servers answer is not in this recording", subject=", ".join(resolver.servers[:3])
+        )
+        return
     alive = [knows(each) for each in resolver.answers]
     shown = (Evidence(_FILE, resolver.text.strip()), *_answers(resolver))
     if all(alive):

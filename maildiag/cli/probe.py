@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from maildiag.report import Report
 
 
+_NO_CAUSE = "no check finds a cause; what the hop that failed says is all that is known"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `probe`."""
     parser.add_argument(
@@ -119,4 +122,5 @@ def _close(args: argparse.Namespace, hops: list[Hop], why: Report | None) -> Non
         print()
     elif why is not None:
         print()
-        print(hung(f"Diagnosis of this host: {why.diagnosis.headline}", options.terminal_width(), 2))
+        cause = why.diagnosis.headline if why.diagnosis.causes else _NO_CAUSE
+        print(hung(f"Diagnosis of this host: {cause}", options.terminal_width(), 2))

@@ -78,7 +78,9 @@ def _sendmail(message: TestMessage) -> Submitted:
     except subprocess.TimeoutExpired:
         return Submitted(False, "sendmail gave no answer within 20 s")
     said = done.stderr.decode("utf-8", "replace").strip()
-    return Submitted(done.returncode == 0, said or f"sendmail exited with {done.returncode}")
+    if done.returncode == 0:
+        return Submitted(True, said or "sendmail took it")
+    return Submitted(False, said or f"sendmail exited with {done.returncode}")
 
 
 def _smtp(message: TestMessage, way: Way, host: str, credentials: Credentials | None) -> Submitted:

@@ -77,7 +77,7 @@ def test_dns_then_native_does_not_go_on_where_the_dns_is_silent() -> None:
     assert addresses_of("dns, native", (("relay", SILENCE),), local) == ()
 
 
-def resolver(*answers: DnsAnswer) -> Resolver:
+def resolver(*answers: DnsAnswer | Gap) -> Resolver:
     servers = tuple(f"10.0.1.{53 + n}" for n in range(len(answers)))
     lines = "\n".join(f"nameserver {each}" for each in servers)
     return Resolver(servers, (), lines, "mail.example.test", answers)
@@ -98,6 +98,12 @@ def test_no_server_that_knows_is_critical_on_a_server(status: DnsStatus) -> None
 def test_a_relay_client_with_an_address_for_its_relay_gets_by_without_dns() -> None:
     relay = Relay(NextHop("[10.0.1.10]:25", "10.0.1.10", 25, True))
     assert [each.status for each in judge(dns.resolver, resolver(SILENCE), relay, CLIENT)] == [Status.WARNING]
+
+
+def test_a_name_server_that_a_recording_did_not_ask_is_not_dead() -> None:
+    unasked = Gap(GapReason.NOT_RECORDED, "dig mail.example.test A @10.0.1.53: not in this recording")
+    (told,) = judge(dns.resolver, resolver(unasked), None, SERVER)
+    assert told.status is Status.UNKNOWN
 
 
 def test_a_dead_first_server_is_commented_out_by_its_line() -> None:

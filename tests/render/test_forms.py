@@ -162,6 +162,25 @@ def test_junit_has_only_what_the_strictest_reader_knows() -> None:
             assert re.fullmatch(r"\d*(\.\d*)?", element.get("time", ""))
 
 
+def test_a_consumer_of_junit_reads_what_was_written() -> None:
+    junitparser = pytest.importorskip("junitparser")
+    for each in REPORTS.values():
+        read = junitparser.JUnitXml.fromstring(shown(Format.JUNIT, each).encode())
+        cases = [case for suite in read for case in suite]
+        assert len(cases) == len(each.findings)
+        assert sum(case.is_failure for case in cases) == read.failures
+        assert sum(case.is_skipped for case in cases) == sum(suite.skipped for suite in read)
+        assert sum(case.is_error for case in cases) == read.errors
+    (stopped,) = [
+        case
+        for suite in junitparser.JUnitXml.fromstring(shown(Format.JUNIT, outage()).encode())
+        for case in suite
+        if case.name.startswith("services.postfix")
+    ]
+    assert stopped.classname == "maildiag.services"
+    assert [result.message for result in stopped.result] == ["Postfix is stopped"]
+
+
 def test_what_is_acknowledged_is_told_with_its_reason_and_date_by_markdown_and_html() -> None:
     of = report([finding("dns.ptr", Status.WARNING, acknowledged="the provider is asked (until 2026-12-31)")])
     for form in (Format.MARKDOWN, Format.HTML, Format.TEXT):
