@@ -15,6 +15,7 @@ from maildiag.indicators import indicators
 from maildiag.report import Report
 
 _WAIT_S = 1.0
+_GIB = 1024**3
 _KEPT = 20_000
 _BARS = "._-=+*#"
 _CREATE = """
@@ -140,7 +141,9 @@ def last_good(past: Sequence[PastRun]) -> PastRun | None:
 
 def amount(name: str, value: float) -> str:
     """The value of an indicator as people read it."""
-    return f"{value / 1024**3:.2f} GiB" if name.endswith("_bytes") else f"{value:,.10g}"
+    if name.endswith("_bytes"):
+        return f"{value / _GIB:.2f} GiB" if value >= _GIB else f"{value / 1024**2:.1f} MiB"
+    return f"{value:,.10g}"
 
 
 def trends(past: Sequence[PastRun]) -> dict[str, list[float]]:

@@ -96,7 +96,7 @@ _HOST_SETTING = re.compile(r"(?m)^(?:myhostname|mydomain|relayhost|mydestination
 _IP4 = re.compile(r"(?<![\w.])(\d{1,3}(?:\.\d{1,3}){3})(/\d{1,2})?(?!\w|\.\d|\.in-addr|[+~]| \([0-9a-f]{6,}\))")
 _IP6 = re.compile(r"(?<![\w:.])([0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*|::[0-9A-Fa-f:.]+)(/\d{1,3})?(?![\w:])")
 # A user among others: `root: alice, bob` of aliases, `mail:x:8:alice` of a group, `imap(alice)` of a log.
-_LISTED = r"(?im)((?:[:,][ \t]*|\())({})(?=[ \t]*(?:[,)]|$))"
+_LISTED = r"(?im)((?:[:,][ \t]*|\t|\())({})(?=[ \t]*(?:[,)]|$))"
 _REVERSE = re.compile(r"(?i)(\d{1,3}(?:\.\d{1,3}){3})(\.in-addr\.arpa)")
 
 

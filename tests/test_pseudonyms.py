@@ -31,7 +31,7 @@ def test_an_incident_with_pseudonyms_gives_the_same_findings(path: Path, tmp_pat
 
 
 def test_a_user_of_one_letter_changes_no_question(tmp_path: Path) -> None:
-    said = "to=<a@example.test>, orig_to=<alice>, relay=local\nimap(alice)<1>: x\nroot: alice, bob\nuser=<alice>, from=<bob@example.test>"
+    said = "to=<a@example.test>, orig_to=<alice>, relay=local\nimap(alice)<1>: x\nroot: alice, bob\nuser=<alice>, from=<bob@example.test>\nsystem_groups_user\talice"
     asked = DnsLookup("mail.example.test", "A")
     kept = {
         asked: Reading(DnsAnswer(DnsStatus.ANSWER, ("10.0.1.10",), "10.0.1.53"), NOW, 0.1),
@@ -44,7 +44,7 @@ def test_a_user_of_one_letter_changes_no_question(tmp_path: Path) -> None:
     assert isinstance(told, Reading)
     assert "alice" not in told.value.stdout
     assert "bob" not in told.value.stdout
-    assert told.value.stdout.count("user2") == 4
+    assert told.value.stdout.count("user2") == 5
 
 
 def _findings(path: Path) -> list[tuple[str, str]]:

@@ -89,7 +89,8 @@ def _unread(
     history: Gap, evidence: tuple[Evidence, ...] = (), data: Mapping[str, JsonValue] = MappingProxyType({})
 ) -> Verdict:
     """A history that cannot be read is not a short one; both checks say it in the same words, so that it is told once."""
-    return unknown(f"The history of earlier runs cannot be read: {history}", evidence=evidence, data=data)
+    title = f"The history of earlier runs cannot be read: {history}"
+    return unknown(title, evidence=evidence, data=data, explained_by=())
 
 
 def _stores(disks: Disks) -> list[Place]:

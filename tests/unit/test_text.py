@@ -22,4 +22,5 @@ def test_a_line_that_fits_or_is_piped_stays_as_it_is() -> None:
 
 def test_bytes_are_told_in_their_unit_and_counts_whole() -> None:
     assert amount("mail_store_bytes", 21 * 1024**3) == "21.00 GiB"
+    assert amount("mail_store_bytes", 17 * 1024**2) == "17.0 MiB"
     assert amount("queue_messages", 1_284_567.0) == "1,284,567"
