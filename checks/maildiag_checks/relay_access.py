@@ -14,7 +14,20 @@ from maildiag.lint.context import words
 from maildiag.lint.master_cf import Service
 from maildiag.lint.references import classes
 from maildiag.logs.summary import ReasonGroup
-from maildiag.model import Confidence, Evidence, Risk, Step, Verdict, critical, ok, skipped, warning
+from maildiag.model import (
+    Confidence,
+    Evidence,
+    HostRole,
+    Risk,
+    Role,
+    Step,
+    Verdict,
+    critical,
+    notice,
+    ok,
+    skipped,
+    warning,
+)
 from maildiag.registry import check
 from maildiag.settings import Settings
 from maildiag.text import plural
@@ -35,7 +48,11 @@ _INTERNAL = tuple(ipaddress.ip_network(each) for each in ("10.0.0.0/8", "172.16.
     explained_by=("services.main-cf", "services.master-cf"),
 )
 def relay_access(
-    postfix_config: PostfixConfig, postfix_process: PostfixProcess | None, settings: Settings, mail_log: MailLog | None
+    postfix_config: PostfixConfig,
+    postfix_process: PostfixProcess | None,
+    settings: Settings,
+    mail_log: MailLog | None,
+    role: HostRole | None = None,
 ) -> Iterator[Verdict]:
     """Follow smtpd's lists as a stranger would, and look at the width of mynetworks. Source: SMTPD_ACCESS_README."""
     config = postfix_config
@@ -46,6 +63,7 @@ def relay_access(
         *_open_services(config, postfix_process),
         *_wide_networks(config, postfix_process),
         *_left_out(config, postfix_process, settings, mail_log),
+        *_unlimited(config, role),
     ]
     yield from found
     if not any(each.status.failing for each in found):
@@ -125,6 +143,33 @@ def _wide_networks(config: PostfixConfig, process: PostfixProcess | None) -> Ite
             ),
         ),
     )  # fmt: skip
+
+
+_RATES = tuple(f"smtpd_client_{each}_rate_limit" for each in ("message", "recipient", "connection", "auth"))
+
+
+def _unlimited(config: PostfixConfig, role: HostRole | None) -> Iterator[Verdict]:
+    """The documentation asks for limits on how fast a client may send; filters and policy services may have them too.
+
+    Source: postconf(5) smtpd_client_message_rate_limit, TUNING_README.
+    """
+    services = config.context.master.running("smtpd")
+    values = [each.override(name) or config.get(name) for each in services for name in _RATES]
+    lists = [word for name in restrictions.LISTS for word in config.context.words(name)]
+    filters = config.get("smtpd_milters") or "check_policy_service" in lists
+    logins = any(
+        (each.override("smtpd_sasl_auth_enable") or config.get("smtpd_sasl_auth_enable")) == "yes" for each in services
+    )
+    server = role is not None and role.role is Role.MAIL_SERVER
+    if not server or not logins or not reachable(config) or filters or any(each not in ("", "0") for each in values):
+        return
+    yield notice(
+        "Nothing limits how fast a client may send: a stolen password sends without end",
+        subject="rate-limits",
+        detail="smtpd_client_message_rate_limit = 100 lets each address send so many messages a minute (anvil_rate_time_unit);"
+        " smtpd_client_event_limit_exceptions names those that may send more, mynetworks by default.",
+        evidence=(Evidence("postconf -x", "\n".join(f"{name} = {config.get(name)}" for name in _RATES)),),
+    )
 
 
 def _permits_networks(config: PostfixConfig) -> bool:

@@ -43,6 +43,30 @@ def test_the_stock_configuration_and_the_guide_s_are_closed(release: str) -> Non
     assert told(access(*GUIDE, release=release)) == []
 
 
+LOGINS = ("smtpd_sasl_auth_enable = yes", "inet_interfaces = all")
+
+
+@pytest.mark.parametrize(
+    ("more", "advised"),
+    [
+        ((), True),
+        (("smtpd_client_message_rate_limit = 100",), False),
+        (("smtpd_milters = inet:localhost:11332",), False),
+        (("smtpd_end_of_data_restrictions = check_policy_service inet:127.0.0.1:10031",), False),
+        (("smtpd_sasl_auth_enable = no",), False),
+        (("inet_interfaces = loopback-only",), False),
+    ],
+)
+def test_limits_on_what_a_login_may_send_are_advised_where_there_are_none(more: tuple[str, ...], advised: bool) -> None:
+    names = {line.split(" =")[0] for line in more}
+    made = config(*(line for line in LOGINS if line.split(" =")[0] not in names), *more)
+    for role, expected in ((Role.MAIL_SERVER, advised), (Role.RELAY_CLIENT, False)):
+        found = judge(relay_access, made, None, Settings(), None, HostRole(role, "a test"))
+        assert [(each.status, each.subject) for each in found if each.subject == "rate-limits"] == (
+            [(Status.NOTICE, "rate-limits")] if expected else []
+        )
+
+
 def test_lists_that_permit_everybody_are_an_open_relay() -> None:
     found = access(
         "smtpd_relay_restrictions = permit_mynetworks, permit, reject",
