@@ -216,7 +216,11 @@ def test_an_interrupted_run_reports_what_it_has(tmp_path: Path, number: signal.S
     folder = plug_in(tmp_path, SLOW)
     out = tmp_path / "report.json"
     argv = [sys.executable, "-m", "maildiag", "run", "--json", "--no-history", "-o", str(out)]
+    before = signal.signal(
+        number, signal.default_int_handler
+    )  # a shell's background job has SIGINT ignored, and passes it on
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment(before=str(folder)))
+    signal.signal(number, before)
     assert process.stdout is not None
     with process.stdout:
         assert process.stdout.readline() == b"waiting\n"

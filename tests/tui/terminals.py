@@ -23,6 +23,7 @@ PLAY = [sys.executable, "-m", "tests.tui.play"]
 
 def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "TMUX", "NO_COLOR")}
+    kept["SHELL"] = "/bin/sh"  # tmux starts everything with it, and that of accounts like nobody's starts nothing
     return kept | {"PYTHONPATH": f"{ROOT}:{ROOT / 'checks'}", "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
 
 
