@@ -402,17 +402,7 @@ def _bind(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Ver
                 subject=name,
                 detail=f"smtp(8) cannot bind to it: Cannot assign requested address. This host has {', '.join(sorted(config.addresses))}.",
                 evidence=shown(config, name),
-                fixes=(
-                    setting(
-                        ID,
-                        f"unbind-{name}",
-                        f"Empty {name}: the system then chooses",
-                        config,
-                        process,
-                        (name, ""),
-                        automatic=True,
-                    ),
-                ),
+                fixes=(_unbind(config, process, name),),
             )
 
 
@@ -426,18 +416,13 @@ def _bound_to_loopback(config: PostfixConfig, process: PostfixProcess | None, na
         subject=name,
         detail="The kernel refuses each connection (Invalid argument, Network is unreachable), and the mail waits.",
         evidence=shown(config, name),
-        fixes=(
-            setting(
-                ID,
-                f"unbind-{name}",
-                f"Empty {name}: the system then chooses",
-                config,
-                process,
-                (name, ""),
-                automatic=True,
-            ),
-        ),
+        fixes=(_unbind(config, process, name),),
     )
+
+
+def _unbind(config: PostfixConfig, process: PostfixProcess | None, name: str) -> Fix:
+    title = f"Empty {name}: the system then chooses"
+    return setting(ID, f"unbind-{name}", title, config, process, (name, ""), automatic=True)
 
 
 def _tls(config: PostfixConfig, process: PostfixProcess | None, server: bool) -> Iterator[Verdict]:

@@ -27,7 +27,7 @@ from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
 from maildiag.probes import Command, CommandResult, Directory, Identity, Probe, Stat, command
 from maildiag.settings import Settings
 from maildiag.testing import TableHost, file, gather, info, judge, printed
-from maildiag_checks import tls
+from maildiag_checks import certificate
 from tests.network.recorded import RELEASES, text
 
 PATH, KEY = "/etc/ssl/certs/mail.example.test.pem", "/etc/ssl/private/mail.example.test.key"
@@ -58,7 +58,7 @@ def told(
 ) -> Verdict:
     identity = Identity("mail", "Linux", now, now, True)
     (verdict,) = judge(
-        tls.certificate,
+        certificate.certificate,
         Certificates((found,), served),
         identity,
         Settings(),
@@ -258,7 +258,7 @@ def test_encryption_without_a_certificate_is_a_deadlock() -> None:
     postfix = replace(POSTFIX, settings={**POSTFIX.settings, "smtpd_tls_security_level": "encrypt"})
     now = datetime(2026, 12, 1, tzinfo=UTC)
     identity = Identity("mail", "Linux", now, now, True)
-    (verdict,) = judge(tls.certificate, Certificates((), ()), identity, Settings(), postfix, None, None)
+    (verdict,) = judge(certificate.certificate, Certificates((), ()), identity, Settings(), postfix, None, None)
     assert verdict.status is Status.CRITICAL
 
 

@@ -14,7 +14,7 @@ from maildiag.facts.sockets import Expected, Owner, Port
 from maildiag.model import Gap, GapReason, HostRole, Role, Status
 from maildiag.probes import CommandResult, Connect, Dialogue, Exchange, Listeners, Probe, Protocol, Tls, Transcript
 from maildiag.testing import gather, judge, printed
-from maildiag_checks import tls
+from maildiag_checks import starttls
 from tests.network.recorded import text
 
 CERTIFICATE, KEY = "/etc/ssl/certs/mail.pem", "/etc/ssl/private/mail.key"
@@ -91,5 +91,5 @@ def test_what_was_not_asked_is_neither_fine_nor_broken() -> None:
     probe = Dialogue(Protocol.SMTP, "127.0.0.1", 25, Tls.NONE)
     hello = Exchange("ehlo", "EHLO x", "250-mail.example.test\n250 STARTTLS", "250", 0.01)
     talk = Talk(port(), "127.0.0.1", probe, Transcript(Connect.CONNECTED, "127.0.0.1", (hello,)), True)
-    (told,) = judge(tls.starttls, OwnDialogues((talk,)), POSTFIX, None)
+    (told,) = judge(starttls.starttls, OwnDialogues((talk,)), POSTFIX, None)
     assert told.status is Status.SKIPPED

@@ -17,7 +17,8 @@ from maildiag.registry import builtin
 from maildiag.settings import Settings
 from maildiag.testing import info, judge
 from maildiag_checks import _owners
-from maildiag_checks.logs import crashes, delivery_rate, problems, source, unclassified, unparsed
+from maildiag_checks.log_source import source
+from maildiag_checks.logs import crashes, delivery_rate, problems, unclassified, unparsed
 from tests.unit.recorded import dovecot, log, log_of, master, services
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ from maildiag.facts.log_sources import dovecot_logs, rsyslog_targets
 from maildiag.facts.mail_log import interleave, line_time, not_a_tool, shown_by
 from maildiag.model import Status
 from maildiag.testing import judge
-from maildiag_checks.logs import source
+from maildiag_checks.log_source import source
 from tests.unit.recorded import dovecot, log, log_of, master, services
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Step 4, encryption: are the certificates in order, on disk and as served, and does STARTTLS work?"""
+"""Step 4, encryption: are the certificates in order, on disk and as served?"""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from maildiag.dialogue_text import evidence
-from maildiag.facts.dovecot import Dovecot, DovecotConfig
+from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.names import DOMAIN_CLASSES, own_domains
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.smtp import OwnDialogues, Talk
 from maildiag.facts.sockets import Owner
 from maildiag.facts.tls import CertificateFile, Certificates, Certified, Served, is_absent
 from maildiag.model import (
@@ -28,12 +26,11 @@ from maildiag.model import (
     unknown,
     warning,
 )
-from maildiag.probes import CommandResult, Connect, FileInfo, FileText, Identity, Protocol, Tls, Transcript
+from maildiag.probes import CommandResult, FileInfo, FileText, Identity
 from maildiag.registry import SERVER, check
 from maildiag.settings import Settings
 from maildiag.text import first_line, plural
 from maildiag_checks import _dovecot_tls
-from maildiag_checks.mail_access import MAIL, died
 
 _PASSPHRASE = re.compile(r"bad decrypt|maybe wrong password|bad password read|pkcs12 cipherfinal error", re.I)
 _FIRST = ("services.clock", "services.main-cf", "services.dovecot-config")
@@ -398,99 +395,3 @@ def _as_served(file: CertificateFile, served: tuple[Served, ...], now: datetime)
         fixes=(fix,),
         explained_by=(),
     )
-
-
-_HANDSHAKE = (
-    "connectivity.certificate",
-    "services.main-cf",
-    "services.dovecot-config",
-    "services.dovecot-limits",
-    "services.sandbox",
-    "services.clock",
-)
-
-
-# -- STARTTLS ----------------------------------------------------------------------------------------------------------
-
-
-@check(
-    "connectivity.starttls",
-    step=Step.CONNECTIVITY,
-    asks="Do the ports that promise encryption keep the promise?",
-    roles=SERVER,
-    explained_by=_HANDSHAKE,
-)
-def starttls(own: OwnDialogues, postfix: Postfix | None, dovecot: Dovecot | None) -> Iterator[Verdict]:
-    """STARTTLS offered where configured, and the handshake. Source: RFC 3207, RFC 2595, postconf(5) smtpd_tls_security_level."""
-    said = False
-    for talk in own.talks:
-        if (
-            talk.transcript is None
-            or isinstance(talk.transcript, Gap)
-            or talk.transcript.connect is not Connect.CONNECTED
-        ):
-            continue
-        verdict = _starttls(talk, talk.transcript, postfix)
-        if verdict is not None:
-            said = True
-            yield verdict
-    if not said:
-        yield skipped("No port that encrypts could be reached")
-
-
-def _starttls(talk: Talk, transcript: Transcript, postfix: Postfix | None) -> Verdict | None:
-    subject = str(talk.port.number)
-    shown = (evidence(talk.probe, transcript),)
-    if transcript.certificate is not None:
-        told = f"{transcript.certificate.protocol} {transcript.certificate.cipher}"
-        return ok(f"Port {subject} encrypts ({told})", subject=subject, evidence=(Evidence(talk.probe.source, told),))
-    if transcript.failed == "tls":
-        return critical(
-            f"The TLS handshake on port {subject} fails: {transcript.error}",
-            subject=subject,
-            evidence=shown,
-            explained_by=(
-                *_HANDSHAKE,
-                *died(talk),
-                *((f"connectivity.{talk.port.protocol}@{subject}",) if talk.port.protocol in MAIL else ()),
-            ),
-        )
-    answer = transcript.exchange("starttls")
-    if answer is not None:
-        return critical(
-            f"Port {subject} offers STARTTLS and then refuses it: {first_line(answer.reply)}",
-            detail="Senders that demand TLS cannot deliver; the log has the reason (mostly the certificate or its key).",
-            subject=subject,
-            evidence=shown,
-            explained_by=("connectivity.certificate", "services.main-cf", "logs.problems"),
-        )
-    if talk.port.tls is Tls.STARTTLS and talk.probe.tls is Tls.NONE:
-        return skipped(
-            f"STARTTLS on port {subject} was not tried: its certificate cannot work",
-            detail="Postfix would answer 454, and mail the postmaster a transcript of it.",
-            subject=subject,
-        )
-    if (
-        talk.port.protocol is Protocol.SMTP
-        and talk.port.tls is Tls.STARTTLS
-        and transcript.exchange("ehlo")
-        and postfix
-    ):
-        return _not_offered(talk, postfix, shown)
-    return None
-
-
-def _not_offered(talk: Talk, postfix: Postfix, shown: tuple[Evidence, ...]) -> Verdict | None:
-    level = talk.port.options.get("smtpd_tls_security_level", postfix.get("smtpd_tls_security_level"))
-    subject = str(talk.port.number)
-    if level not in ("may", "encrypt"):
-        return None
-    setting = Evidence("postconf -x", f"smtpd_tls_security_level = {level}")
-    if level == "encrypt":
-        return critical(
-            f"Port {subject} demands TLS but offers no STARTTLS: no client can go on",
-            detail="Every command is answered 530 5.7.0 Must issue a STARTTLS command first. Is a certificate configured?",
-            subject=subject,
-            evidence=(*shown, setting),
-        )
-    return warning(f"Port {subject} is to offer STARTTLS, but does not", subject=subject, evidence=(*shown, setting))
