@@ -52,10 +52,11 @@ class Change:
 
 @dataclass(slots=True)
 class Flow:
-    """What a run has told and nobody has taken yet; `over` once it will tell nothing more."""
+    """What a run has told and nobody has taken yet; `over` once it will tell nothing more, `broke` where it ends unfinished."""
 
     events: deque[Event] = field(default_factory=deque)
     over: bool = False
+    broke: bool = False
 
     def taken(self) -> list[Event]:
         """What has come since the last time."""
@@ -122,6 +123,7 @@ class Underway(App[int]):
                 if step is None and isinstance(event, RunFinished):
                     self._remember(session, event.report)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and the next run may begin)
+            flow.broke = True
             self._pass_on(self.say, f"the run broke off: {type(error).__name__}: {error}")
         finally:
             flow.over = True
@@ -147,7 +149,7 @@ class Underway(App[int]):
         events = self._flow.taken()
         if self._outdated:
             self._replace_run(over)
-        elif over and not events and self.board.running:
+        elif over and self._flow.broke and not events and self.board.running:
             self.board = replace(self.board, running=False)
             self.board_changed()
         elif events:

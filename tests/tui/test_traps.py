@@ -35,6 +35,7 @@ WIDGETS = [
 ]
 MEANT = {
     "__init__", "action_back", "compose", "copy_to_clipboard", "get_line_filters", "get_system_commands", "get_theme",
+    "handle_bindings_clash",
     "on_mount", "render", "render_line", "virtual_size",
 }  # fmt: skip
 
