@@ -214,6 +214,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "kernel.filesystem": ("services.disk",),
         "kernel.disk": ("services.disk",),
         "kernel.selinux": ("firewall.mac",),
+        "kernel.selinux-permissive": ("firewall.mac",),
         "kernel.apparmor": ("firewall.mac",),
         "kernel.crash": ("logs.crashes",),
         "fail2ban.": ("firewall.bans",),
