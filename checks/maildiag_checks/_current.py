@@ -32,6 +32,8 @@ _DOWN = frozenset(
         "start.bind",
     }
 )
+# What Postfix says of Dovecot: true no more once Dovecot was started or reloaded.
+_OF_DOVECOT = ("sasl.socket", "sasl.no-mechanisms", "sasl.temporary", "sasl.wrong-socket", "sasl.library")
 _QUIET = timedelta(hours=1)
 
 
@@ -59,6 +61,8 @@ def _current(group: Group, log: MailLog, now: datetime, services: Services | Non
         return True
     if services is not None and _restarted_since(group, services):
         return False
+    if _dovecot_since(group, log, services):
+        return False
     success = log.summary.last_success
     quiet = now - group.last > _QUIET
     return not (quiet and success is not None and success > group.last)
@@ -76,7 +80,20 @@ def _restarted_since(group: Group, services: Services) -> bool:
         return _runs(group.fields.get("unit", "").rstrip(":"), services)
     if group.family not in ("postfix", "dovecot"):
         return False
-    started = services.daemon(group.family).started
+    return _started_after(services.daemon(group.family).started, group)
+
+
+def _dovecot_since(group: Group, log: MailLog, services: Services | None) -> bool:
+    """True where Postfix could not ask Dovecot for passwords, and Dovecot was started or reloaded since."""
+    if not group.meaning.startswith(_OF_DOVECOT):
+        return False
+    said = log.summary.last_start("dovecot")
+    started = services.dovecot.started if services is not None else None
+    return _started_after(started, group) or _started_after(said.when if said else None, group)
+
+
+def _started_after(started: datetime | None, group: Group) -> bool:
+    assert group.last is not None
     return started is not None and started > group.last + timedelta(seconds=1)
 
 

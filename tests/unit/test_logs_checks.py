@@ -82,6 +82,15 @@ def test_a_host_where_nobody_takes_what_is_logged_is_silent() -> None:
     assert not failing(judge(source, read((5, STARTED)), closed, RUNNING, plain))
 
 
+def test_what_postfix_says_of_dovecot_is_over_once_dovecot_was_started_again() -> None:
+    hours, minute = NOW - timedelta(hours=3), NOW - timedelta(minutes=1)
+    again = services("debian12-healthy", master(started=hours), dovecot(started=minute))
+    assert not failing(judge(problems, read((5, SOCKET)), TIME, again, None))
+    assert failing(judge(problems, read((0.5, SOCKET)), TIME, again, None))
+    other = "postfix/smtpd[9]: fatal: open database /etc/postfix/access.db: No such file or directory"
+    assert failing(judge(problems, read((5, other)), TIME, again, None))
+
+
 def test_a_problem_followed_by_an_hour_of_deliveries_is_over() -> None:
     assert not failing(judge(problems, read((120, SOCKET), (1, SENT)), TIME, RUNNING, None))
     assert failing(judge(problems, read((30, SOCKET), (1, SENT)), TIME, RUNNING, None))
