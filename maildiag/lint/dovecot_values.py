@@ -42,6 +42,7 @@ def remarks(config: DovecotConfig, parts: DovecotParts | None) -> tuple[Remark, 
         *(_dollars(config) if config.modern else ()),
         *_drivers(config),
         *_without_tls(config),
+        *_tls_off(config),
         *_trusting(config),
         *_unlogged(config),
         *_with_certificates_only(config),
@@ -206,6 +207,31 @@ def _without_tls(config: DovecotConfig) -> Iterator[Remark]:
                 edits=(Edit(setting.place),),
                 certain=True,
             )
+
+
+def _tls_off(config: DovecotConfig) -> Iterator[Remark]:
+    """`ssl = no` beside a certificate: somebody wanted TLS. Without it 993 and 995 are not served, and STARTTLS is not offered."""
+    setting = config.source.find("ssl")
+    certified = any(config.source.find(name) for name in ("ssl_cert", "ssl_server_cert_file"))
+    if setting is None or setting.value != "no" or not certified or config.value("login_trusted_networks"):
+        return
+    if all(each.startswith("127.") or each in ("::1", "[::1]", "localhost") for each in _addresses(config)):
+        return
+    line = setting.raw.replace("no", "yes") if setting.raw.count("no") == 1 else "ssl = yes"
+    yield Remark(
+        kind="tls-off",
+        status=Status.WARNING,
+        title=f"{setting.place}: ssl = no: mail programs that are set to TLS cannot connect, and others send their passwords in clear text",
+        why="A certificate is configured. Ports 993 and 995 are not served, 143 and 110 offer no STARTTLS.",
+        subject="ssl",
+        places=(setting.place,),
+        cure="Set ssl to yes",
+        edits=(Edit(setting.place, (line,)),),
+    )
+
+
+def _addresses(config: DovecotConfig) -> tuple[str, ...]:
+    return tuple(config.value("listen", "*").replace(",", " ").split()) or ("*",)
 
 
 def _misspelt(setting: Setting, word: str, known: Collection[str], what: str, effect: str) -> Remark:

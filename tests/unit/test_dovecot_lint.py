@@ -394,3 +394,15 @@ def test_what_does_no_harm_is_not_remarked(text: str) -> None:
 def test_logins_with_client_certificates_only_are_worth_knowing_and_no_fault() -> None:
     (remark,) = remarks(config("auth_ssl_require_client_cert = yes\n", "2.3.19.1"), None)
     assert remark.status == "notice"
+
+
+@pytest.mark.parametrize("version", ["2.3.19.1", "2.4.1-4"])
+def test_tls_that_is_off_beside_a_certificate_is_told(version: str) -> None:
+    name = "ssl_server_cert_file" if version.startswith("2.4") else "ssl_cert"
+    head = HEAD if version.startswith("2.4") else ""
+    certificate = f"{name} = {'' if head else '<'}/etc/ssl/certs/mail.pem\n"
+    (remark,) = remarks(config(f"{head}ssl = no\n{certificate}", version), None)
+    assert (remark.kind, remark.status, remark.certain) == ("tls-off", "warning", False)
+    assert remark.edits[0].lines == ("ssl = yes",)
+    for text in (f"ssl = yes\n{certificate}", "ssl = no\n", f"ssl = no\nlisten = 127.0.0.1\n{certificate}"):
+        assert remarks(config(head + text, version), None) == ()
