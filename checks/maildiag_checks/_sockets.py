@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from maildiag.access import READ, WRITE, allows, shown
 from maildiag.dovecot import edits as editing
 from maildiag.dovecot.edits import Edit
-from maildiag.dovecot.tree import Section
+from maildiag.dovecot.tree import Section, Setting
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.sasl import Endpoint, MailSockets, Purpose
@@ -90,6 +91,9 @@ def refusal(endpoint: Endpoint) -> str:
 def _recipient_refused(scene: Scene, endpoint: Endpoint, reply: str) -> Verdict:
     """A userdb of system accounts knows `alice`, and LMTP asks it for `alice@example.test`: valid mail bounces."""
     whole = reply.startswith("5") and "doesn't exist" in reply
+    cutting = _cuts_domain(scene.config) if whole else None
+    if cutting is not None:
+        return _domain_cut(scene, endpoint, reply, cutting)
     fixes: tuple[Fix, ...] = ()
     section = _lmtp_section(scene.config)
     if whole and section is not None:
@@ -119,6 +123,43 @@ def _recipient_refused(scene: Scene, endpoint: Endpoint, reply: str) -> Verdict:
         subject=scene.sockets.recipient,
         evidence=(*_evidence(scene, endpoint), Evidence(f"LMTP, RCPT TO:<{scene.sockets.recipient}>", reply)),
         fixes=fixes,
+    )
+
+
+def _cuts_domain(config: DovecotConfig) -> Setting | None:
+    """The setting that has LMTP look users up by the part before the @ (`%n`, `%{user | username}`)."""
+    found = [
+        each
+        for each in config.source.settings
+        if each.name == "auth_username_format"
+        and (not each.within or (each.within[-1].kind, each.within[-1].name) == ("protocol", "lmtp"))
+    ]
+    inner = [each for each in found if each.within] or found
+    return inner[-1] if inner and re.search(r"%L?n\b|\busername\b", inner[-1].value) else None
+
+
+def _domain_cut(scene: Scene, endpoint: Endpoint, reply: str, setting: Setting) -> Verdict:
+    """A userdb of whole addresses is asked for the part before the @ alone, as is right for system accounts."""
+    fix = Fix(
+        id=f"{scene.id}/whole-address",
+        title="Take the line out, so that LMTP looks users up by the whole address",
+        commands=(*editing.commands((Edit(setting.place),)), RELOAD),
+        automatic=bool(setting.within),
+        changes=(setting.place.file,),
+        verify=(scene.id,),
+        guards=GUARDS,
+    )
+    return critical(
+        f"{setting.place}: auth_username_format = {setting.value} makes LMTP ask for a name without its domain, and refuse "
+        f"{scene.sockets.recipient}, a user that Dovecot knows",
+        detail="The user database knows whole addresses: valid mail bounces.",
+        subject=scene.sockets.recipient,
+        evidence=(
+            Evidence(setting.place.file, f"{setting.place.line}: {setting.raw}"),
+            *_evidence(scene, endpoint),
+            Evidence(f"LMTP, RCPT TO:<{scene.sockets.recipient}>", reply),
+        ),
+        fixes=(fix,),
     )
 
 

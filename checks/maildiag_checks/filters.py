@@ -28,15 +28,15 @@ def milter(filters: Filters) -> Iterator[Verdict]:
 @check(
     "connectivity.policy",
     step=Step.CONNECTIVITY,
-    asks="Do the policy services, content filters and table servers answer that Postfix uses?",
+    asks="Do the policy services and content filters answer that Postfix uses?",
     roles=BOTH,
     explained_by=_EDGES,
 )
 def policy(filters: Filters) -> Iterator[Verdict]:
-    """A dead one defers every message. Source: SMTPD_POLICY_README, FILTER_README, SMTPD_PROXY_README, socketmap_table(5)."""
+    """A dead one defers every message. Source: SMTPD_POLICY_README, FILTER_README, SMTPD_PROXY_README."""
     found = [each for each in filters.reached if each.helper.kind is not Kind.MILTER]
     if not found:
-        yield skipped("Postfix uses no policy service, no content filter and no table server")
+        yield skipped("Postfix uses no policy service and no content filter")
     for each in found:
         yield _judge(each)
 
@@ -89,8 +89,6 @@ def _effect(helper: Helper) -> str:
             "quarantine": "milter_default_action = quarantine: every message is held.",
             "reject": "milter_default_action = reject: every message is refused for good.",
         }.get(helper.action, "milter_default_action = tempfail: every message is answered 451 4.7.1.")
-    if helper.kind is Kind.TABLE:
-        return "What needs the table is answered 451 Temporary lookup failure, or waits in the queue."
     if helper.kind is Kind.POLICY:
         return "Every recipient is answered 451 4.3.5 until it answers."
     return "Every message is deferred until it answers."

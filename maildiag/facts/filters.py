@@ -1,4 +1,4 @@
-"""What Postfix hands mail and questions to: milters, policy services, content filters, table servers; and whether they can be reached."""
+"""What Postfix hands mail and questions to: milters, policy services, content filters; and whether they can be reached."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class Kind(StrEnum):
     MILTER = "milter"
     POLICY = "policy service"
     CONTENT = "content filter"
-    TABLE = "table server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Every milter, policy service content filter and table server that Postfix is configured with."""
+    """Every milter, policy service and content filter that Postfix is configured with."""
 
     reached: tuple[Reached, ...]
 
@@ -69,11 +68,7 @@ def filters(ask: Ask, postfix: Postfix) -> Filters:
     if not postfix.installed:
         raise Missing(WITHOUT)
     table = master_lines(ask)
-    found = list(
-        dict.fromkeys(
-            [*_milters(postfix, table), *_policies(postfix, table), *_content(postfix, table), *table_servers(postfix)]
-        )
-    )
+    found = list(dict.fromkeys([*_milters(postfix, table), *_policies(postfix, table), *_content(postfix, table)]))
     probes = [_probe(each, postfix, each.host) for each in found]
     for probe in probes:
         ask.begin(probe)
@@ -139,18 +134,6 @@ def _policies(postfix: Postfix, table: list[MasterLine]) -> Iterator[Helper]:
             place = endpoint(text, postfix, chrooted("smtpd", table))
             if place and not _spawned(text, table):
                 yield Helper(Kind.POLICY, name, text, *place, default)
-
-
-def table_servers(postfix: Postfix) -> Iterator[Helper]:
-    """Tables that a server answers for: `socketmap:inet:host:port:name`, `socketmap:unix:/path:name` (socketmap_table(5)) and
-    `tcp:host:port` (tcp_table(5)), as the resolvers of MTA-STS and SRS are asked.
-    """
-    for name in sorted(postfix.explicit):
-        for text in re.findall(r"(?<![\w-])(?:socketmap|tcp):[^\s,{}]+", postfix.get(name)):
-            kind, _, rest = text.partition(":")
-            place = endpoint(f"inet:{rest}" if kind == "tcp" else rest.rpartition(":")[0], postfix)
-            if place:
-                yield Helper(Kind.TABLE, name, text, *place)
 
 
 def _spawned(text: str, table: list[MasterLine]) -> bool:

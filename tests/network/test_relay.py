@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from maildiag.facts.filters import Filters, Helper, Kind, Reached, endpoint, split_milters, table_servers
+from maildiag.facts.filters import Filters, Helper, Kind, Reached, endpoint, split_milters
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.outbound import Outbound, Target
 from maildiag.facts.postfix import Postfix
@@ -226,22 +226,6 @@ def test_a_dead_milter_costs_what_its_action_says(action: str, status: Status) -
     )
     (told,) = judge(filters.milter, Filters((reached,)))
     assert told.status is status
-
-
-def test_servers_of_tables_are_helpers_too() -> None:
-    settings = {
-        "smtp_tls_policy_maps": "hash:/etc/postfix/tls, socketmap:inet:127.0.0.1:8461:postfix",
-        "sender_canonical_maps": "tcp:localhost:10001",
-        "virtual_alias_maps": "socketmap:unix:/run/s/socket:virtual",
-        "smtpd_milters": "inet:localhost:8891",
-    }
-    found = table_servers(Postfix(True, "3.7.11", settings, frozenset(settings)))
-    assert [(each.setting, each.host, each.port) for each in found] == [
-        ("sender_canonical_maps", "localhost", 10001),
-        ("smtp_tls_policy_maps", "127.0.0.1", 8461),
-        ("virtual_alias_maps", "/run/s/socket", 0),
-    ]
-    assert all(each.kind is Kind.TABLE for each in found)
 
 
 def test_a_socket_that_we_may_not_try_is_unknown() -> None:

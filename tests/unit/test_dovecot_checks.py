@@ -236,6 +236,15 @@ def test_lmtp_that_wants_another_form_of_the_name_gets_it() -> None:
     assert "auth_username_format = %Ln" in " ".join(verdict.fixes[0].commands[0] + verdict.fixes[0].commands[1])
 
 
+def test_lmtp_that_cuts_the_domain_off_is_told_with_its_line() -> None:
+    refused = lmtp("550 5.1.1 <alice@example.test> User doesn't exist: alice@example.test", "550")
+    text = "protocols = imap lmtp\nprotocol lmtp {\n  auth_username_format = %Ln\n}\n"
+    verdict = only(judge(authentication_sockets.lmtp_socket, sockets(refused), Dovecot(True), config(text), RUNNING))
+    assert verdict.status is Status.CRITICAL
+    assert verdict.evidence[0].text == "3:   auth_username_format = %Ln"
+    assert verdict.fixes[0].commands[0][-2] == "3s/^/#/"
+
+
 # -- users and passwords -----------------------------------------------------------------------------------------------
 
 FOUND = "field\tvalue\nuid\t1000\ngid\t1000\nhome\t/home/alice\nmail\tmaildir:~/Maildir\nuid\t1001\ngid\t1001\nhome\t/home/bob\n"
