@@ -9,8 +9,8 @@ from maildiag.model import Evidence, Gap, Step, Verdict, notice, ok, skipped
 from maildiag.registry import check
 
 _NAMES = {"cpu": "the processor", "io": "the disk", "memory": "memory"}
-# Percent of five minutes: work that takes twice as long as it needs to, and a machine that mostly stands still.
-_SOME, _FULL = 75.0, 40.0
+# Percent of five minutes: hardly ever one that need not wait, and a machine that half the time stands still.
+_SOME, _FULL = 90.0, 40.0
 
 
 @check(
