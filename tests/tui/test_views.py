@@ -67,7 +67,9 @@ def test_w_shows_the_whole_of_a_long_line_and_three_lines_of_it_again(
     app: MaildiagApp, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     path = tmp_path / "mail.log"
-    path.write_text(SENT + SENT.replace("delivered", "x" * 20 + " the end of it"))
+    # Just longer than three lines, and than what is left of the shortest screen.
+    filler = "x" * (20 if size[0] == 40 else 80)
+    path.write_text(SENT + SENT.replace("delivered", f"{filler} the end of it"))
 
     async def scenario(pilot: Pilot[Any]) -> None:
         screen = LogsScreen(str(path))
