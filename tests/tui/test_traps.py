@@ -13,9 +13,11 @@ import textual
 from textual.color import Color
 from textual.pilot import Pilot
 
+from maildiag.hosts import Host
 from maildiag.hosts.local import LocalHost
 from maildiag.registry import Registry
 from maildiag.settings import Settings
+from maildiag.testing import TableHost
 from maildiag.tui import palette, terminal
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.ascii import ascii_only
@@ -142,14 +144,21 @@ VIEWS = set("1234567OWQLPBRH@")
 MOVING = ({each for one in RowList.BINDINGS for each in one.key.split(",")} | VIEWS) - {"enter"}  # type: ignore[union-attr]
 
 
-def on_this_machine() -> Watched:
+class OnThisMachine(Session):
+    """A host that could be changed, and that answers nothing: what this machine holds would make the test as long as its logs."""
+
+    local = True
+
+
+def watched(session: type[Session], host: Host) -> Watched:
     registry = Registry()
     registry.add(sample)
-    return Watched(Session(LocalHost(), lambda: registry, Settings()))
+    return Watched(session(host, lambda: registry, Settings()))
 
 
 def test_read_only_no_key_and_no_command_of_the_palette_changes_anything() -> None:
-    app = on_this_machine()
+    app = watched(OnThisMachine, TableHost({}))
+    tried: set[tuple[type, type, str]] = set()
 
     async def scenario(pilot: Pilot[Any]) -> None:
         for way in (
@@ -169,10 +178,12 @@ def test_read_only_no_key_and_no_command_of_the_palette_changes_anything() -> No
             app.action_home()
             await pilot.press(*way)
             here, focused = app.screen, app.focused
-            for key in [each.binding.key for each in here.active_bindings.values()]:
-                if key in LEAVING or key in MOVING:
+            for binding in [each.binding for each in here.active_bindings.values()]:
+                again = (type(here), type(focused), binding.action) in tried
+                tried.add((type(here), type(focused), binding.action))
+                if binding.key in LEAVING or binding.key in MOVING or again:
                     continue
-                await pilot.press(key, "y", "enter")
+                await pilot.press(binding.key, "y", "enter")
                 if app.screen is not here or app.focused is not focused:
                     app.action_home()
                     await pilot.press(*way)
@@ -249,7 +260,7 @@ def test_a_re_run_keeps_what_was_found_until_it_is_answered_anew(app: MaildiagAp
 
 def test_the_fix_screen_asks_for_its_word(app: MaildiagApp) -> None:
     """With Textual's own `_running` for ours it answered "it is being applied" for ever."""
-    here = on_this_machine()
+    here = watched(Session, LocalHost())
 
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("U", "enter", "a")
