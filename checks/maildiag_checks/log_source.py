@@ -46,7 +46,7 @@ def source(
     if isinstance(log, Gap):
         yield _no_log(log, places)
         return
-    silent = _silent(log, places, services) or _mute(log, services) or _unheard(places, services, postfix)
+    silent = _silent(log, places, services) or _mute(log, services, postfix) or _unheard(places, services, postfix)
     if silent is not None:
         yield silent
     if log.offset:
@@ -100,9 +100,10 @@ def _silent(log: MailLog, places: LogSources | None, services: Services | None) 
     return None
 
 
-def _mute(log: MailLog, services: Services | None) -> Verdict | None:
+def _mute(log: MailLog, services: Services | None, postfix: Postfix | None) -> Verdict | None:
     """Postfix says that it starts (master(8)): a log whose latest line is older than the running Postfix is not the one it has."""
-    started = services.postfix.started if services is not None else None
+    installed = postfix is None or postfix.installed
+    started = services.postfix.started if services is not None and installed else None
     last = log.summary.last
     if started is None or last is None or log.offset or last > started - _MOMENT:
         return None
@@ -123,7 +124,9 @@ def _mute(log: MailLog, services: Services | None) -> Verdict | None:
 def _unheard(places: LogSources | None, services: Services | None, postfix: Postfix | None) -> Verdict | None:
     """syslog(3) writes to /dev/log and tells nobody that it is not there."""
     running = services is not None and services.postfix.running
-    if places is None or not places.unheard or not running or postfix is None or postfix.get("maillog_file"):
+    if places is None or not places.unheard or not running or postfix is None or not postfix.installed:
+        return None
+    if postfix.get("maillog_file"):
         return None
     return warning(
         "Nobody takes what Postfix logs: there is no /dev/log",

@@ -7,6 +7,7 @@ import platform
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import (
@@ -59,12 +60,16 @@ def _program(pid: int) -> str:
 
 
 def processes(_: Processes) -> tuple[Process, ...]:
-    """The running processes; one that ends meanwhile is left out. Raises Missing where they are hidden from us."""
+    """The running processes; one that ends meanwhile is left out, and so are those of containers (pid_namespaces(7)), which
+    are no daemons of this host. Raises Missing where they are hidden from us.
+    """
     import psutil
 
-    found = []
+    found, here = [], _namespace("self")
     for each in psutil.process_iter(["ppid", "name", "username", "cmdline", "create_time", "memory_info", "status"]):
         info = each.info
+        if here and _namespace(each.pid) not in ("", here):
+            continue
         found.append(
             Process(
                 each.pid,
@@ -78,6 +83,14 @@ def processes(_: Processes) -> tuple[Process, ...]:
             )
         )
     return unhidden(tuple(found))
+
+
+def _namespace(pid: int | str) -> str:
+    """The name of a process's PID namespace; empty where it has ended, or may not be told to us."""
+    try:
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 def unhidden(found: tuple[Process, ...]) -> tuple[Process, ...]:

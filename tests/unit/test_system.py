@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,8 +20,10 @@ from maildiag.facts.queue import Queue
 from maildiag.facts.services import Daemon, Services, Unit
 from maildiag.facts.sockets import Owner
 from maildiag.facts.tls import CertificateFile, CertificateFiles, Certified, Configured
+from maildiag.hosts import system
+from maildiag.hosts.system import processes
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
-from maildiag.probes import FileSystem, Identity, Listener, Process
+from maildiag.probes import FileSystem, Identity, Listener, Process, Processes
 from maildiag.queue.entries import Entry
 from maildiag.queue.grouping import group
 from maildiag.settings import Settings
@@ -267,3 +270,13 @@ def test_mail_from_the_future_is_told_of_the_clock() -> None:
     found = Queue(group([entry], int(NOW.timestamp())), int(NOW.timestamp()))
     (verdict,) = judge(clock, at(), None, RUNNING, found, None, None)
     assert (verdict.status, verdict.subject) == (Status.WARNING, "queue")
+
+
+def test_a_process_of_a_container_is_none_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = os.getpid()
+    assert any(each.pid == own for each in processes(Processes()))
+    names = {"self": "pid:[1]", own: "pid:[2]"}
+    monkeypatch.setattr(system, "_namespace", lambda pid: names.get(pid, "pid:[1]"))
+    assert not any(each.pid == own for each in processes(Processes()))
+    monkeypatch.setattr(system, "_namespace", lambda pid: "" if pid == own else "pid:[1]")
+    assert any(each.pid == own for each in processes(Processes()))
