@@ -91,11 +91,12 @@ class Place(Screen[None]):
 
     def put(self, selector: str, *rows: Row) -> None:
         """Show rows in a `Static`: assembled, never parsed."""
-        self.query_one(selector, Static).update(Content("\n").join(map(self._painted, rows)))
-
-    def _painted(self, row: Row) -> Content:
         theme, dark = self.app.theme, self.app.current_theme.dark
-        return Content.assemble(*((safe(part.text), palette.tone(part.tone, theme, dark)) for part in row.parts))
+        painted = (
+            Content.assemble(*((safe(part.text), palette.tone(part.tone, theme, dark)) for part in row.parts))
+            for row in rows
+        )
+        self.query_one(selector, Static).update(Content("\n").join(painted))
 
     def name_of_place(self) -> str:
         """What the title line calls this screen."""
