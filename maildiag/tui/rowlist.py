@@ -18,7 +18,7 @@ from textual.strip import Strip
 
 from maildiag.text import safe
 from maildiag.tui import palette
-from maildiag.tui.rows import Row, Tone
+from maildiag.tui.rows import Row
 
 _REVERSE = Style(reverse=True)
 _AT_CURSOR = Style(bold=True)
@@ -173,15 +173,14 @@ class RowList(ScrollView, can_focus=True):
             return Strip.blank(width, base)
         chosen = self._marked and number == self.cursor
         segments = [Segment(">" if chosen else " ", base)] if self._marked else []
-        segments += [Segment(safe(part.text), base + self._style(part.tone)) for part in self._rows[number].parts]
+        theme, dark = self.app.theme, self.app.current_theme.dark
+        parts = self._rows[number].parts
+        segments += [Segment(safe(part.text), base + palette.style(part.tone, theme, dark)) for part in parts]
         strip = Strip(segments)
         if strip.cell_length > width and not self._offset and not self._rows[number].rule:
             strip = Strip([*strip.crop(0, width - 1), Segment("…", base)])
         strip = strip.crop(self._offset, self._offset + width).extend_cell_length(width, base)
         return self._under_cursor(strip) if chosen and self.has_focus else strip
-
-    def _style(self, tone: Tone) -> Style:
-        return palette.style(tone, self.app.theme, self.app.current_theme.dark)
 
     def _under_cursor(self, strip: Strip) -> Strip:
         """A calm bar where there are colours, reverse video where there are few or none."""
