@@ -71,7 +71,7 @@ def maildiag(*arguments: str | Path, **more: str) -> Ran:
     """Run the program to its end, without a terminal."""
     argv = [sys.executable, "-m", "maildiag", *map(str, arguments)]
     done = subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, env=environment(**more), timeout=60, check=False
+        argv, stdin=subprocess.DEVNULL, capture_output=True, env=environment(**more), timeout=180, check=False
     )
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
 

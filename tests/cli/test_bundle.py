@@ -180,7 +180,7 @@ def test_addresses_of_one_network_stay_in_one_network() -> None:
 def test_a_bundle_is_private_whole_and_answers_as_the_host_did(tmp_path: Path) -> None:
     path = tmp_path / "host.jsonl.gz"
     ran = maildiag("bundle", "-o", path)
-    assert (ran.status, ran.out) == (0, "")
+    assert (ran.status, ran.out) == (0, ""), ran.err
     assert "postconf -x" in ran.err
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert json.loads(gzip.decompress(path.read_bytes()).splitlines()[0])["schema"] == bundle.SCHEMA

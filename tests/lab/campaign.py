@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -16,7 +17,6 @@ from tests.lab.pairs import Pair
 
 # Most of a fault's time is waiting (for a banner that does not come, for a line in a log), so two cores keep several labs busy.
 SIDE_BY_SIDE = int(os.environ.get("MAILDIAG_LABS", "3"))
-
 
 Job = Callable[[Runner], Result]
 """One thing to do on fresh hosts."""
@@ -41,17 +41,28 @@ class Campaign:
     """Jobs on both releases under way; `done` is called, in any thread, with each result as it comes."""
 
     def __init__(
-        self, chosen: Iterable[tuple[str, Job]], done: Callable[[Result], None], labs: int = SIDE_BY_SIDE
+        self,
+        chosen: Iterable[tuple[str, Job]],
+        done: Callable[[Result], None],
+        labs: int = SIDE_BY_SIDE,
+        *,
+        spare: Iterable[tuple[str, Job]] = (),
+        spare_s: float = 0.0,
     ) -> None:
-        """`chosen` are the jobs with the release each is for; `labs` are booted for each release."""
+        """`chosen` are the jobs with the release each is for; `labs` are booted for each release. The `spare` ones are begun
+        when no other is left for their release, and only in the first `spare_s` seconds."""
         self._done = done
         self._stop = threading.Event()
+        self._spare_until = time.monotonic() + spare_s
         self.problem: BaseException | None = None
-        waiting: dict[str, queue.SimpleQueue[Job]] = {}
-        for release, job in chosen:
-            waiting.setdefault(release, queue.SimpleQueue()).put(job)
-        workers = [(release, jobs) for release, jobs in waiting.items() for _ in range(min(labs, jobs.qsize()))]
-        self._threads = [threading.Thread(target=self._run, args=worker) for worker in workers]
+        self._waiting, self._spare = _queues(chosen), _queues(spare)
+        self._threads = [
+            threading.Thread(target=self._run, args=(release,))
+            for release in {**self._waiting, **self._spare}
+            for _ in range(
+                min(labs, sum(each[release].qsize() for each in (self._waiting, self._spare) if release in each))
+            )
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -65,19 +76,34 @@ class Campaign:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, release: str, jobs: queue.SimpleQueue[Job]) -> None:
+    def _run(self, release: str) -> None:
         try:
             with Lab(release, maildiag=True) as lab:
                 runner = Runner(lab)
                 while not self._stop.is_set():
-                    try:
-                        job = jobs.get_nowait()
-                    except queue.Empty:
+                    job = _next(self._waiting.get(release))
+                    if job is None and time.monotonic() < self._spare_until:
+                        job = _next(self._spare.get(release))
+                    if job is None:
                         return
                     self._done(_twice(runner, job))
         except (LabError, OSError, RuntimeError) as problem:
             self.problem = problem
             self._stop.set()
+
+
+def _queues(chosen: Iterable[tuple[str, Job]]) -> dict[str, queue.SimpleQueue[Job]]:
+    waiting: dict[str, queue.SimpleQueue[Job]] = {}
+    for release, job in chosen:
+        waiting.setdefault(release, queue.SimpleQueue()).put(job)
+    return waiting
+
+
+def _next(jobs: queue.SimpleQueue[Job] | None) -> Job | None:
+    try:
+        return jobs.get_nowait() if jobs else None
+    except queue.Empty:
+        return None
 
 
 def _twice(runner: Runner, job: Job) -> Result:
