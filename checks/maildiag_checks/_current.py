@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.services import Services
+from maildiag.facts.smtp import OwnDialogues, Talk
+from maildiag.facts.sockets import Owner
 from maildiag.logs.summary import Group
 from maildiag.model import Evidence
+from maildiag.probes import Protocol, Transcript
 
 _UNITS = frozenset(
     {
@@ -52,6 +55,27 @@ def is_current(groups: Sequence[Group], log: MailLog, now: datetime, services: S
     logged for an hour while mail was delivered after it.
     """
     return any(_current(each, log, now, services) for each in groups)
+
+
+def works_again(name: str, groups: Sequence[Group], log: MailLog, own: OwnDialogues | None) -> bool:
+    """True where a program that died as it started has worked since: smtpd greets on all of its ports, or each service that
+    runs the program logged ordinary work after its last death. master(8) tries again by itself, once a minute.
+    """
+    last = max((each.last for each in groups if each.last), default=None)
+    if last is None:
+        return False
+    greets = [_greeted(each) for each in own.of(Protocol.SMTP) if each.port.owner is Owner.POSTFIX] if own else []
+    if name == "smtpd" and greets and all(greets):
+        return True
+    work = [when for tag, when in log.summary.at_work.items() if tag.rpartition("/")[2] == name]
+    return bool(work) and all(when is not None and when > last for when in work)
+
+
+def _greeted(talk: Talk) -> bool:
+    """postscreen(8) greets too, whatever happens to the smtpd behind it."""
+    if "smtpd" not in talk.port.line.split():
+        return False
+    return isinstance(talk.transcript, Transcript) and talk.transcript.exchange("banner") is not None
 
 
 def _current(group: Group, log: MailLog, now: datetime, services: Services | None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from maildiag.facts.names import DomainRecords, PublicNames
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.sockets import Sockets
+from maildiag.facts.sockets import Owner, Sockets
 from maildiag.probes import DnsAnswer
 
 
@@ -18,6 +18,17 @@ def nobody_is_sent_here(public: PublicNames | None, postfix: Postfix | None, soc
     found = dict(public.mx_addresses)
     elsewhere = all(_elsewhere(each, found, postfix, sockets) for each in public.domains)
     return elsewhere and all(_only_this_host(word) for word in postfix.list("mynetworks"))
+
+
+def takes_logins_alone(public: PublicNames | None, postfix: Postfix | None, sockets: Sockets | None) -> bool:
+    """True where Postfix listens for users' programs, on 465 or 587, and nobody needs port 25: no domain is its own, or
+    the mail of all of them is sent elsewhere, and mynetworks holds no host but this one.
+    """
+    if public is None or postfix is None or sockets is None:
+        return False
+    submits = any(each.owner is Owner.POSTFIX and each.number in (465, 587) for each in sockets.expected)
+    alone = all(_only_this_host(word) for word in postfix.list("mynetworks"))
+    return submits and alone and (not public.domains or nobody_is_sent_here(public, postfix, sockets))
 
 
 def _elsewhere(each: DomainRecords, addresses: Mapping[str, object], postfix: Postfix, sockets: Sockets) -> bool:

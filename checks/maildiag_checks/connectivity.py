@@ -24,7 +24,7 @@ from maildiag.model import (
 )
 from maildiag.probes import Listener
 from maildiag.registry import BOTH, check
-from maildiag_checks._own_mail import nobody_is_sent_here
+from maildiag_checks._own_mail import nobody_is_sent_here, takes_logins_alone
 
 _BLAME = {
     Owner.POSTFIX: (
@@ -69,7 +69,7 @@ def listeners(
     for port in sockets.expected:
         yield _port(port, sockets, server and not (apart and port.owner is Owner.POSTFIX))
     if server and postfix is not None and postfix.installed:
-        yield from _without_smtp(sockets, postfix)
+        yield from _without_smtp(sockets, postfix, takes_logins_alone(public, postfix, sockets))
     if server and dovecot is not None and dovecot.installed:
         yield from _without_imap(dovecot)
 
@@ -183,8 +183,12 @@ def _restart(port: Port) -> Fix:
     )
 
 
-def _without_smtp(sockets: Sockets, postfix: Postfix) -> Iterator[Verdict]:
+def _without_smtp(sockets: Sockets, postfix: Postfix, logins_alone: bool) -> Iterator[Verdict]:
     if any(port.owner is Owner.POSTFIX and port.number == 25 for port in sockets.expected):
+        return
+    shown = (Evidence("postconf -M", _postfix_lines(sockets) or "no inet service for port 25"),)
+    if logins_alone:
+        yield ok("Postfix takes mail from logins alone: nobody is sent to port 25", subject="25", evidence=shown)
         return
     line = "smtp inet n - y - - smtpd"
     fix = Fix(
@@ -199,7 +203,7 @@ def _without_smtp(sockets: Sockets, postfix: Postfix) -> Iterator[Verdict]:
     yield critical(
         "master.cf has no active smtp service: the server takes no mail on port 25",
         subject="25",
-        evidence=(Evidence("postconf -M", _postfix_lines(sockets) or "no inet service for port 25"),),
+        evidence=shown,
         fixes=(fix,),
         explained_by=("services.master-cf",),
     )

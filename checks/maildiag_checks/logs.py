@@ -15,6 +15,7 @@ from maildiag.facts.postfix import Postfix
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.queue import Queue
 from maildiag.facts.services import Services
+from maildiag.facts.smtp import OwnDialogues
 from maildiag.logs.classify import SENTENCES
 from maildiag.logs.reasons import classify_reason
 from maildiag.logs.summary import Group
@@ -34,7 +35,7 @@ from maildiag.registry import check
 from maildiag.settings import Settings
 from maildiag.text import plural
 from maildiag_checks import _owners
-from maildiag_checks._current import is_current, lines, origin
+from maildiag_checks._current import is_current, lines, origin, works_again
 from maildiag_checks._main_cf import shown
 
 # Meanings that a healthy host logs now and then, or that only accompany what another line says.
@@ -106,7 +107,7 @@ def _problem(
     last = max((each.last for each in groups if each.last), default=None)
     first = min((each.first for each in groups if each.first), default=None)
     current = is_current(groups, log, now, services)
-    severity = max((each.severity for each in groups), key=("notice", "warning", "critical").index)
+    severity = max((_severity(each) for each in groups), key=("notice", "warning", "critical").index)
     status = Status(severity) if current else Status.NOTICE
     sentence = SENTENCES[meaning].rstrip(".")
     return Verdict(
@@ -119,6 +120,11 @@ def _problem(
         data={"count": count, "class": meaning, "current": current},
         confidence=Confidence.LIKELY,
     )
+
+
+def _severity(group: Group) -> str:
+    """postscreen(8) goes on without a table that it cannot open."""
+    return "warning" if group.daemon == "postscreen" and group.meaning.startswith("map.") else group.severity
 
 
 # What the lines of a meaning are about, where they do not name the setting themselves.
@@ -159,7 +165,11 @@ def _span(first: datetime | None, last: datetime | None) -> str:
     explained_by=("services.memory", *_ROOTS),
 )
 def crashes(
-    log: MailLog, time: LocalTime, services: Services | None, config: DovecotConfig | None
+    log: MailLog,
+    time: LocalTime,
+    services: Services | None,
+    config: DovecotConfig | None,
+    own: OwnDialogues | None = None,
 ) -> Iterator[Verdict]:
     """`bad command startup -- throttling` stands beside the line that tells why; a signal 9 is often memory. Source: master(8)."""
     found: dict[str, list[Group]] = {}
@@ -168,7 +178,7 @@ def crashes(
             named = each.fields.get("service") or each.fields.get("program") or each.daemon
             found.setdefault(named.rpartition("/")[2], []).append(each)
     for name, groups in found.items():
-        yield _crash(name, groups, log, time.now, services, config)
+        yield _crash(name, groups, log, time.now, services, config, own)
     if not found:
         yield ok("No process crashed", evidence=(Evidence(log.source, f"{plural(log.summary.lines, 'line')} read"),))
 
@@ -180,11 +190,12 @@ def _crash(
     now: datetime,
     services: Services | None,
     config: DovecotConfig | None,
+    own: OwnDialogues | None,
 ) -> Verdict:
     count = sum(each.count for each in groups)
-    current = is_current(groups, log, now, services)
-    owners = dict.fromkeys(one for each in groups for one in _owners.of_meaning(each.meaning) if one != "logs.crashes")
     throttled = any(each.meaning.endswith(".throttled") for each in groups)
+    current = is_current(groups, log, now, services) and not (throttled and works_again(name, groups, log, own))
+    owners = dict.fromkeys(one for each in groups for one in _owners.of_meaning(each.meaning) if one != "logs.crashes")
     words = _last_words(name, log)
     why = f": {words[0].key[:200]}" if words else f" ({plural(count, 'line')})"
     make = (critical if throttled else warning) if current else notice

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from maildiag.facts.mail_log import MailLog
+from maildiag.facts.names import PublicNames
+from maildiag.facts.postfix import Postfix
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
+from maildiag.facts.sockets import Sockets
 from maildiag.lint.cure import fix_for_all, verdict_for
 from maildiag.lint.postfix import lint_main, lint_master, unexplained
 from maildiag.lint.problem import DropParameter, Problem, Repair
@@ -29,6 +32,7 @@ from maildiag.model import (
 from maildiag.probes import FileInfo, FileKind
 from maildiag.registry import check
 from maildiag.text import plural
+from maildiag_checks._own_mail import takes_logins_alone
 
 MAIN = "services.main-cf"
 MASTER = "services.master-cf"
@@ -144,14 +148,19 @@ def _refused(line: str, config: PostfixConfig, process: PostfixProcess | None) -
     explained_by=(MAIN,),
 )
 def master_cf(
-    postfix_config: PostfixConfig, postfix_process: PostfixProcess | None, role: HostRole | None
+    postfix_config: PostfixConfig,
+    postfix_process: PostfixProcess | None,
+    role: HostRole | None,
+    postfix: Postfix | None = None,
+    sockets: Sockets | None = None,
+    public: PublicNames | None = None,
 ) -> Iterator[Verdict]:
     """Every fault of master.cf with its line. Source: master(5)."""
     path = postfix_config.master.path
     for gap in (each for each in postfix_config.gaps if path in each.detail):
         yield unknown("master.cf could not be read", detail=str(gap))
         return
-    server = role is not None and role.role is Role.MAIL_SERVER
+    server = role is not None and role.role is Role.MAIL_SERVER and not takes_logins_alone(public, postfix, sockets)
     problems = lint_master(postfix_config.context, server)
     yield from _verdicts(MASTER, problems, postfix_config, postfix_process)
     if not any(each.status.failing for each in problems):

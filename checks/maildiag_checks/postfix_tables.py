@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 from maildiag import edits
@@ -45,8 +46,8 @@ def lookup_tables(tables: Tables, postfix_config: PostfixConfig, identity: Ident
     """A table that cannot be opened makes Postfix answer 451 Temporary lookup failure to all that needs it."""
     root = identity is None or identity.privileged
     judged = [(table, list(_judge(table, postfix_config, root))) for table in tables.tables]
-    for _, verdicts in judged:
-        yield from verdicts
+    for table, verdicts in judged:
+        yield from (_as_postscreen_takes_it(table, each) for each in verdicts)
     fine = [table for table, verdicts in judged if not any(each.status is not Status.OK for each in verdicts)]
     if not tables.tables:
         yield skipped("No setting names a lookup table with a file or a server")
@@ -88,6 +89,16 @@ def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]
         yield from _contents(table, config)
 
 
+def _of_postscreen(table: Table) -> bool:
+    return all(name.startswith("postscreen_") for name in table.users)
+
+
+def _as_postscreen_takes_it(table: Table, verdict: Verdict) -> Verdict:
+    """postscreen(8) logs `table lookup error -- ignoring the remainder of this access list`, and lets mail flow."""
+    mild = verdict.status is Status.CRITICAL and _of_postscreen(table)
+    return replace(verdict, status=Status.WARNING) if mild else verdict
+
+
 def _says_nothing(table: Table) -> bool:
     told = table.query
     return isinstance(told, CommandResult) and not told.status and not told.text.strip()
@@ -123,6 +134,8 @@ def _uses(table: Table) -> str:
 
 
 def _effect(table: Table) -> str:
+    if _of_postscreen(table):
+        return "postscreen(8) passes over it: clients that it lets in or shuts out are judged like all others."
     if set(table.users) <= set(_LOCAL):
         return "Mail to local users waits: alias database unavailable."
     if any(name.endswith("_checks") for name in table.users):

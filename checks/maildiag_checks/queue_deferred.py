@@ -9,13 +9,16 @@ from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.queue import Queue
+from maildiag.facts.relay import Level, tls_level
 from maildiag.facts.tables import Tables
+from maildiag.lint.cure import CHECKED
 from maildiag.logs.summary import ReasonGroup
 from maildiag.model import (
     Confidence,
     Evidence,
     Fix,
     HostRole,
+    Risk,
     Role,
     Status,
     Step,
@@ -26,6 +29,7 @@ from maildiag.queue.grouping import Group
 from maildiag.registry import check
 from maildiag.text import lasting, plural
 from maildiag_checks import _owners
+from maildiag_checks._main_cf import shown
 from maildiag_checks._origins import is_own, origins
 from maildiag_checks._queue_reasons import ROOTS, leaves_meanwhile, log_evidence, said
 
@@ -75,7 +79,8 @@ def deferred(
     relayed = postfix is not None and bool(postfix.get("relayhost"))
     for meaning, groups in waiting.items():
         found = _deferred(meaning, groups, queue, role.role if role else None, log, relayed)
-        yield _with_origin(found, groups, postfix_config, tables)
+        found = _with_origin(found, groups, postfix_config, tables)
+        yield _with_demand(found, meaning, postfix, postfix_config)
 
 
 def _with_origin(verdict: Verdict, groups: list[Group], config: PostfixConfig | None, tables: Tables | None) -> Verdict:
@@ -92,6 +97,47 @@ def _with_origin(verdict: Verdict, groups: list[Group], config: PostfixConfig | 
         title=f"{verdict.title}; {named[0].told} sends it there",
         evidence=(*(each.evidence for each in named[:3]), *verdict.evidence),
     )
+
+
+# What of TLS the other server lacks counts only because this host demands it: the levels that do (postconf(5)).
+_DEMANDS = {
+    "tls.not-offered": (Level.ENCRYPT, Level.VERIFY),
+    "tls.unverified": (Level.VERIFY,),
+    "tls.handshake": (Level.ENCRYPT, Level.VERIFY),
+}
+
+
+def _with_demand(verdict: Verdict, meaning: str, postfix: Postfix | None, config: PostfixConfig | None) -> Verdict:
+    """Without a relayhost a level above `may` in main.cf demands of every server what many do not have."""
+    over = verdict.status is Status.NOTICE and verdict.fixes
+    if postfix is None or config is None or postfix.get("relayhost") or meaning not in _DEMANDS or over:
+        return verdict
+    level, text = tls_level(postfix)
+    if level not in _DEMANDS[meaning]:
+        return verdict
+    return replace(
+        verdict,
+        title=f"{text} demands {'encryption' if level is Level.ENCRYPT else 'a trusted certificate'} of every server: {verdict.title}",
+        detail=f"{verdict.detail}. `may` encrypts wherever the other server can, and delivers to the others too; "
+        "smtp_tls_policy_maps demands more of those domains that need it.",
+        evidence=(*shown(config, text.partition(" = ")[0]), *verdict.evidence),
+        fixes=(_LET_PLAIN, *verdict.fixes),
+        explained_by=("services.main-cf", "services.clock"),
+        data={**verdict.data, "setting": text},
+    )
+
+
+_LET_PLAIN = Fix(
+    id="queue.deferred/tls-may",
+    title="Encrypt wherever the other server can, and demand it of none",
+    commands=(("postconf", "-e", "smtp_tls_security_level=may"), ("postfix", "reload"), ("postqueue", "-f")),
+    risk=Risk.MEDIUM,
+    undo=(("postfix", "reload"),),
+    verify=("queue.deferred",),
+    changes=("/etc/postfix/main.cf",),
+    guards=CHECKED,
+    why="Mail then goes in clear text to servers without TLS: yours to decide.",
+)
 
 
 def _by_meaning(queue: Queue) -> dict[str, list[Group]]:
@@ -142,8 +188,13 @@ def _sentence(group: Group) -> str:
     words = group.reason.sentence.rstrip(".")
     where = group.reason.host or group.reason.address
     if group.reason.meaning == "local.command":
-        return f"{words[:1].lower()}{words[1:]}: {group.text[:160]}"
-    return f"{words[:1].lower()}{words[1:]}{f' ({where})' if where else ''}"
+        return f"{_lowered(words)}: {group.text[:160]}"
+    return f"{_lowered(words)}{f' ({where})' if where else ''}"
+
+
+def _lowered(words: str) -> str:
+    """As the rest of a sentence; names of protocols stay as they are."""
+    return words if words[1:2].isupper() else f"{words[:1].lower()}{words[1:]}"
 
 
 def _generic(meaning: str) -> tuple[str, ...]:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from maildiag.dialogue_text import evidence, means
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.queue import Queue
 from maildiag.facts.relay import Level, Relay, RelayTalk, takes_protocol
-from maildiag.model import Evidence, Fix, Gap, Step, Verdict, critical, notice, ok, skipped, unknown, warning
+from maildiag.model import (
+    Confidence,
+    Evidence,
+    Fix,
+    Gap,
+    Status,
+    Step,
+    Verdict,
+    critical,
+    notice,
+    ok,
+    skipped,
+    unknown,
+    warning,
+)
 from maildiag.probes import CommandResult, Connect, Exchange, Tls, Transcript
 from maildiag.registry import BOTH, check
 from maildiag.text import first_line, plural
@@ -48,7 +64,7 @@ _OTHER_SIDE = "The fault is on the other side of the hop: nothing on this host, 
     roles=BOTH,
     explained_by=tuple(dict.fromkeys((*_NO_WAY, *_LOOK_UP, "firewall.inbound", "authentication.relay-password"))),
 )
-def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None) -> Iterator[Verdict]:
+def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None, queue: Queue | None = None) -> Iterator[Verdict]:
     """A dialogue with each address that Postfix would try. Source: postconf(5) relayhost, smtp(8), RFC 5321."""
     if relay.hop is None:
         yield skipped("No relayhost is set: mail goes to its destinations directly")
@@ -81,13 +97,8 @@ def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None) -> Iterator[V
             evidence=bad[0].evidence,
             explained_by=bad[0].explained_by,
         )
-    elif bad and all(_late(each) for each in relay.talks) and _gets_through(log):
-        yield notice(
-            f"The relay {subject} greets late: not within {relay.talks[0].probe.timeout:g} s, but mail gets through",
-            detail="smtp(8) waits five minutes for a greeting (smtp_helo_timeout, RFC 5321 section 4.5.3.2.1).",
-            subject=subject,
-            evidence=bad[0].evidence,
-        )
+    elif bad and all(_late(each) for each in relay.talks) and not _mail_fails(relay, log, queue):
+        yield _greets_late(relay, bad[0], log)
     elif bad:
         yield max(verdicts, key=lambda each: each.status.weight)
     else:
@@ -97,7 +108,46 @@ def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None) -> Iterator[V
 def _late(talk: RelayTalk) -> bool:
     """Connected, and silent for as long as we waited."""
     transcript = talk.transcript
-    return isinstance(transcript, Transcript) and transcript.connect is Connect.CONNECTED and not transcript.exchanges
+    return isinstance(transcript, Transcript) and transcript.failed == "banner" and transcript.silent
+
+
+def _greets_late(relay: Relay, found: Verdict, log: MailLog | None) -> Verdict:
+    """smtp(8) waits longer than we do: whether a greeting comes at all, mail that got through, or did not, tells."""
+    assert relay.hop is not None
+    waited = f"{relay.talks[0].probe.timeout:g} s"
+    patience = "smtp(8) waits five minutes for a greeting (smtp_helo_timeout, RFC 5321 section 4.5.3.2.1)."
+    if _gets_through(log):
+        return notice(
+            f"The relay {relay.hop.text} greets late: not within {waited}, but mail gets through",
+            detail=patience,
+            subject=relay.hop.text,
+            evidence=found.evidence,
+        )
+    return replace(
+        found,
+        status=Status.WARNING,
+        confidence=Confidence.LIKELY,
+        title=f"The relay {relay.hop.text} accepts the connection, but did not greet within {waited}",
+        detail=f"Either its mail server is stuck, or it greets late: {patience} No mail of this host has shown yet which.",
+    )
+
+
+_WAITS_S = 60
+
+
+def _mail_fails(relay: Relay, log: MailLog | None, queue: Queue | None) -> bool:
+    """Mail was deferred there and none was delivered since, or a message is under way for longer than a late greeting takes."""
+    under_way = queue is not None and any(
+        each.queues.get("active") and queue.now - each.oldest > _WAITS_S for each in queue.grouped.groups
+    )
+    places = (relay.hop.host if relay.hop else "", *relay.names, *relay.addresses)
+    failed = log is not None and any(
+        each.status in ("deferred", "bounced") and any(place in text for text in (*each.clients, *each.samples))
+        for each in log.summary.reasons
+        for place in places
+        if place
+    )
+    return (under_way or failed) and not _gets_through(log)
 
 
 def _gets_through(log: MailLog | None) -> bool:

@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from maildiag.probes import Certificate, Connect, Connection, Dialogue, Exchange, Protocol, Tls, Transcript, TryConnect
 
@@ -31,10 +31,11 @@ _OUTCOMES = {
 class _Broken(Exception):  # noqa: N818 (the dialogue broke off; that is an answer)
     """The dialogue broke off in this phase."""
 
-    def __init__(self, phase: str, error: str) -> None:
+    def __init__(self, phase: str, error: str, *, silent: bool = False) -> None:
         super().__init__(error)
         self.phase = phase
         self.error = error
+        self.silent = silent
 
 
 def try_connect(probe: TryConnect) -> Connection:
@@ -60,7 +61,7 @@ def hold(probe: Dialogue) -> Transcript:
         with talk:
             _SCRIPTS[probe.protocol](talk)
     except _Broken as broken:
-        return talk.transcript(address, broken.phase, broken.error)
+        return replace(talk.transcript(address, broken.phase, broken.error), silent=broken.silent)
     return talk.transcript(address)
 
 
@@ -123,7 +124,7 @@ class _Talk:
                 self.connected.sendall(line.encode("utf-8", "surrogateescape") + b"\r\n")
             lines = list(reply if reply is not None else self.smtp_reply())
         except TimeoutError as error:
-            raise _Broken(phase, f"no reply within {self.probe.timeout:g} s") from error
+            raise _Broken(phase, f"no reply within {self.probe.timeout:g} s", silent=True) from error
         except OSError as error:
             raise _Broken(phase, _words(error)) from error
         text = "\n".join(lines)

@@ -119,6 +119,10 @@ class LogSummary:
     """By user and Dovecot's reason, where that is another than a wrong password."""
     mailboxes: Mapping[str, int] = field(default_factory=dict)
     """Recipients whose mail Postfix handed to a mailbox (lmtp, virtual) or still tries to, with the number of attempts."""
+    at_work: Mapping[str, datetime | None] = field(default_factory=dict)
+    """By log tag (`postfix/submission/smtpd`, `dovecot/imap-login`): when it last logged what is no trouble; None where a
+    critical line is its last.
+    """
 
     def last_start(self, family: Family) -> Start | None:
         """Return the latest start or reload of `postfix` or `dovecot` in the log."""
@@ -188,6 +192,7 @@ class _Summary:
     sasl: Counter[str] = field(default_factory=Counter)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     mailboxes: Counter[str] = field(default_factory=Counter)
+    at_work: dict[str, datetime | None] = field(default_factory=dict)
     starts: list[Start] = field(default_factory=list)
     generation: Counter[tuple[str, str]] = field(default_factory=Counter)
     last_success: datetime | None = None
@@ -210,7 +215,20 @@ class _Summary:
         problem = classify(line)
         if problem is not None:
             self._problem(line, problem)
+        self._work(line, problem)
         self._event(line, event)
+
+    def _work(self, line: LogLine, problem: Problem | None) -> None:
+        """A daemon logs ordinary lines before it dies, too: its last words take them back."""
+        tag = f"{line.program}/{line.daemon}" if line.family == "dovecot" else line.program
+        if problem is not None and problem.severity == "critical":
+            when = None
+        elif problem is None and line.when is not None:
+            when = line.when
+        else:
+            return
+        if tag in self.at_work or len(self.at_work) < MAX_COUNTED:
+            self.at_work[tag] = when
 
     def _not_parsed(self, raw: str) -> None:
         if not raw.strip() or raw.startswith("-- "):  # journalctl's own remarks
@@ -311,6 +329,7 @@ class _Summary:
             last_elsewhere=self.last_elsewhere,
             refused_logins=dict(self.refused.most_common()),
             mailboxes=dict(self.mailboxes.most_common()),
+            at_work=dict(self.at_work),
         )
 
     def _group(self, key: _GroupKey, tally: _Tally) -> Group:

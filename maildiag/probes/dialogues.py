@@ -65,7 +65,8 @@ class Transcript:
     """A protocol dialogue phase by phase.
 
     `connect` tells how the connection ended up; `failed` names the phase that broke off ("banner", "ehlo",
-    "starttls", "tls", "mail", "rcpt", …) with `error` in words; both are empty when all went through. A reply that
+    "starttls", "tls", "mail", "rcpt", …) with `error` in words; both are empty when all went through. `silent` tells that
+    it broke off because nothing came for as long as we waited: the other side may only be slow. A reply that
     refuses (5xx) is no failure of the dialogue: read it from the exchange.
     """
 
@@ -75,6 +76,7 @@ class Transcript:
     failed: str = ""
     error: str = ""
     certificate: Certificate | None = None
+    silent: bool = False
 
     def exchange(self, phase: str) -> Exchange | None:
         """The last exchange of that phase, or None when the dialogue did not get there."""

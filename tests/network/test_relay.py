@@ -318,10 +318,17 @@ DEFERRED = (
 
 
 @pytest.mark.parametrize(
-    ("lines", "status"), [("", Status.CRITICAL), (DELIVERED, Status.NOTICE), (DELIVERED + DEFERRED, Status.CRITICAL)]
+    ("lines", "status"),
+    [
+        ("", Status.WARNING),
+        (DELIVERED, Status.NOTICE),
+        (DEFERRED, Status.CRITICAL),
+        (DELIVERED + DEFERRED, Status.CRITICAL),
+    ],
 )
 def test_a_relay_that_greets_late_is_no_fault_while_mail_gets_through(lines: str, status: Status) -> None:
-    late = Transcript(Connect.CONNECTED, "10.0.1.10", (), "banner", "no answer within 12 s")
+    met = Exchange("connect", "", "10.0.1.10", "", 0.01)
+    late = Transcript(Connect.CONNECTED, "10.0.1.10", (met,), "banner", "no reply within 12 s", silent=True)
     now = datetime(2026, 11, 27, 16, tzinfo=UTC)
     since = now - timedelta(days=1)
     found = summarise(lines.splitlines(keepends=True), now=now, since=since)

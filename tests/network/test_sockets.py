@@ -26,7 +26,9 @@ from maildiag.probes import (
 )
 from maildiag.testing import judge, printed
 from maildiag_checks import connectivity, mail_access, smtp
+from maildiag_checks.postfix_config import master_cf
 from tests.network.recorded import RELEASES, text
+from tests.unit.postfix_files import config
 
 SERVER, CLIENT = HostRole(Role.MAIL_SERVER, "test"), HostRole(Role.RELAY_CLIENT, "test")
 ETH0 = Interface("eth0", True, ("10.0.1.10",), 1500)
@@ -136,6 +138,31 @@ def test_loopback_only_is_right_for_a_server_that_nobody_is_sent_to(mx: str, myn
     mine = postfix(mynetworks=mynetworks, myhostname="mail.example.test")
     found = sockets(port(25, "127.0.0.1"), "127.0.0.1")
     assert [each.status for each in judge(connectivity.listeners, found, SERVER, mine, None, public)] == [status]
+
+
+SUBMISSION = "submission inet n - y - - smtpd"
+
+
+@pytest.mark.parametrize(
+    ("mx", "mynetworks", "status"),
+    [
+        ("10 mx.filter.test.", "127.0.0.0/8 [::1]/128", Status.OK),
+        ("10 mx.filter.test.", "127.0.0.0/8 10.0.1.0/24", Status.CRITICAL),
+        ("10 mail.example.test.", "127.0.0.0/8", Status.CRITICAL),
+        ("", "127.0.0.0/8", Status.OK),
+    ],
+)
+def test_port_25_is_missed_only_where_somebody_is_sent_to_it(mx: str, mynetworks: str, status: Status) -> None:
+    answer = DnsAnswer(DnsStatus.ANSWER, (mx,))
+    there = (("mx.filter.test", DnsAnswer(DnsStatus.ANSWER, ("198.51.100.9",))),)
+    public = PublicNames((DomainRecords("example.test", answer, answer, answer),) if mx else (), there, ())
+    mine = postfix(mynetworks=mynetworks, myhostname="mail.example.test")
+    found = sockets(Port(Owner.POSTFIX, "submission", 587, (), SUBMISSION, Protocol.SMTP), "0.0.0.0")
+    told = {each.subject: each.status for each in judge(connectivity.listeners, found, SERVER, mine, None, public)}
+    assert told["25"] is status
+    made = config(master=f"{SUBMISSION}\n")
+    problems = judge(master_cf, made, None, SERVER, mine, found, public)
+    assert any(each.subject.endswith("smtp/inet") for each in problems) is (status is Status.CRITICAL)
 
 
 def test_a_server_without_imap_is_told() -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogFile, LogSources
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.smtp import OwnDialogues, Talk
+from maildiag.facts.sockets import Owner, Port
 from maildiag.logs.classify import SENTENCES
 from maildiag.logs.reasons import MEANINGS
 from maildiag.model import Gap, GapReason, Status, Verdict
-from maildiag.probes import FileKind
+from maildiag.probes import Connect, Dialogue, Exchange, FileKind, Protocol, Transcript
 from maildiag.registry import builtin
 from maildiag.settings import Settings
 from maildiag.testing import info, judge
@@ -128,6 +132,48 @@ def test_a_throttled_process_is_critical_and_shows_its_last_words() -> None:
     assert verdict.status is Status.CRITICAL
     assert verdict.subject == "smtpd"
     assert "Permission denied" in verdict.title
+
+
+# Recorded on Debian 12: Dovecot was stopped, smtpd died with it, Dovecot was started again, and mail came.
+THROTTLED = (
+    (
+        9.1,
+        "postfix/smtpd[403]: warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: Connection refused",
+    ),
+    (9.1, "postfix/smtpd[403]: fatal: no SASL authentication mechanisms"),
+    (9, "postfix/master[388]: warning: process /usr/lib/postfix/sbin/smtpd pid 403 exit status 1"),
+    (9, "postfix/master[388]: warning: /usr/lib/postfix/sbin/smtpd: bad command startup -- throttling"),
+)
+AT_WORK = (
+    "smtpd[525]: disconnect from app01.example.test[10.0.1.20] ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7"
+)
+
+
+def test_a_throttled_process_that_works_again_is_over() -> None:
+    port25, port587 = f"postfix/{AT_WORK}", f"postfix/submission/{AT_WORK}"
+    cases = {
+        ((8, port25),): Status.NOTICE,
+        ((8, port587),): Status.CRITICAL,
+        ((10, port25),): Status.CRITICAL,
+        ((10, port25), (8, port587)): Status.CRITICAL,
+        ((8, port25), (7.1, THROTTLED[1][1])): Status.CRITICAL,
+        ((10, port587), (8, port25), (7, port587)): Status.NOTICE,
+    }
+    for work, status in cases.items():
+        found = read(*sorted((*THROTTLED, *work), key=lambda each: -each[0]))
+        assert [each.status for each in judge(crashes, found, TIME, RUNNING, None)] == [status], work
+
+
+@pytest.mark.parametrize(
+    ("banner", "program", "status"),
+    [(True, "smtpd", Status.NOTICE), (False, "smtpd", Status.CRITICAL), (True, "postscreen", Status.CRITICAL)],
+)
+def test_a_throttled_smtpd_that_greets_is_over(banner: bool, program: str, status: Status) -> None:
+    hello = Exchange("banner", "", "220 mail.example.test ESMTP Postfix", "220", 0.01)
+    port = Port(Owner.POSTFIX, "smtp", 25, (), f"smtp inet n - y - - {program}", Protocol.SMTP)
+    transcript = Transcript(Connect.CONNECTED, "127.0.0.1", (hello,) if banner else ())
+    own = OwnDialogues((Talk(port, "127.0.0.1", Dialogue(Protocol.SMTP, "127.0.0.1", 25), transcript, True),))
+    assert [each.status for each in judge(crashes, read(*THROTTLED), TIME, RUNNING, None, own)] == [status]
 
 
 def test_a_crash_is_a_warning_and_its_process_is_named() -> None:

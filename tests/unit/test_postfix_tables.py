@@ -70,6 +70,16 @@ def test_a_table_without_a_source_is_critical_and_names_the_line() -> None:
     assert not any(fix.automatic for fix in verdict.fixes)
 
 
+def test_postscreen_goes_on_without_a_list_that_is_missing() -> None:
+    verdict = said(
+        table(ABSENT, users=("postscreen_access_list",), kind="cidr"), f"postscreen_access_list = cidr:{VIRTUAL}"
+    )
+    assert verdict.status is Status.WARNING
+    assert "451" not in verdict.detail
+    both = said(table(ABSENT, users=("postscreen_access_list", "smtpd_client_restrictions"), kind="cidr"))
+    assert both.status is Status.CRITICAL
+
+
 def test_a_table_older_than_its_source_is_a_warning() -> None:
     verdict = said(table(info(VIRTUAL, modified=NOW), info(VIRTUAL + ".db", modified=NOW - timedelta(seconds=30))))
     assert verdict.status is Status.WARNING

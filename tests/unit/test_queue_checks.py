@@ -121,6 +121,20 @@ def test_many_foreign_domains_that_time_out_are_a_warning() -> None:
     assert "firewall.outbound" in verdict.explained_by
 
 
+@pytest.mark.parametrize("level", ["encrypt", "may"])
+def test_tls_that_this_host_demands_of_everybody_is_named_with_its_line(level: str) -> None:
+    reason = "TLS is required, but was not offered by host mx.partner.test[10.0.1.30]"
+    direct = Postfix(True, "3.7", {"relayhost": "", "smtp_tls_security_level": level})
+    mail = log(line(2, status_line("deferred", reason, dsn="4.7.4")), "", NOW)
+    made = config(f"smtp_tls_security_level = {level}\n")
+    (verdict,) = judge(deferred, queue_of(entry(1, reason)), SERVER, mail, direct, made, None)
+    assert verdict.status is Status.WARNING
+    assert verdict.title.startswith("smtp_tls_security_level = encrypt demands") is (level == "encrypt")
+    assert ("main.cf" in verdict.evidence[0].source) is (level == "encrypt")
+    assert not any(fix.automatic for fix in verdict.fixes)
+    assert "TLS is required" in verdict.title
+
+
 def test_many_foreign_domains_are_everyday_while_mail_leaves_for_others() -> None:
     timeout = "connect to mx[192.0.2.1]:25: Connection timed out"
     found = queue_of(*(entry(n, timeout, to=f"a@d{n}.test") for n in range(6)))
