@@ -78,6 +78,7 @@ class Session:
     read_at: dict[str, datetime] = field(default_factory=dict)
     _probes: dict[Probe[Any], Future[Any]] = field(default_factory=dict)
     _facts: dict[type, Future[Any]] = field(default_factory=dict)
+    _values: dict[type, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_SIDE_BY_SIDE))
     _workers: Workers = field(default_factory=Workers)
@@ -150,10 +151,14 @@ class Session:
 
     def value(self, wanted: type) -> Any:
         """The fact or its gap; waits until the deadline."""
+        if wanted in self._values:
+            return self._values[wanted]
         try:
-            return self.fact(wanted).result(max(0.0, self.deadline - time.monotonic()))
+            value = self.fact(wanted).result(max(0.0, self.deadline - time.monotonic()))
         except TimeoutError:
             return Gap(GapReason.TIMEOUT, f"{wanted.__name__}: the run's time was up")
+        self._values[wanted] = value
+        return value
 
     def known(self, wanted: type) -> Any:
         """The fact where it is there by now, or a gap; waits for nothing."""

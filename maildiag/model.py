@@ -65,7 +65,10 @@ class Step(StrEnum):
     @property
     def number(self) -> int:
         """1 to 7."""
-        return list(Step).index(self) + 1
+        return _NUMBERS[self]
+
+
+_NUMBERS = {step: number for number, step in enumerate(Step, 1)}
 
 
 class Confidence(StrEnum):

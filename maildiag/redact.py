@@ -16,49 +16,66 @@ REMOVED = "(removed)"
 _NAMES = (
     r"password|passwd|passphrase|secret|dnpass|bind_?pw|api_?key|auth_?token|access_?token|credentials|nonce|api_header"
 )
-_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+# Each with words (in lower case) of which a text that it could change has one: they are looked for first, being much quicker.
+_SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     (
+        ("private key-----",),
         re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(-----END \1PRIVATE KEY-----|\Z)", re.DOTALL),
         f"(private key {REMOVED})",
     ),
     # name = value, as configuration files and logs of all kinds have it.
     (
+        ("=",),
         re.compile(rf"(?i)(\b[\w-]*(?:{_NAMES}|secret[\w-]*|_pw|\bpwd|token)[ \t]*=[ \t]*)[^\s,;(][^\n,;]*"),
         rf"\1{REMOVED}",
     ),
     (
+        ("pass", "resp="),
         re.compile(r"(?i)(given password:|password mismatch:|\bpass(?:word)? ?[:=]|\bresp=|\bpass `)[ \t]*[^\s()']+"),
         rf"\1 {REMOVED}",
     ),
     # What SASL sends, and the header in which HTTP does.
-    (re.compile(r"(?i)(\bAUTH(?:ENTICATE)? (?!is )[A-Z0-9-]+ )[A-Za-z0-9+/]{8,}={0,2}"), rf"\1{REMOVED}"),
-    (re.compile(r"(?i)(\bauthorization: *\w+ +)\S+"), rf"\1{REMOVED}"),
-    (re.compile(r"(?m)^(PASS )\S+"), rf"\1{REMOVED}"),
+    (("auth",), re.compile(r"(?i)(\bAUTH(?:ENTICATE)? (?!is )[A-Z0-9-]+ )[A-Za-z0-9+/]{8,}={0,2}"), rf"\1{REMOVED}"),
+    (("authorization:",), re.compile(r"(?i)(\bauthorization: *\w+ +)\S+"), rf"\1{REMOVED}"),
+    (("pass ",), re.compile(r"(?m)^(PASS )\S+"), rf"\1{REMOVED}"),
     # user:password@host, behind a scheme or behind the word that tells what it is.
-    (re.compile(r"(//[^\s:/@]+:)[^\s@/]+(?=@)"), rf"\1{REMOVED}"),
-    (re.compile(r"(?i)(\b(?:server|host|uri|url|dsn|login|connect)s?[ =:]+[\w.-]+:)[^\s@/]+(?=@)"), rf"\1{REMOVED}"),
-    # Lookup tables written in place, of which a value user:password is one of a password map.
-    (re.compile(r"(\bstatic:)\{?[^\s:{}/]+:[^\s}]+\}?"), rf"\1{REMOVED}"),
+    (("//",), re.compile(r"(//[^\s:/@]+:)[^\s@/]+(?=@)"), rf"\1{REMOVED}"),
     (
+        ("@",),
+        re.compile(r"(?i)(\b(?:server|host|uri|url|dsn|login|connect)s?[ =:]+[\w.-]+:)[^\s@/]+(?=@)"),
+        rf"\1{REMOVED}",
+    ),
+    # Lookup tables written in place, of which a value user:password is one of a password map.
+    (("static:",), re.compile(r"(\bstatic:)\{?[^\s:{}/]+:[^\s}]+\}?"), rf"\1{REMOVED}"),
+    (
+        ("{",),
         re.compile(
             r"(\{[ \t]*[^\s{}=]+[ \t]*=[ \t]*)(?!(?:smtp|lmtp|relay|local|virtual|error|discard|retry|pipe):)[^\s{}:]+:[^\s{}]+"
         ),
         rf"\1{REMOVED}",
     ),
     # Options of programs that a pipe(8) service, an alias or a unit runs.
-    (re.compile(r"(?i)(\s--?[\w-]*(?:password|passwd|secret|token|api-?key)[ =])[^\s\"']+"), rf"\1{REMOVED}"),
-    (re.compile(r"(\s(?:-u|--user)[ =]?[^\s:=]+:)[^\s\"']+"), rf"\1{REMOVED}"),
+    (
+        ("password", "passwd", "secret", "token", "api"),
+        re.compile(r"(?i)(\s--?[\w-]*(?:password|passwd|secret|token|api-?key)[ =])[^\s\"']+"),
+        rf"\1{REMOVED}",
+    ),
+    (("-u",), re.compile(r"(\s(?:-u|--user)[ =]?[^\s:=]+:)[^\s\"']+"), rf"\1{REMOVED}"),
     # rsyslog's older way to write into a database: :ommysql:host,database,user,password
-    (re.compile(r"(:om(?:my|pg)sql:[^\s,]*,[^\s,]*,[^\s,]*,)[^\s;]+"), rf"\1{REMOVED}"),
-    (re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9$./+=]{12,}"), f"{{{REMOVED}}}"),
-    (re.compile(r"\$(?:1|2[aby]?|5|6|y|argon2[a-z]*)\$[^\s:'\"]{8,}"), REMOVED),
+    ((":om",), re.compile(r"(:om(?:my|pg)sql:[^\s,]*,[^\s,]*,[^\s,]*,)[^\s;]+"), rf"\1{REMOVED}"),
+    (("{",), re.compile(r"\{[A-Z0-9.-]+\}[A-Za-z0-9$./+=]{12,}"), f"{{{REMOVED}}}"),
+    (("$",), re.compile(r"\$(?:1|2[aby]?|5|6|y|argon2[a-z]*)\$[^\s:'\"]{8,}"), REMOVED),
 )
 
 
 def cut_secrets(text: str) -> str:
     """The text without private keys, passwords, password hashes and what SASL sends."""
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
+    small = text.lower()
+    for words, pattern, replacement in _SECRETS:
+        for word in words:
+            if word in small:
+                text = pattern.sub(replacement, text)
+                break
     return text
 
 

@@ -13,7 +13,7 @@ from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.facts.sockets import Sockets
 from maildiag.lint.cure import fix_for_all, verdict_for
-from maildiag.lint.postfix import lint_main, lint_master, unexplained
+from maildiag.lint.postfix import lint_master, unexplained
 from maildiag.lint.problem import DropParameter, Problem, Repair
 from maildiag.model import (
     Evidence,
@@ -52,9 +52,9 @@ def main_cf(
         )
         return
     yield from (_closed(each) for each in postfix_config.closed)
-    problems = tuple(_as_seen(each, log) for each in lint_main(postfix_config.context))
+    problems = tuple(_as_seen(each, log) for each in postfix_config.main_problems)
     yield from _verdicts(MAIN, problems, postfix_config, postfix_process)
-    refused = unexplained(postfix_config.fatal, problems + lint_master(postfix_config.context, server=False))
+    refused = unexplained(postfix_config.fatal, problems + postfix_config.master_problems)
     for line in refused:
         yield _refused(line, postfix_config, postfix_process)
     if not refused and not postfix_config.closed and not any(each.status.failing for each in problems):
@@ -161,7 +161,7 @@ def master_cf(
         yield unknown("master.cf could not be read", detail=str(gap))
         return
     server = role is not None and role.role is Role.MAIL_SERVER and not takes_logins_alone(public, postfix, sockets)
-    problems = lint_master(postfix_config.context, server)
+    problems = lint_master(postfix_config.context, server) if server else postfix_config.master_problems
     yield from _verdicts(MASTER, problems, postfix_config, postfix_process)
     if not any(each.status.failing for each in problems):
         told = plural(len(postfix_config.master.services), "service")
@@ -172,7 +172,7 @@ def _verdicts(
     check: str, problems: tuple[Problem, ...], config: PostfixConfig, process: PostfixProcess | None
 ) -> Iterator[Verdict]:
     """The problems as verdicts; where several stop Postfix, the fix for all of them comes first."""
-    other = lint_master(config.context, server=False) if check == MAIN else lint_main(config.context)
+    other = config.master_problems if check == MAIN else config.main_problems
     together = fix_for_all(check, problems + other, config.main, config.master, process)
     for each in problems:
         verdict = verdict_for(check, each, config.main, config.master, process)

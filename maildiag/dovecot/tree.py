@@ -93,7 +93,7 @@ class Tree:
 
     def inside(self, section: Section) -> tuple[Setting, ...]:
         """The settings directly within this one section."""
-        return tuple(each for each in self.settings if each.within and each.within[-1] == section)
+        return tuple(each for each in self.settings if each.within and each.within[-1] is section)
 
 
 def _path(within: Iterable[Section]) -> Path:

@@ -142,8 +142,12 @@ class Chroot:
         return tuple(
             each
             for each in self.files
-            if each.system is not None and (each.closed or _essence(each.system) != _essence(each.copy or ""))
+            if each.system is not None and (each.closed or _differ(each.system, each.copy or ""))
         )
+
+
+def _differ(one: str, other: str) -> bool:
+    return one != other and _essence(one) != _essence(other)
 
 
 def _essence(text: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from maildiag.access import mode_for
 from maildiag.asking import Ask
@@ -13,6 +14,8 @@ from maildiag.lint.context import Context, words
 from maildiag.lint.contradictions import CLIENT_FILES, DIRECTORIES
 from maildiag.lint.main_cf import MainCf, parse_main_cf
 from maildiag.lint.master_cf import MasterCf, parse_master_cf
+from maildiag.lint.postfix import lint_main, lint_master
+from maildiag.lint.problem import Problem
 from maildiag.lint.programs import COMMANDS, elsewhere, program_of
 from maildiag.lint.references import may_be_file
 from maildiag.model import Gap, GapReason, Missing
@@ -38,7 +41,7 @@ _TYPES = command("postconf", "-m")
 _NO_SUCH_KEY = 2  # getent(1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PostfixConfig:
     """main.cf and master.cf as text and parsed, their times of change, and all that is needed to judge them.
 
@@ -67,7 +70,7 @@ class PostfixConfig:
     strangers: frozenset[str] = frozenset()
     moved: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def context(self) -> Context:
         """What the linters need."""
         return Context(
@@ -84,6 +87,16 @@ class PostfixConfig:
             moved=self.moved,
             unresolved=frozenset(name for name, known in self.hosts.items() if not known),
         )
+
+    @cached_property
+    def main_problems(self) -> tuple[Problem, ...]:
+        """What is wrong with main.cf."""
+        return lint_main(self.context)
+
+    @cached_property
+    def master_problems(self) -> tuple[Problem, ...]:
+        """What is wrong with master.cf on any host; one that takes mail from the network needs more services."""
+        return lint_master(self.context, server=False)
 
     def get(self, name: str) -> str:
         """The effective value of a parameter."""

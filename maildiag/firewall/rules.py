@@ -148,8 +148,13 @@ class Rule:
 
     def fits(self, packet: Packet) -> bool | None:
         """True or False, or None where it cannot be told."""
-        found = [each.holds(packet) for each in self.tests]
-        return False if False in found else None if None in found else True
+        sure = True
+        for each in self.tests:
+            holds = each.holds(packet)
+            if holds is False:
+                return False
+            sure = sure and holds is not None
+        return True if sure else None
 
     def names(self, wanted: Field) -> bool:
         """True where the rule looks at this field."""
@@ -271,8 +276,10 @@ class Ruleset:
         """Every way that a packet's passage of the chain may end; more than one where a rule cannot be decided."""
         found: list[Hit] = []
         for rule in chain.rules if depth < 32 else ():
+            if rule.do is Do.NOTHING or self._leads_nowhere(chain, rule):
+                continue
             fits = rule.fits(packet)
-            if fits is False or rule.do is Do.NOTHING:
+            if fits is False:
                 continue
             ends = self._ends(chain, rule, packet, depth)
             found += [hit for hit in ends if hit.outcome is not None]
@@ -282,6 +289,13 @@ class Ruleset:
             if fits and rule.do in (Do.RETURN, Do.GOTO):
                 return [*found, Hit(None, chain, rule)]
         return [*found, Hit(None, chain)]
+
+    def _leads_nowhere(self, chain: Chain, rule: Rule) -> bool:
+        """A jump to an empty chain, of which firewalld has dozens."""
+        if rule.do is not Do.JUMP:
+            return False
+        target = self.chain(chain, rule.target)
+        return target is not None and not target.rules
 
     def _ends(self, chain: Chain, rule: Rule, packet: Packet, depth: int) -> list[Hit]:
         match rule.do:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from maildiag.lint.main_cf import MainCf
 from maildiag.lint.master_cf import MasterCf
@@ -50,6 +51,7 @@ class Context:
         return self.value(name).strip().lower() == "yes"
 
 
+@lru_cache(1024)
 def words(value: str) -> tuple[str, ...]:
     """The words of a list (separated by commas or blanks), `{…}` groups kept whole, up to a `#` at the start of a word."""
     found: list[str] = []
