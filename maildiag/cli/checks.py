@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from maildiag.cli import options
+from maildiag.cli.terminal import terminal_width
 from maildiag.model import Step
 from maildiag.text import columns
 
@@ -29,9 +29,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     for step in Step:
         print(f"{step.number} {step}")
-        for line in columns(
-            ((each.id, each.asks) for each in found.select([step])), options.terminal_width(), indent=2
-        ):
+        for line in columns(((each.id, each.asks) for each in found.select([step])), terminal_width(), indent=2):
             print(line)
     for broken in found.broken:
         print(f"not loaded: {broken.name}: {broken.why}")

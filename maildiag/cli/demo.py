@@ -10,6 +10,7 @@ from pathlib import Path
 
 from maildiag.cli import options, tui
 from maildiag.cli.errors import UsageError
+from maildiag.cli.terminal import terminal_width
 from maildiag.nearest import hint
 from maildiag.text import columns
 
@@ -28,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
 
     recorded = incidents()
     if args.list:
-        for line in columns(((name, story(path)) for name, path in recorded.items()), options.terminal_width()):
+        for line in columns(((name, story(path)) for name, path in recorded.items()), terminal_width()):
             print(line)
         return 0
     chosen = _chosen(args.incident, recorded)

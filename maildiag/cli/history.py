@@ -51,7 +51,7 @@ def _document(run: PastRun) -> dict[str, Any]:
 
 
 def _runs(past: Sequence[PastRun]) -> None:
-    from maildiag.cli.options import terminal_width
+    from maildiag.cli.terminal import terminal_width
     from maildiag.text import hung
 
     for each in past:

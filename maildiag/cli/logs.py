@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from maildiag.logs.report import LogReport
+    from maildiag.logs.rows import LogReport
     from maildiag.logs.source import Source
 
 UNREADABLE = 1
@@ -43,6 +44,7 @@ def main(args: argparse.Namespace) -> int:
     """Print the report on standard output; 0, or 1 if nothing could be read."""
     from maildiag.logs.times import BadTimeError, local_now, moment
 
+    gc.disable()  # the process ends before it would pay to look through a hundred thousand counts for cycles
     now = local_now()
     if args.top < 0 or args.jobs < 0:
         raise UsageError("--top and --jobs may not be negative")
@@ -95,7 +97,7 @@ def _sources(names: list[str]) -> tuple[list[Source], list[str]]:
 
 
 def _lines(report: LogReport, *, as_json: bool) -> Iterator[str]:
-    from maildiag.cli.options import terminal_width
+    from maildiag.cli.terminal import terminal_width
     from maildiag.logs.render import as_document, as_text
     from maildiag.text import hung
 

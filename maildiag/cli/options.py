@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from maildiag.cli.errors import UsageError
+from maildiag.cli.terminal import terminal_width
 from maildiag.model import Role, Step
 from maildiag.nearest import hint
 
@@ -161,13 +162,3 @@ def look(choice: str, to_file: bool = False, timings: bool = False, everything: 
 
     terminal = not to_file and sys.stdout is not None and sys.stdout.isatty()
     return Look((terminal_width() if terminal else 0) or 80, coloured(choice, terminal), timings, everything)
-
-
-def terminal_width() -> int:
-    """Columns of the terminal on standard output (40 to 120); 0 where it is none: what is piped has a line for each thing."""
-    if sys.stdout is None or not sys.stdout.isatty():
-        return 0
-    try:
-        return min(120, max(40, os.get_terminal_size(sys.stdout.fileno()).columns or 80))
-    except OSError:
-        return 80

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from maildiag.cli import options
 from maildiag.cli.errors import UsageError
+from maildiag.cli.terminal import terminal_width
 
 if TYPE_CHECKING:
     from maildiag.probing.journey import Hop
@@ -94,7 +95,7 @@ def _credentials(args: argparse.Namespace) -> Credentials | None:
 def _print(hop: Hop) -> None:
     from maildiag.text import hung, safe
 
-    width, indent = options.terminal_width(), " " * 17
+    width, indent = terminal_width(), " " * 17
     told = f"{hop.outcome.value:<5}{hop.seconds:7.2f} s  {hop.name:<9} {safe(hop.detail)}"
     for line in (told, *(f"{indent}{safe(each)}" for each in hop.evidence)):
         print(hung(line, width, len(indent) + 2), flush=True)
@@ -123,4 +124,4 @@ def _close(args: argparse.Namespace, hops: list[Hop], why: Report | None) -> Non
     elif why is not None:
         print()
         cause = why.diagnosis.headline if why.diagnosis.causes else _NO_CAUSE
-        print(hung(f"Diagnosis of this host: {cause}", options.terminal_width(), 2))
+        print(hung(f"Diagnosis of this host: {cause}", terminal_width(), 2))

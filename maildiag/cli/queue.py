@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maildiag.cli import options
 from maildiag.cli.errors import UsageError
+from maildiag.cli.terminal import terminal_width
 
 if TYPE_CHECKING:
     from maildiag.queue.acting import Action, Ids
@@ -133,7 +133,7 @@ def _print(args: argparse.Namespace, grouped: Grouped, now: int, *, selected: bo
     if selected and not grouped.total:
         print("No queued message fits.")
         return
-    for line in as_text(grouped, now, args.by, args.top, options.terminal_width() or 80):
+    for line in as_text(grouped, now, args.by, args.top, terminal_width() or 80):
         print(line)
     sys.stdout.flush()  # what will be hit is seen before the question on standard error
 

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
     except (SourceError, OSError, EOFError) as error:
         print(f"maildiag trace: {error}", file=sys.stderr)
         return UNREADABLE
-    from maildiag.cli.options import terminal_width
+    from maildiag.cli.terminal import terminal_width
     from maildiag.logs.trace_text import as_document, as_text
     from maildiag.text import hung
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from types import MappingProxyType
 
 from maildiag.logs.known import ProblemClass, Severity
@@ -14,6 +13,7 @@ from maildiag.logs.known_postfix import POSTFIX
 from maildiag.logs.known_system import KERNEL, OTHER, SYSTEMD
 from maildiag.logs.lines import Family, Level, LogLine, split_level
 from maildiag.logs.normal import normalise
+from maildiag.logs.patterns import compiled
 
 _TABLES: Mapping[Family, tuple[ProblemClass, ...]] = MappingProxyType(
     {
@@ -69,19 +69,13 @@ _BY_LEVEL: Mapping[Level, Severity] = MappingProxyType(
 Found = tuple[str, Severity, Level, str, tuple[tuple[str, str], ...]]
 
 
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """Compiled on first use: a log shows few of the problems, and all the patterns would take longer than its report."""
-    return re.compile(pattern)
-
-
 @lru_cache(maxsize=8192)
 def _classify(family: Family, text: str) -> Found | None:
     level, body = split_level(family, text)
     if level == "info" and family in ("postfix", "dovecot"):
         return None
     for row in _TABLES[family]:
-        match = _compiled(row.pattern).search(body)
+        match = compiled(row.pattern).search(body)
         if match:
             # `file2` is a second place for `file` in the same pattern
             fields = tuple((name.rstrip("23"), value) for name, value in match.groupdict().items() if value)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from maildiag.logs.count_problems import problem_of
 from maildiag.logs.count_tls import tls
 from maildiag.logs.hours import by_hour
+from maildiag.logs.patterns import later
+from maildiag.logs.places import queue_id_place
 from maildiag.logs.tally import Row, Tally
 
 # Where the time of a delivery was spent is counted for those that took this long, in seconds.
@@ -16,12 +18,12 @@ SLOW = 1.0
 # No message waits so many seconds: `nan` and `inf` are no numbers of a log.
 FOREVER = 1e12
 LONGEST_REASON = 400
-_ATTEMPT = re.compile(
+_ATTEMPT = later(
     r": (?P<qid>[^:\s]+): to=<(?P<to>[^>]*)>, (?:orig_to=<[^>]*>, )?relay=(?P<relay>[^,]+), (?:conn_use=[^,]+, )?"
     r"delay=(?P<delay>[^,]+), (?:delays=(?P<delays>[^,]+), )?(?:dsn=(?P<dsn>[^,]+), )?status=(?P<status>\S+)(?P<rest>.*)",
     re.DOTALL,
 )
-_CONNECT = re.compile(r": (?:[0-9A-Za-z]+: )?(connect to [^\[]*)\[[^\]]*\](?::\d+)?: (.*)")
+_CONNECT = later(r": (?:[0-9A-Za-z]+: )?(connect to [^\[]*)\[[^\]]*\](?::\d+)?: (.*)")
 
 
 class _Seconds(dict[str, float]):
@@ -57,11 +59,13 @@ def deliveries(tally: Tally, lines: list[str], start: int, name: str) -> None:
         attempts = [line for line in some if ": to=<" in line]
         if len(attempts) < len(some):
             _other_lines(tally, [line for line in some if ": to=<" not in line], start, name)
-        for line in _attempts(tally, attempts, hour, name):
+        if not attempts:
+            continue
+        for line in _attempts(tally, attempts, start, hour, name):
             _odd_attempt(tally, line, hour, name)
 
 
-def _attempts(tally: Tally, lines: list[str], hour: str, name: str) -> list[str]:
+def _attempts(tally: Tally, lines: list[str], start: int, hour: str, name: str) -> list[str]:
     """Count the lines that are written as nearly all are; return the others.
 
     `QID: to=<a@b>, relay=x[192.0.2.1]:25, delay=1.5, delays=0.1/0.2/0.3/0.9, dsn=2.0.0, status=sent (250 ok)`
@@ -70,23 +74,28 @@ def _attempts(tally: Tally, lines: list[str], hour: str, name: str) -> list[str]
     sent, deferred, bounced = _Attempts(), _Attempts(), _Attempts()
     # attributes are looked up once and not once per line
     relays, delays, phases = sent.relays, sent.delays, sent.phases
-    recipients, size_of, known, seconds_of = tally.recipients, tally.sizes.get, tally.deferred, _SECONDS
+    row_of, size_of, known, seconds_of = tally.recipients.get, tally.sizes.get, tally.deferred, _SECONDS
+    begin, end = queue_id_place(lines[0], start)
+    before, to_at = begin - 2, end + 2
     forwards = name == "local"
     delivered = 0
     for line in lines:
         try:
             head, relay, delay, phase, dsn, status = line.split(", ", 5)
-            _, qid, to = head.split(": ", 2)
             seconds = seconds_of[delay]
-            row = recipients[to]
+            qid, to = head[begin:end], head[to_at:]
+            row = row_of(to)
+            if row is None or head[before:begin] != ": ":
+                _, qid, to = head.split(": ", 2)
+                row = row_of(to)
         except ValueError:
             odd.append(line)
             continue
-        except KeyError:
+        if row is None:
             if status[:12] not in _STATUSES or not to.startswith("to=<"):
                 odd.append(line)
                 continue
-            row = recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
+            row = tally.recipients[to] = [0, 0, 0.0, 0.0, 0, 0]
         kind = status[:12]
         if kind == "status=sent ":
             if forwards and status.startswith("forwarded as ", 13):
@@ -161,7 +170,7 @@ def _first_deferral(tally: Tally, qid: str) -> None:
 
 def _odd_attempt(tally: Tally, line: str, hour: str, name: str) -> None:
     """Count a delivery with `orig_to` or `conn_use`, a comma in the address, of an old Postfix, or with another status."""
-    match = _ATTEMPT.search(line)
+    match = _ATTEMPT().search(line)
     if match is None:
         problem_of(tally, line, 0, name)
         return
@@ -220,7 +229,7 @@ def _other_lines(tally: Tally, lines: list[str], start: int, name: str) -> None:
     for line in lines if not secured else [line for line in lines if " TLS connection " not in line]:
         text = line[line.find(": ", start) :]
         if text.startswith(": connect to "):
-            match = _CONNECT.match(text)
+            match = _CONNECT().match(text)
             tally.connect_failures[f"{match[1]}: {match[2]}" if match else text[2:200]] += 1
         elif ": sender non-delivery notification: " in text:
             tally.totals["bounce messages sent"] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from maildiag.logs.count_deliveries import deliveries
 from maildiag.logs.count_problems import problem_of
 from maildiag.logs.hours import count_hours
+from maildiag.logs.places import queue_id_place
 from maildiag.logs.tally import Tally
 
 
@@ -35,7 +36,8 @@ def queued(tally: Tally, lines: list[str], start: int) -> list[str]:
     rest = []
     if len(removals) + len(active) < len(lines):
         rest = [line for line in lines if line[-1:] not in ("d", ")")]
-    _active(tally, active, rest)
+    if active:
+        _active(tally, active, start, rest)
     attempts = [line for line in rest if ": to=<" in line]
     if attempts:  # where no other process could be asked to put the delivery off
         deliveries(tally, attempts, start, "qmgr")
@@ -45,16 +47,23 @@ def queued(tally: Tally, lines: list[str], start: int) -> list[str]:
     return removals
 
 
-def _active(tally: Tally, lines: list[str], rest: list[str]) -> None:
+def _active(tally: Tally, lines: list[str], start: int, rest: list[str]) -> None:
     """Count `QID: from=<sender>, size=1234, nrcpt=1 (queue active)`; lines that are anything else go to `rest`."""
     sizes, take, senders = tally.sizes, tally.received.pop, tally.senders
+    begin, end = queue_id_place(lines[0], start)
+    before, text_at, from_end = begin - 2, end + 2, end + 8
     total = 0
     for line in lines:
+        qid = line[begin:end]
+        if qid in sizes and line[end:from_end] == ": from=<" and line[before:begin] == ": ":  # tried again
+            continue
         try:
-            _, qid, text = line.split(": ", 2)
-            if qid in sizes and text[:6] == "from=<":  # tried again
-                continue
-            sender, length, _ = text.split(", ", 2)
+            head, length, _ = line.split(", ", 2)
+            sender = head[text_at:]
+            if head[before:begin] != ": " or head[end:from_end] != ": from=<":
+                _, qid, sender = head.split(": ", 2)
+                if qid in sizes and sender[:6] == "from=<":
+                    continue
             size = int(length[5:])
         except ValueError:
             rest.append(line)
@@ -86,16 +95,22 @@ def _queue_special(tally: Tally, line: str, start: int) -> None:
 
 def removed(tally: Tally, lines: list[str], start: int) -> None:
     """Forget messages that left the queue; `lines` end with the letter that `removed` ends with."""
-    sizes, deferred, foreign = tally.sizes, tally.deferred, tally.foreign_from
-    count = 0
+    if not lines:
+        return
+    take, foreign = tally.sizes.pop, tally.foreign_from
+    begin, end = queue_id_place(lines[0], start)
+    gone = []
     for line in lines:
-        tag, _, qid = line[:-9].rpartition(": ")
-        if line[-9:] != ": removed" or len(tag) < start:
-            _queue_special(tally, line, start)
-            continue
-        count += 1
-        if sizes.pop(qid, None) is None or qid in foreign:
-            tally.foreign_removed.add(qid)
-        if deferred:
-            deferred.discard(qid)
-    tally.totals["removed"] += count
+        qid = line[begin:end]
+        if line[end:] != ": removed" or take(qid, None) is None:
+            tag, _, qid = line[:-9].rpartition(": ")
+            if line[-9:] != ": removed" or len(tag) < start:
+                _queue_special(tally, line, start)
+                continue
+            if take(qid, None) is None:
+                tally.foreign_removed.add(qid)
+        gone.append(qid)
+    if foreign:
+        tally.foreign_removed.update(filter(foreign.__contains__, gone))
+    tally.deferred.difference_update(gone)
+    tally.totals["removed"] += len(gone)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from maildiag.logs.count_problems import LEVELS, problem_of
 from maildiag.logs.hours import count_hours
+from maildiag.logs.patterns import later
 from maildiag.logs.tally import Tally
 
-_REFUSAL = re.compile(r": (?P<kind>(?:milter-)?reject|reject_warning|warning|hold|discard): (?P<what>.*)")
+_REFUSAL = later(r": (?P<kind>(?:milter-)?reject|reject_warning|warning|hold|discard): (?P<what>.*)")
 _REFUSED = frozenset(("reject", "reject_warning", "milter-reject", "hold", "discard"))
 _Key = tuple[str, str, str]
 
@@ -51,7 +51,7 @@ def _one_of_equals(tally: Tally) -> Callable[[_Key, _Key], _Key]:
 
 
 def _unusual(tally: Tally, line: str, start: int, name: str) -> None:
-    match = _REFUSAL.search(line, start)
+    match = _REFUSAL().search(line, start)
     if match:
         _refused(tally, line, match["kind"], match["what"], start)
     else:
@@ -77,7 +77,7 @@ def cleanup(tally: Tally, lines: list[str], start: int, name: str) -> None:
         if ": message-id=" in line or ": resent-message-id=" in line:
             continue
         text = line[line.find(": ", start) + 2 :]
-        match = _REFUSAL.search(text)
+        match = _REFUSAL().search(text)
         if match and not text.startswith(LEVELS) and match["what"].startswith(("header ", "body ", "END-OF-MESSAGE ")):
             _refused(tally, line, match["kind"], match["what"], start)
         else:

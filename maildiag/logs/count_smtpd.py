@@ -8,6 +8,7 @@ from maildiag.logs.count_problems import problem_of
 from maildiag.logs.count_refusals import refusals
 from maildiag.logs.count_tls import tls
 from maildiag.logs.hours import count_hours
+from maildiag.logs.places import queue_id_place
 from maildiag.logs.tally import Tally, client_domain
 
 # What the SMTP server's lines begin with. No queue id begins so: short ones are hexadecimal, long ones have no vowels
@@ -51,13 +52,15 @@ def smtpd(tally: Tally, lines: list[str], start: int, name: str) -> None:
     words, begin, end = _Words.of(tally), at - 3, at + 2
     for line in lines:
         words[line[begin:end]](line)
-    for line in words.lists["odd"]:  # the process id has another number of digits
+    kinds = words.lists
+    others = _clients(tally, kinds["message"], start)
+    kinds["message"].clear()
+    for line in kinds["odd"]:  # the process id has another number of digits
         at = line.find(": ", start) + 2
         words["]: " + line[at : at + 2]](line)
-    kinds = words.lists
     tally.totals["connections"] += len(kinds["connect"])
     tls(tally, kinds["tls"], "in")
-    kinds["refusal"] += _clients(tally, kinds["message"], start)
+    kinds["refusal"] += [*others, *_odd_clients(tally, kinds["message"], start)]
     refusals(tally, kinds["refusal"], start, name)
     for line in kinds["problem"]:
         problem_of(tally, line, start, name)
@@ -69,8 +72,22 @@ def smtpd(tally: Tally, lines: list[str], start: int, name: str) -> None:
 
 
 def _clients(tally: Tally, lines: list[str], start: int) -> list[str]:
-    """Remember who submitted each message; return the lines that say something else."""
+    """Remember who submitted each message; the tags of the lines are equally long. Return the lines that say other things."""
+    if not lines:
+        return lines
+    begin, end = queue_id_place(lines[0], start)
+    client, client_end = end + 2, end + 9
+    found = [line for line in lines if line[end:client_end] == ": client="]
+    _received(tally, [line[begin:end] for line in found], [line[client:] for line in found], found, start)
+    if len(found) == len(lines):
+        return []
+    return _odd_clients(tally, [line for line in lines if line[end:client_end] != ": client="], start)
+
+
+def _odd_clients(tally: Tally, lines: list[str], start: int) -> list[str]:
+    """As `_clients`, for lines whose queue ids are not in one place."""
     rest: list[str] = []
+    found: list[str] = []
     ids: list[str] = []
     clients: list[str] = []
     for line in lines:
@@ -78,18 +95,18 @@ def _clients(tally: Tally, lines: list[str], start: int) -> list[str]:
         if parts[-1][:7] == "client=" and len(parts) == 3:
             ids.append(parts[1])
             clients.append(parts[2])
+            found.append(line)
         else:
             rest.append(line)
-    if not ids:
-        return rest
-    if rest:
-        odd = set(rest)
-        lines = [line for line in lines if line not in odd]
+    _received(tally, ids, clients, found, start)
+    return rest
+
+
+def _received(tally: Tally, ids: list[str], clients: list[str], lines: list[str], start: int) -> None:
     tally.received.update(zip(ids, clients, strict=True))
     count_hours(tally, "received", lines, start)
     users = [client for client in clients if "sasl_username=" in client]
     tally.sasl_users.update([user[user.find("sasl_username=") + 14 :].partition(",")[0] for user in users])
-    return rest
 
 
 def _sessions(tally: Tally, lines: list[str], start: int) -> None:

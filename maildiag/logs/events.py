@@ -7,39 +7,40 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maildiag.logs.lines import LogLine
+from maildiag.logs.patterns import compiled, later
 
 StartKind = Literal["start", "reload", "stop"]
 
-_DELIVERY = re.compile(
+_DELIVERY = later(
     r"(?P<qid>[0-9A-Za-z]+): to=<(?P<to>[^>]*)>, (?:orig_to=<[^>]*>, )?relay=(?P<relay>[^,]+), .*?"
     r"delay=(?P<delay>[\d.]+),(?:.*? dsn=(?P<dsn>[\d.]+),)? status=(?P<status>[\w-]+)(?: \((?P<reason>.*)\))?"
 )
-_EXPIRED = re.compile(
+_EXPIRED = later(
     r"(?P<qid>[0-9A-Za-z]+): from=<(?P<sender>[^>]*)>, status=(?P<status>(?:force-)?expired), returned to sender"
 )
-_REJECT = re.compile(
+_REJECT = later(
     r"(?P<qid>[0-9A-Za-z]+): (?P<kind>(?:milter-)?reject|reject_warning): (?P<stage>[\w-]+)(?: \S+)? from "
     r"(?P<client>[^\s\[]*)\[(?P<address>[^\]]+)\](?::\d+)?[:;] (?P<reason>.*)"
 )
-_HELD = re.compile(r"(?P<qid>[0-9A-Za-z]+): hold: (?P<what>.*)")
-_DISCARDED = re.compile(r"(?P<qid>[0-9A-Za-z]+): (?P<kind>(?:milter-)?discard): (?P<what>.*)")
-_DISCARDED_FROM = re.compile(r" from (?:[^\s\[]*\[(?P<address>[^\]]+)\](?::\d+)?|local)(?P<end>[:;] )")
-_REJECT_TAIL = re.compile(r"; (?:proto|helo|from|to|sasl_\w+)=.*$")
-_RECIPIENT = re.compile(r"; from=<[^>]*>,? to=<(?P<to>[^>]*)>")
-_SASL_USER = re.compile(r"(?P<qid>[0-9A-Za-z]+): client=(?P<client>[^\s,]+), .*?sasl_username=(?P<user>[^\s,]+)")
-_SASL_FAILED = re.compile(
+_HELD = later(r"(?P<qid>[0-9A-Za-z]+): hold: (?P<what>.*)")
+_DISCARDED = later(r"(?P<qid>[0-9A-Za-z]+): (?P<kind>(?:milter-)?discard): (?P<what>.*)")
+_DISCARDED_FROM = later(r" from (?:[^\s\[]*\[(?P<address>[^\]]+)\](?::\d+)?|local)(?P<end>[:;] )")
+_REJECT_TAIL = later(r"; (?:proto|helo|from|to|sasl_\w+)=.*$")
+_RECIPIENT = later(r"; from=<[^>]*>,? to=<(?P<to>[^>]*)>")
+_SASL_USER = later(r"(?P<qid>[0-9A-Za-z]+): client=(?P<client>[^\s,]+), .*?sasl_username=(?P<user>[^\s,]+)")
+_SASL_FAILED = later(
     r"\[(?P<address>[^\]]+)\](?::\d+)?: SASL [\w-]+ authentication failed(?!: (?:generic|Temporary|Connection lost|Can't))"
     r"(?:.*?sasl_username=(?P<user>[^\s,]+))?"
 )
 # "(auth failed, 1 attempts in 4 secs): user=<alice>, …"; "(password expired): user=<alice>, …" of PAM's account phase; "(user
 # disabled, 1 attempts in 2 secs) (user_disabled): user=<bob>, …" of a passdb with deny = yes, on 2.4.
-_LOGIN_FAILED = re.compile(
+_LOGIN_FAILED = later(
     r"(?P<why>auth failed|authorization failed|password expired|user disabled|login disabled)(?:, (?P<attempts>\d{1,9}) attempts.*?)?\)(?: \(\w+\))?: (?:user=<(?P<user>[^>]*)>)?(?:.*?rip=(?P<address>[^,\s]+))?"
 )
-_STARTS: tuple[tuple[StartKind, re.Pattern[str]], ...] = (
-    ("start", re.compile(r"daemon started(?: -- version (?P<version>\S+?),)?|Dovecot v(?P<dovecot>\S+) .*starting up")),
-    ("reload", re.compile(r"reload -- version (?P<version>\S+?),|SIGHUP received")),
-    ("stop", re.compile(r"terminating on signal|Killed with signal")),
+_STARTS: tuple[tuple[StartKind, str], ...] = (
+    ("start", r"daemon started(?: -- version (?P<version>\S+?),)?|Dovecot v(?P<dovecot>\S+) .*starting up"),
+    ("reload", r"reload -- version (?P<version>\S+?),|SIGHUP received"),
+    ("stop", r"terminating on signal|Killed with signal"),
 )
 
 
@@ -133,21 +134,21 @@ def _postfix_event(line: LogLine) -> Event | None:
     text = line.text
     if "status=" in text:
         return _delivery(text)
-    if "reject" in text and (match := _REJECT.match(text)):
+    if "reject" in text and (match := _REJECT().match(text)):
         return _rejected(match)
-    if ": hold: " in text and (match := _HELD.match(text)):
-        return Held(match["qid"], _REJECT_TAIL.sub("", match["what"]))
-    if "discard: " in text and (match := _DISCARDED.match(text)):
+    if ": hold: " in text and (match := _HELD().match(text)):
+        return Held(match["qid"], _REJECT_TAIL().sub("", match["what"]))
+    if "discard: " in text and (match := _DISCARDED().match(text)):
         return _discarded(match)
-    if "sasl_username=" in text and (match := _SASL_USER.match(text)):
+    if "sasl_username=" in text and (match := _SASL_USER().match(text)):
         return SaslMessage(match["qid"], match["user"], match["client"])
-    if "authentication failed" in text and (match := _SASL_FAILED.search(text)):
+    if "authentication failed" in text and (match := _SASL_FAILED().search(text)):
         return AuthFailure(match["user"] or "", match["address"], 1)
     return _start(text) if line.daemon == "master" else None
 
 
 def _delivery(text: str) -> Delivery | None:
-    if match := _DELIVERY.match(text):
+    if match := _DELIVERY().match(text):
         return Delivery(
             match["qid"],
             match["to"],
@@ -157,7 +158,7 @@ def _delivery(text: str) -> Delivery | None:
             match["status"],
             match["reason"] or "",
         )
-    if match := _EXPIRED.match(text):
+    if match := _EXPIRED().match(text):
         return Delivery(match["qid"], "", "none", 0.0, "", "expired", "returned to sender")
     return None
 
@@ -171,14 +172,14 @@ def _number(text: str) -> float:
 
 def _rejected(match: re.Match[str]) -> Reject:
     reason = match["reason"]
-    recipient = _RECIPIENT.search(reason)
+    recipient = _RECIPIENT().search(reason)
     return Reject(
         queue_id=match["qid"],
         stage=match["stage"],
         client=match["client"],
         address=match["address"],
         to=recipient["to"] if recipient else "",
-        reason=_REJECT_TAIL.sub("", reason),
+        reason=_REJECT_TAIL().sub("", reason),
         only_warning=match["kind"] == "reject_warning",
     )
 
@@ -186,11 +187,11 @@ def _rejected(match: re.Match[str]) -> Reject:
 def _discarded(match: re.Match[str]) -> Discarded:
     """cleanup(8) says `header TEXT from CLIENT; from=<…> …: RULE'S TEXT`, smtpd(8) and milters `STAGE from CLIENT: REASON; …`."""
     what, kind = match["what"], match["what"].partition(" ")[0]
-    found = list(_DISCARDED_FROM.finditer(what))
+    found = list(_DISCARDED_FROM().finditer(what))
     client = found[-1] if found else None
     address = (client["address"] or "") if client else ""
     if client is None or client["end"] == ": ":
-        reason = _REJECT_TAIL.sub("", what[client.end() :] if client else what)
+        reason = _REJECT_TAIL().sub("", what[client.end() :] if client else what)
         return Discarded(match["qid"], f"{kind}: {reason}", address)
     _, closed, said = what[client.end() :].rpartition(">: ")
     return Discarded(match["qid"], f"{kind}: {said}" if closed else kind, address)
@@ -200,7 +201,7 @@ _REFUSED = ("auth failed", "authorization failed", "password expired", "user dis
 
 
 def _dovecot_event(line: LogLine) -> Event | None:
-    if any(each in line.text for each in _REFUSED) and (match := _LOGIN_FAILED.search(line.text)):
+    if any(each in line.text for each in _REFUSED) and (match := _LOGIN_FAILED().search(line.text)):
         why = "" if match["why"] == "auth failed" else match["why"]
         return AuthFailure(match["user"] or "", match["address"] or "", int(match["attempts"] or 1), why)
     return _start(line.body) if line.daemon in ("master", "dovecot") else None
@@ -208,7 +209,7 @@ def _dovecot_event(line: LogLine) -> Event | None:
 
 def _start(text: str) -> DaemonStart | None:
     for kind, pattern in _STARTS:
-        if match := pattern.match(text):
+        if match := compiled(pattern).match(text):
             parts = match.groupdict()
             return DaemonStart(kind, parts.get("version") or parts.get("dovecot") or "")
     return None

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from maildiag.logs.patterns import compiled, later
+
 # RFC 5424, section 6: <PRI>1 TIMESTAMP HOST APP PROCID MSGID STRUCTURED-DATA [BOM] MSG
-_RFC5424 = re.compile(
+_RFC5424 = later(
     r"<\d{1,3}>1 (?P<stamp>\S+) (?P<host>\S+) (?P<program>\S+) (?P<pid>\S+) \S+ "
     r'(?:-|(?:\[[^\]\s"]+(?: [^\s="]+="(?:[^"\\]|\\.)*")*\])+)(?: (?:\xef\xbb\xbf|\ufeff)?(?P<text>.*))?',
     re.DOTALL,
 )
 # What a relay writes that keeps the priority before the line.
-_PRIORITY = re.compile(r"<\d{1,3}>(?=[A-Z][a-z]{2} [ \d]\d |\d{4}-\d\d-\d\d)")
-_SAYS = tuple(
-    (daemon, re.compile(pattern))
-    for daemon, pattern in (
-        ("local", r"\w+: to=<.*, relay=local, "),
-        ("smtp", r"\w+: to=<|connect to |\w+ TLS connection established to "),
-        (
-            "smtpd",
-            r"\w+: client=|NOQUEUE: |(?:dis)?connect from |lost connection |\w+ TLS connection established from ",
-        ),
-        ("smtpd", r"timeout after |warning: (?:hostname |\S+\[\S+\]: SASL )"),
-        ("pickup", r"\w+: (?:uid|sender)="),
-        ("cleanup", r"\w+: (?:resent-)?message-id="),
-        ("qmgr", r"\w+: (?:from=<|removed$)"),
-        ("bounce", r"\w+: sender \S+(?: \S+)? notification: "),
-        ("anvil", r"statistics: "),
-        ("master", r"daemon started|reload -- version|terminating on signal"),
-    )
+_PRIORITY = later(r"<\d{1,3}>(?=[A-Z][a-z]{2} [ \d]\d |\d{4}-\d\d-\d\d)")
+_SAYS = (
+    ("local", r"\w+: to=<.*, relay=local, "),
+    ("smtp", r"\w+: to=<|connect to |\w+ TLS connection established to "),
+    (
+        "smtpd",
+        r"\w+: client=|NOQUEUE: |(?:dis)?connect from |lost connection |\w+ TLS connection established from ",
+    ),
+    ("smtpd", r"timeout after |warning: (?:hostname |\S+\[\S+\]: SASL )"),
+    ("pickup", r"\w+: (?:uid|sender)="),
+    ("cleanup", r"\w+: (?:resent-)?message-id="),
+    ("qmgr", r"\w+: (?:from=<|removed$)"),
+    ("bounce", r"\w+: sender \S+(?: \S+)? notification: "),
+    ("anvil", r"statistics: "),
+    ("master", r"daemon started|reload -- version|terminating on signal"),
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,9 +41,9 @@ def as_syslog(line: str) -> str | None:
     """
     if line.startswith("{"):
         return _of_journal(line)
-    if bare := _PRIORITY.match(line):
+    if bare := _PRIORITY().match(line):
         return line[bare.end() :]
-    match = _RFC5424.fullmatch(line.rstrip("\r"))
+    match = _RFC5424().fullmatch(line.rstrip("\r"))
     if match is None:
         return None
     pid = f"[{match['pid']}]" if match["pid"].isdigit() else ""
@@ -56,11 +54,13 @@ def as_syslog(line: str) -> str | None:
 
 def _daemon(text: str) -> str:
     """The daemon of Postfix that says this: rsyslog cuts `postfix/qmgr` to `postfix` when it writes RFC 5424."""
-    return next((daemon for daemon, pattern in _SAYS if pattern.match(text)), "postfix")
+    return next((daemon for daemon, pattern in _SAYS if compiled(pattern).match(text)), "postfix")
 
 
 def _of_journal(line: str) -> str | None:
     """An entry of `journalctl -o json`; systemd.journal-fields(7) names its fields."""
+    import json
+
     try:
         entry: Any = json.loads(line.encode("latin-1", "replace").decode("utf-8", "replace"))  # latin-1 holds its bytes
         when = _EPOCH + timedelta(microseconds=int(entry["__REALTIME_TIMESTAMP"]))

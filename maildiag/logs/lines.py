@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Literal
 
 from maildiag.logs.forms import as_syslog
+from maildiag.logs.patterns import later
 
 Family = Literal["postfix", "dovecot", "systemd", "kernel", "other"]
 Level = Literal["info", "warning", "error", "fatal", "panic"]
@@ -42,10 +43,10 @@ _PROGRAM = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+|-)(?:\[(?P<pid>\d+)\
 _DOVECOT_FILE = re.compile(
     r"[a-z][a-z0-9-]*(?:\([^)\n]*\))?(?:<\d+>)?(?:<[^>\n]*>)?: (?:Debug|Info|Warning|Error|Fatal|Panic): "
 )
-_DOVECOT_BODY = re.compile(r"(?P<daemon>[A-Za-z][\w-]*)(?:\((?P<who>[^)]*)\))?(?:<\d+>)?(?:<[^>]*>)?: ")
-_SOLARIS_ID = re.compile(r"^\[ID \d+ [^\]]+\] ")
+_DOVECOT_BODY = later(r"(?P<daemon>[A-Za-z][\w-]*)(?:\((?P<who>[^)]*)\))?(?:<\d+>)?(?:<[^>]*>)?: ")
+_SOLARIS_ID = later(r"^\[ID \d+ [^\]]+\] ")
 _DOVECOT_LEVELS: dict[str, Level] = {"Warning": "warning", "Error": "error", "Fatal": "fatal", "Panic": "panic"}
-_POSTFIX_LEVEL = re.compile(r"(?:(?P<qid>[0-9A-Za-z]{6,}): )?(?P<level>warning|error|fatal|panic): ")
+_POSTFIX_LEVEL = later(r"(?:(?P<qid>[0-9A-Za-z]{6,}): )?(?P<level>warning|error|fatal|panic): ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class LogLine:
     def daemon(self) -> str:
         """The part of the program that names what it does: `smtpd` of `postfix/submission/smtpd`, `imap-login` of Dovecot."""
         if self.family == "dovecot":
-            match = _DOVECOT_BODY.match(self.text)
+            match = _DOVECOT_BODY().match(self.text)
             return match["daemon"] if match else self.program
         return self.program.rsplit("/", 1)[-1]
 
@@ -102,10 +103,10 @@ def family_of(program: str) -> Family:
 def split_level(family: Family, text: str) -> tuple[Level, str]:
     """Return (level, body): `warning: x` gives ("warning", "x"), `auth: Error: x` ("error", "x"), a queue id stays out."""
     if family == "postfix":
-        match = _POSTFIX_LEVEL.match(text)
+        match = _POSTFIX_LEVEL().match(text)
         return (_level(match["level"]), text[match.end() :]) if match else ("info", text)
     if family == "dovecot":
-        match = _DOVECOT_BODY.match(text)
+        match = _DOVECOT_BODY().match(text)
         body = text[match.end() :] if match else text
         word, separator, rest = body.partition(": ")
         if separator and (word in _DOVECOT_LEVELS or word in ("Debug", "Info")):
@@ -138,7 +139,9 @@ def parse_line(raw: str, now: datetime) -> LogLine | None:
     program = _PROGRAM.match(rest)
     if program is None:
         return None
-    text = _SOLARIS_ID.sub("", program["text"])
+    text = program["text"]
+    if text.startswith("[ID "):
+        text = _SOLARIS_ID().sub("", text)
     pid = int(program["pid"][:18]) if program["pid"] else None
     return LogLine(when, program["host"], program["program"], pid, text, raw)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from maildiag.logs.patterns import later
+
 _IP4 = r"(?:\d{1,3}\.){3}\d{1,3}"
 _IP6 = r"(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|" + _IP4 + r")?"
 # Names that look like hosts and are files or settings.
@@ -11,7 +13,7 @@ _FILE = r"cf|db|lmdb|cdb|pem|crt|cer|key|conf|ext|so|c|h|log|sock|lock|pid|servi
 
 # Most of a text is plain words. They are passed over as one match, or every letter of theirs would be tried with all the
 # patterns that follow; none of those can begin in a word that a space ends.
-_SUBSTITUTIONS = re.compile(
+_SUBSTITUTIONS = later(
     r"(?P<words>(?<!\S)(?:[A-Za-z]+[:,;]? )+)"
     r"|(?P<keep>\b[245]\d\d[ -][245]\.\d{1,3}\.\d{1,3}\b|(?<=said: )[245]\d\d\b|^[245]\d\d\b)"
     r"|(?P<url>https?://[^\s;,()]+)"
@@ -42,4 +44,4 @@ def _replacement(match: re.Match[str]) -> str:
 
 def normalise(text: str, limit: int = 300) -> str:
     """Return `text` (cut to `limit` characters) without addresses, hosts, queue ids and numbers."""
-    return " ".join(_SUBSTITUTIONS.sub(_replacement, text[:limit]).split())
+    return " ".join(_SUBSTITUTIONS().sub(_replacement, text[:limit]).split())

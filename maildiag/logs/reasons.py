@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from types import MappingProxyType
 
 from maildiag.logs.normal import normalise
+from maildiag.logs.patterns import compiled, later
 
 # The closed list: id, pattern, meaning. The first match wins, so what is specific stands before what is general.
 # Patterns are lower case and searched in the lower-cased reason. Wordings: Postfix's smtp, local, virtual, pipe, qmgr
@@ -76,15 +76,15 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
     {"other": "A reason that maildiag has no class for."} | {name: sentence for name, _, sentence in reversed(_ROWS)}
 )
 
-_SUSPENDED = re.compile(r"delivery temporarily suspended: ")
-_REMOTE = re.compile(
+_SUSPENDED = later(r"delivery temporarily suspended: ")
+_REMOTE = later(
     r"(?:host|server|connect to|lost connection with|conversation with|talking to|loops? back to|for) "
     r"(?P<host>\[?[\w.:-]+\]?)\[(?P<address>[^\]\s]+)\](?::(?P<port>\d+))?"
 )
-_NAMED = re.compile(r"\bname=(?P<name>[^\s;,)]+)")
-_CODE = re.compile(r"(?:said|me|^|[:;]) ?(?P<code>[245]\d\d)(?:[ -]|$)")
-_DSN = re.compile(r"\b(?P<dsn>[245]\.\d{1,3}\.\d{1,3})\b")
-_PHASE = re.compile(r"\(in reply to (?P<phase>[^)]+?)(?: command)?\)\s*$")
+_NAMED = later(r"\bname=(?P<name>[^\s;,)]+)")
+_CODE = later(r"(?:said|me|^|[:;]) ?(?P<code>[245]\d\d)(?:[ -]|$)")
+_DSN = later(r"\b(?P<dsn>[245]\.\d{1,3}\.\d{1,3})\b")
+_PHASE = later(r"\(in reply to (?P<phase>[^)]+?)(?: command)?\)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +113,12 @@ def classify_reason(text: str, dsn: str = "") -> Reason:
     `text` is what stands in the parentheses of a `status=` line, a `delay_reason` of `postqueue -j`, or the reply text
     of a `reject:` line; `dsn` is the line's own `dsn=`, used where the text has none.
     """
-    inner, suspended = _SUSPENDED.subn("", text.strip())
-    remote = _REMOTE.search(inner)
-    named = None if remote else _NAMED.search(inner)
-    code = _CODE.search(inner)
-    status = _DSN.search(inner, code.start()) if code else None
-    phase = _PHASE.search(inner)
+    inner, suspended = _SUSPENDED().subn("", text.strip())
+    remote = _REMOTE().search(inner)
+    named = None if remote else _NAMED().search(inner)
+    code = _CODE().search(inner)
+    status = _DSN().search(inner, code.start()) if code else None
+    phase = _PHASE().search(inner)
     return Reason(
         meaning=_meaning(inner.lower()),
         text=normalise(inner),
@@ -132,10 +132,4 @@ def classify_reason(text: str, dsn: str = "") -> Reason:
 
 
 def _meaning(lowered: str) -> str:
-    return next((name for name, pattern, _ in _ROWS if _compiled(pattern).search(lowered)), "other")
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """Compiled on first use: half of what a command takes to start would be this."""
-    return re.compile(pattern)
+    return next((name for name, pattern, _ in _ROWS if compiled(pattern).search(lowered)), "other")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from maildiag.logs.report import SCHEMA, Counted, LogReport, ReasonRow, RecipientRow, SenderRow, Spread, Traffic
+from maildiag.logs.report import SCHEMA
+from maildiag.logs.rows import Counted, LogReport, ReasonRow, RecipientRow, SenderRow, Spread, Traffic
 
 _BARS = " ▁▂▃▄▅▆▇█"
 Heading = Callable[[str], str]

@@ -11,6 +11,7 @@ from datetime import datetime
 from maildiag.logs.events import Delivery, Reject, event_of
 from maildiag.logs.find import Hit, find
 from maildiag.logs.lines import LogLine, parse_line
+from maildiag.logs.patterns import later
 from maildiag.logs.reasons import Reason, classify_reason
 from maildiag.logs.source import Source
 
@@ -20,13 +21,13 @@ MAX_LINES = 20_000
 
 QUEUE_ID = re.compile(r"[0-9A-F]{5,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{10,30}")
 _LINE_ID = re.compile(r"(?P<qid>[0-9A-Za-z]{5,30}): ")
-_QUEUED_AS = re.compile(r"\bqueued (?:mail for delivery )?as:? ([0-9A-Za-z]{5,30})\b")
-_FORWARDED_AS = re.compile(r"\bforwarded as ([0-9A-Za-z]{5,30})\b")
-_NOTIFIED = re.compile(r"\bsender (?:non-delivery|delay|delivery status) notification: ([0-9A-Za-z]{5,30})\b")
-_MESSAGE_ID = re.compile(r"message-id=<?([^>\s]*)>?")
-_FROM = re.compile(r"from=<(?P<sender>[^>]*)>(?:, size=(?P<size>\d{1,18}), nrcpt=(?P<count>\d{1,9}))?")
-_CLIENT = re.compile(r"client=(?P<client>[^\s,]+)(?:.*?sasl_username=(?P<user>[^\s,]+))?")
-_ADDRESS = re.compile(r"\[([0-9A-Fa-f.:]+)\]")
+_QUEUED_AS = later(r"\bqueued (?:mail for delivery )?as:? ([0-9A-Za-z]{5,30})\b")
+_FORWARDED_AS = later(r"\bforwarded as ([0-9A-Za-z]{5,30})\b")
+_NOTIFIED = later(r"\bsender (?:non-delivery|delay|delivery status) notification: ([0-9A-Za-z]{5,30})\b")
+_MESSAGE_ID = later(r"message-id=<?([^>\s]*)>?")
+_FROM = later(r"from=<(?P<sender>[^>]*)>(?:, size=(?P<size>\d{1,18}), nrcpt=(?P<count>\d{1,9}))?")
+_CLIENT = later(r"client=(?P<client>[^\s,]+)(?:.*?sasl_username=(?P<user>[^\s,]+))?")
+_ADDRESS = later(r"\[([0-9A-Fa-f.:]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +152,10 @@ class _Search:
         for line in self.lines.values():
             qid = _id(line)
             if qid in self.looked:
-                ids |= set(_NOTIFIED.findall(line.text)) | set(_FORWARDED_AS.findall(line.text))
+                ids |= set(_NOTIFIED().findall(line.text)) | set(_FORWARDED_AS().findall(line.text))
                 if len(self.sources) > 1 or _near(line.text):
-                    ids |= set(_QUEUED_AS.findall(line.text))
-            elif qid and any(old in line.text for old in _QUEUED_AS.findall(line.text) if old in self.looked):
+                    ids |= set(_QUEUED_AS().findall(line.text))
+            elif qid and any(old in line.text for old in _QUEUED_AS().findall(line.text) if old in self.looked):
                 ids.add(qid)  # the message before this one, on the host or hop before
         return ids
 
@@ -209,7 +210,7 @@ def _id(line: LogLine) -> str | None:
 def _near(text: str) -> bool:
     """Whether a delivery went to this host or its own network, whose next hop may be in the same log."""
     relay = text.partition("relay=")[2].partition(",")[0]
-    address = _ADDRESS.search(relay)
+    address = _ADDRESS().search(relay)
     if address is None:
         return "private/" in relay or relay.startswith(("localhost", "127.", "local"))
     try:
@@ -270,11 +271,11 @@ _KINDS = (
 def _message(queue_id: str, host: str, lines: list[LogLine]) -> Message:
     steps = tuple(_steps(lines))
     texts = [step.text for step in steps]
-    message_id = next((match[1] for text in texts if (match := _MESSAGE_ID.match(text))), "")
-    sender = next((match for text in texts if (match := _FROM.search(text)) and match["size"]), None)
-    client = next((match for text in texts if (match := _CLIENT.match(text))), None)
+    message_id = next((match[1] for text in texts if (match := _MESSAGE_ID().match(text))), "")
+    sender = next((match for text in texts if (match := _FROM().search(text)) and match["size"]), None)
+    client = next((match for text in texts if (match := _CLIENT().match(text))), None)
     submitted = next(
-        (match["sender"] for text in texts if text.startswith("uid=") and (match := _FROM.search(text))), ""
+        (match["sender"] for text in texts if text.startswith("uid=") and (match := _FROM().search(text))), ""
     )
     return Message(
         queue_id=queue_id,
@@ -292,7 +293,7 @@ def _message(queue_id: str, host: str, lines: list[LogLine]) -> Message:
 
 
 def _next_of(text: str) -> list[str]:
-    return [*_QUEUED_AS.findall(text), *_FORWARDED_AS.findall(text), *_NOTIFIED.findall(text)]
+    return [*_QUEUED_AS().findall(text), *_FORWARDED_AS().findall(text), *_NOTIFIED().findall(text)]
 
 
 def _outcome(steps: Sequence[Step]) -> str:

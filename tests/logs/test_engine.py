@@ -22,7 +22,8 @@ from benchmarks.generate import lines
 from maildiag.logs import read, state, tally
 from maildiag.logs.read import Options, read_logs
 from maildiag.logs.render import as_document, as_text
-from maildiag.logs.report import LogReport, make_report
+from maildiag.logs.report import make_report
+from maildiag.logs.rows import LogReport
 from maildiag.logs.scan import Scanner
 from maildiag.logs.source import Source, SourceError, source_of
 from maildiag.logs.tally import Tally

@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.generate import lines
 from maildiag.logs.read import Options, read_logs
-from maildiag.logs.report import LogReport, make_report
+from maildiag.logs.report import make_report
+from maildiag.logs.rows import LogReport
 from maildiag.logs.source import source_of
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
