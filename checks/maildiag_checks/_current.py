@@ -52,7 +52,7 @@ def lines(groups: Sequence[Group], log: MailLog, most: int = 3) -> tuple[Evidenc
 
 def is_current(groups: Sequence[Group], log: MailLog, now: datetime, services: Services | None) -> bool:
     """Trouble counts as over when its daemon was started or reloaded after it, or its unit runs again, or nothing of it was
-    logged for an hour while mail was delivered after it.
+    logged for an hour while mail was delivered after it, or since a clock that was ahead then is right again.
     """
     return any(_current(each, log, now, services) for each in groups)
 
@@ -83,6 +83,8 @@ def _current(group: Group, log: MailLog, now: datetime, services: Services | Non
         return False
     if group.last is None:
         return True
+    if group.last > now and log.summary.was_ahead(now):
+        return False
     if services is not None and _restarted_since(group, services):
         return False
     if _dovecot_since(group, log, services):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from maildiag.facts.clock import Clock
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.names import DOMAIN_CLASSES, own_domains
@@ -31,6 +32,7 @@ from maildiag.registry import SERVER, check
 from maildiag.settings import Settings
 from maildiag.text import first_line, plural
 from maildiag_checks import _dovecot_tls
+from maildiag_checks._time import by_this_clock
 
 _PASSPHRASE = re.compile(r"bad decrypt|maybe wrong password|bad password read|pkcs12 cipherfinal error", re.I)
 _FIRST = ("services.clock", "services.main-cf", "services.dovecot-config")
@@ -50,6 +52,7 @@ def certificate(
     postfix: Postfix | None,
     config: DovecotConfig | None,
     log: MailLog | None,
+    clock: Clock | None = None,
 ) -> Iterator[Verdict]:
     """Files first, then what the ports present, then what Dovecot complains of.
 
@@ -65,7 +68,7 @@ def certificate(
     soon = timedelta(days=settings.thresholds.certificate_days)
     explained = False
     for file in found.files:
-        verdict = _file(file, identity.now, soon, postfix) or _as_served(file, found.served, identity.now)
+        verdict = _file(file, identity.now, soon, postfix, clock) or _as_served(file, found.served, identity.now)
         explained = explained or (verdict.status is Status.CRITICAL and _is_dovecots(file, found))
         yield verdict
     if told is not None and not explained:
@@ -101,12 +104,14 @@ def _without(found: Certificates, postfix: Postfix | None) -> Verdict | None:
     )
 
 
-def _file(file: CertificateFile, now: datetime, soon: timedelta, postfix: Postfix | None) -> Verdict | None:
+def _file(
+    file: CertificateFile, now: datetime, soon: timedelta, postfix: Postfix | None, clock: Clock | None
+) -> Verdict | None:
     """The weightiest of what is wrong with it; the first of equals."""
     unreadable = _readable(file)
     if unreadable is not None:
         return unreadable
-    found = (_key(file), _dates(file, now, soon), _names(file, postfix), _chain(file), _exposed(file))
+    found = (_key(file), _dates(file, now, soon, clock), _names(file, postfix), _chain(file), _exposed(file))
     return max((each for each in found if each is not None), key=lambda each: each.status.weight, default=None)
 
 
@@ -260,14 +265,15 @@ def _short(pem: str) -> str:
     return lines[1] + "…" if len(lines) > 1 else pem.strip()
 
 
-def _dates(file: CertificateFile, now: datetime, soon: timedelta) -> Verdict | None:
+def _dates(file: CertificateFile, now: datetime, soon: timedelta, clock: Clock | None) -> Verdict | None:
     each, path = file.certified, file.configured.path
     assert each is not None
     shown = (_line(file), Evidence(f"openssl x509 -in {path} -dates", _period(each)))
     if each.not_after <= now:
         return critical(
             f"The certificate {path} expired on {each.not_after:%Y-%m-%d}",
-            detail=f"{_who(file)} still serves it; clients and servers that verify refuse it. It must be renewed.",
+            detail=f"{_who(file)} still serves it; clients and servers that verify refuse it. It must be renewed. "
+            f"{by_this_clock(clock)}".rstrip(),
             subject=path,
             data={"expires": each.not_after.isoformat()},
             evidence=shown,
@@ -276,7 +282,7 @@ def _dates(file: CertificateFile, now: datetime, soon: timedelta) -> Verdict | N
     if each.not_before > now:
         return critical(
             f"The certificate {path} is valid only from {each.not_before:%Y-%m-%d %H:%M} UTC",
-            detail=f"The clock of this host says {now:%Y-%m-%d %H:%M} UTC.",
+            detail=by_this_clock(clock) or f"The clock of this host says {now:%Y-%m-%d %H:%M} UTC.",
             subject=path,
             evidence=shown,
             explained_by=("services.clock",),

@@ -123,7 +123,13 @@ def _beneath_the_first(found: list[Verdict]) -> list[Verdict]:
 def _impossible(clock: Clock, log: MailLog | None) -> Iterator[Verdict]:
     last = log.summary.last if log is not None else None
     ahead = [each for each in clock.witnesses if each.modified > clock.now + timedelta(hours=24)]
-    if last is not None and last > clock.now + timedelta(minutes=10):
+    if log is not None and last is not None and log.summary.was_ahead(clock.now):
+        yield notice(
+            f"The mail log has lines of up to {last:%Y-%m-%d %H:%M} UTC: the clock was ahead, and was put right again",
+            subject="log",
+            evidence=(Evidence(log.source, f"leapt by {lasting(int(log.summary.leap.total_seconds()))}, and back"),),
+        )
+    elif last is not None and last > clock.now + timedelta(minutes=10):
         yield critical(
             f"The clock says {clock.now:%Y-%m-%d %H:%M} UTC, but the mail log already has lines of {last:%Y-%m-%d %H:%M} UTC",
             detail="the clock was set back, or another zone was set",

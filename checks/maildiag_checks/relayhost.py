@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from maildiag.dialogue_text import evidence, means
+from maildiag.facts.clock import Clock
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.queue import Queue
@@ -29,6 +30,7 @@ from maildiag.model import (
 from maildiag.probes import CommandResult, Connect, Exchange, Tls, Transcript
 from maildiag.registry import BOTH, check
 from maildiag.text import first_line, plural
+from maildiag_checks._time import by_this_clock
 
 _LOOK_UP = ("dns.relayhost", "dns.resolver", "connectivity.relay-settings", "services.main-cf")
 _NO_WAY = (
@@ -64,7 +66,9 @@ _OTHER_SIDE = "The fault is on the other side of the hop: nothing on this host, 
     roles=BOTH,
     explained_by=tuple(dict.fromkeys((*_NO_WAY, *_LOOK_UP, "firewall.inbound", "authentication.relay-password"))),
 )
-def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None, queue: Queue | None = None) -> Iterator[Verdict]:
+def relayhost(
+    relay: Relay, postfix: Postfix, log: MailLog | None, queue: Queue | None = None, clock: Clock | None = None
+) -> Iterator[Verdict]:
     """A dialogue with each address that Postfix would try. Source: postconf(5) relayhost, smtp(8), RFC 5321."""
     if relay.hop is None:
         yield skipped("No relayhost is set: mail goes to its destinations directly")
@@ -78,7 +82,7 @@ def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None, queue: Queue 
             explained_by=_LOOK_UP,
         )
         return
-    judged = [(each, _judge(each, relay, postfix)) for each in relay.talks]
+    judged = [(each, _by_the_clock(_judge(each, relay, postfix), clock)) for each in relay.talks]
     verdicts = [each for _, each in judged]
     good = [each for each in verdicts if not each.status.failing and each.status != "unknown"]
     bad = [each for each in verdicts if each.status.failing]
@@ -103,6 +107,13 @@ def relayhost(relay: Relay, postfix: Postfix, log: MailLog | None, queue: Queue 
         yield max(verdicts, key=lambda each: each.status.weight)
     else:
         yield (_refused_mail(relay, log) if log else None) or max(verdicts, key=lambda each: each.status.weight)
+
+
+def _by_the_clock(verdict: Verdict, clock: Clock | None) -> Verdict:
+    """openssl-verify(1): X509_V_ERR_CERT_HAS_EXPIRED and X509_V_ERR_CERT_NOT_YET_VALID are what the own clock says."""
+    if verdict.data.get("reason") not in ("certificate has expired", "certificate is not yet valid"):
+        return verdict
+    return replace(verdict, detail=f"{verdict.detail} {by_this_clock(clock)}".rstrip())
 
 
 def _late(talk: RelayTalk) -> bool:

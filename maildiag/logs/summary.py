@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 from maildiag.logs.classify import Problem, classify
@@ -26,6 +26,7 @@ from maildiag.logs.normal import normalise
 from maildiag.logs.reasons import Reason, classify_reason
 
 MAX_GROUPS = 2000  # distinct problems or reasons kept; more are counted in `overflow`
+_AHEAD = timedelta(minutes=10)  # later than now by more than that is the future
 MAX_COUNTED = 5000  # distinct users, addresses, clients kept per counter
 SAMPLES = 5  # raw lines kept per group: the first two, and the latest
 
@@ -119,10 +120,22 @@ class LogSummary:
     """By user and Dovecot's reason, where that is another than a wrong password."""
     mailboxes: Mapping[str, int] = field(default_factory=dict)
     """Recipients whose mail Postfix handed to a mailbox (lmtp, virtual) or still tries to, with the number of attempts."""
+    latest: datetime | None = None
+    """The time of the line that was written last; `last` is the greatest of all."""
+    leap: timedelta = timedelta(0)
+    """By how much the time leapt where the lines begin that are later than now; 0 where there is none."""
     at_work: Mapping[str, datetime | None] = field(default_factory=dict)
     """By log tag (`postfix/submission/smtpd`, `dovecot/imap-login`): when it last logged what is no trouble; None where a
     critical line is its last.
     """
+
+    def was_ahead(self, now: datetime) -> bool:
+        """True where the log leapt into the future and came back: the clock was ahead, and is right again. A clock that is
+        behind now leaves lines of the future too, but nothing leapt before them.
+        """
+        if self.last is None or self.latest is None or self.last <= now + _AHEAD or self.latest > now + _AHEAD:
+            return False
+        return self.leap >= (self.last - now) / 2
 
     def last_start(self, family: Family) -> Start | None:
         """Return the latest start or reload of `postfix` or `dovecot` in the log."""
@@ -192,6 +205,8 @@ class _Summary:
     sasl: Counter[str] = field(default_factory=Counter)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     mailboxes: Counter[str] = field(default_factory=Counter)
+    latest: datetime | None = None
+    leap: timedelta = timedelta(0)
     at_work: dict[str, datetime | None] = field(default_factory=dict)
     starts: list[Start] = field(default_factory=list)
     generation: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -239,6 +254,9 @@ class _Summary:
 
     def _time(self, when: datetime | None) -> None:
         if when is not None:
+            if self.latest is not None and self.latest <= self.now < when:
+                self.leap = when - self.latest
+            self.latest = when
             self.first = when if self.first is None else min(self.first, when)
             self.last = when if self.last is None else max(self.last, when)
 
@@ -329,6 +347,8 @@ class _Summary:
             last_elsewhere=self.last_elsewhere,
             refused_logins=dict(self.refused.most_common()),
             mailboxes=dict(self.mailboxes.most_common()),
+            latest=self.latest,
+            leap=self.leap,
             at_work=dict(self.at_work),
         )
 

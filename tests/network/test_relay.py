@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from maildiag.facts.clock import Clock
 from maildiag.facts.filters import Filters, Helper, Kind, Reached, endpoint, split_milters
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.outbound import Outbound, Target
@@ -98,6 +99,17 @@ def test_a_certificate_is_verified_where_postfix_verifies_it() -> None:
     assert "certificate has expired" in told.title
     fine = relay(transcript(BANNER, HELLO, certificate=True), Level.VERIFY, printed("/dev/stdin: OK\n"))
     assert verdict(fine).status is Status.OK
+
+
+@pytest.mark.parametrize("synchronized", [True, None])
+def test_a_certificate_that_is_out_of_its_time_may_be_the_clock_s_fault_where_nobody_keeps_it(
+    synchronized: bool | None,
+) -> None:
+    said = "error 10 at 0 depth lookup: certificate has expired\nerror /dev/stdin: verification failed\n"
+    found = relay(transcript(BANNER, HELLO, certificate=True), Level.VERIFY, printed("", said, 2))
+    now = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+    (told,) = judge(relayhost.relayhost, found, POSTFIX, None, None, Clock(now, now, None, synchronized))
+    assert ("date -u" in told.detail) is (synchronized is None)
 
 
 def test_plain_mechanisms_that_the_client_forbids_itself_are_told() -> None:

@@ -28,6 +28,7 @@ from maildiag.queue.entries import Entry
 from maildiag.queue.grouping import group
 from maildiag.settings import Settings
 from maildiag.testing import gather, info, judge
+from maildiag_checks._current import is_current
 from maildiag_checks.clock import clock
 from maildiag_checks.system import backend, disk, memory, port_taken
 from tests.unit.recorded import dovecot, log, log_of, master, services
@@ -115,6 +116,19 @@ def test_a_clock_behind_its_own_log_is_critical() -> None:
     found = log_of("debian12-healthy")
     (verdict,) = judge(clock, at(datetime(2026, 11, 22, 6, 0, tzinfo=UTC)), found, RUNNING, None, None, None)
     assert verdict.status is Status.CRITICAL
+
+
+def test_a_clock_that_was_ahead_and_is_right_again_is_no_fault_and_its_trouble_is_over() -> None:
+    lines = [(-10, "ordinary"), (3 * 1440, 'warning: hash:/etc/postfix/x lookup error for "a"'), (-1, "ordinary")]
+    text = "".join(
+        f"{(NOW + timedelta(minutes=after)).isoformat()} mail postfix/cleanup[9]: {words}\n" for after, words in lines
+    )
+    again = log(text, "", NOW)
+    assert judge(clock, at(), again, RUNNING, None, None, None)[0].status is Status.NOTICE
+    assert not is_current(again.summary.of("map.lookup-error"), again, NOW, None)
+    behind = log("".join(text.splitlines(keepends=True)[1:]), "", NOW)
+    assert judge(clock, at(), behind, RUNNING, None, None, None)[0].status is Status.CRITICAL
+    assert is_current(behind.summary.of("map.lookup-error"), behind, NOW, None)
 
 
 def test_a_file_from_the_future_is_a_warning() -> None:
