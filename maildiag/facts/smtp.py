@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maildiag.asking import Ask
+from maildiag.facts import smtpd_certificate
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.smtpd_certificate import SmtpdCertificate
 from maildiag.facts.sockets import Expected, Owner, Port, Sockets, is_any, is_loopback
 from maildiag.model import Gap, HostRole, Role
 from maildiag.probes import Dialogue, Listeners, Protocol, Tls, Transcript
@@ -41,30 +41,31 @@ class OwnDialogues:
 
 
 @gatherer
-def own_dialogues(
-    ask: Ask, expected: Expected, postfix: Postfix | None, role: HostRole, certificate: SmtpdCertificate | None
-) -> OwnDialogues:
+def own_dialogues(ask: Ask, expected: Expected, postfix: Postfix | None, role: HostRole) -> OwnDialogues:
     """Speak to every port that should be served, all side by side; who listens is seen meanwhile.
 
     smtpd is not asked for a STARTTLS that it must refuse: it mails the postmaster a transcript of each
     (postconf(5) notify_classes, software).
     """
     here = Sockets(expected.ports, (), expected.interfaces)
-    useless = certificate is not None and certificate.useless
-    wanted = [
-        (port, address, _probe(port, address, postfix, role, _tls(port, useless)))
-        for port in expected.ports
-        if port.protocol is not None
-        for address in addresses(port, here)
+    places = [(port, each) for port in expected.ports if port.protocol for each in addresses(port, here)]
+    without_smtpd = [(port, address) for port, address in places if not _needs_certificate(port)]
+    if postfix is not None:
+        smtpd_certificate.begin(ask, postfix)
+    for port, address in without_smtpd:
+        ask.begin(_probe(port, address, postfix, role, port.tls))
+    useless = postfix is not None and len(without_smtpd) < len(places) and smtpd_certificate.refuses(ask, postfix)
+    probes = [
+        _probe(port, address, postfix, role, Tls.NONE if useless and _needs_certificate(port) else port.tls)
+        for port, address in places
     ]
-    for _, _, probe in wanted:
+    for probe in probes:
         ask.begin(probe)
     sockets = Sockets(expected.ports, ask(Listeners()), expected.interfaces)
-    answers = ask.all([probe for _, _, probe in wanted])
     return OwnDialogues(
         tuple(
             Talk(port, address, probe, answer, listens(sockets, port.number, address))
-            for (port, address, probe), answer in zip(wanted, answers, strict=True)
+            for (port, address), probe, answer in zip(places, probes, ask.all(probes), strict=True)
         )
     )
 
@@ -88,13 +89,10 @@ def listens(sockets: Sockets, number: int, address: str) -> bool:
     )
 
 
-def _tls(port: Port, useless: bool) -> Tls:
+def _needs_certificate(port: Port) -> bool:
+    """True where smtpd would answer STARTTLS with the certificate of main.cf."""
     of_its_own = any(name in port.options for name in ("smtpd_tls_cert_file", "smtpd_tls_chain_files"))
-    return (
-        Tls.NONE
-        if useless and port.tls is Tls.STARTTLS and port.owner is Owner.POSTFIX and not of_its_own
-        else port.tls
-    )
+    return port.tls is Tls.STARTTLS and port.owner is Owner.POSTFIX and not of_its_own
 
 
 def _probe(port: Port, address: str, postfix: Postfix | None, role: HostRole, tls: Tls) -> Dialogue:

@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason
 from maildiag.probes import Command, CommandResult, command
-from maildiag.registry import gatherer
 
 _KEY = re.compile(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.S)
 _DENIED = re.compile(r"Permission denied")
 
 
-@dataclass(frozen=True, slots=True)
-class SmtpdCertificate:
-    """`useless` is True where no TLS handshake with smtpd can succeed: it then answers STARTTLS with 454."""
-
-    useless: bool
-
-
-@gatherer
-def smtpd_certificate(ask: Ask, postfix: Postfix) -> SmtpdCertificate:
-    """Look at the certificate and key of main.cf; one pair that does not work disables TLS (postconf(5) smtpd_tls_cert_file).
-
-    Certificates of `smtpd_tls_chain_files` are not judged here: a handshake tells of them.
-    """
-    pairs = _pairs(postfix) if not postfix.list("smtpd_tls_chain_files") else []
-    for path, key in pairs:
+def begin(ask: Ask, postfix: Postfix) -> None:
+    """Start looking at the certificate and key of main.cf."""
+    for path, key in _pairs(postfix):
         ask.begin(read_certificate(path))
         ask.begin(public_key(key))
-    return SmtpdCertificate(
-        any(useless(ask.maybe(read_certificate(path)), ask.maybe(public_key(key))) for path, key in pairs)
-    )
+
+
+def refuses(ask: Ask, postfix: Postfix) -> bool:
+    """True where no TLS handshake with smtpd can succeed: it then answers STARTTLS with 454.
+
+    One pair that does not work disables TLS (postconf(5) smtpd_tls_cert_file). Certificates of `smtpd_tls_chain_files` are
+    not judged here: a handshake tells of them.
+    """
+    begin(ask, postfix)
+    return any(useless(ask.maybe(read_certificate(path)), ask.maybe(public_key(key))) for path, key in _pairs(postfix))
 
 
 def _pairs(postfix: Postfix) -> list[tuple[str, str]]:
+    if postfix.list("smtpd_tls_chain_files"):
+        return []
     named = [(postfix.get(f"smtpd_tls_{kind}cert_file"), f"smtpd_tls_{kind}key_file") for kind in ("", "ec")]
     return [(path, postfix.get(key) or path) for path, key in named if path.startswith("/")]
 

@@ -9,7 +9,7 @@ import pytest
 from maildiag.facts import smtp, smtpd_certificate
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk
-from maildiag.facts.smtpd_certificate import SmtpdCertificate, public_key, read_certificate
+from maildiag.facts.smtpd_certificate import public_key, read_certificate
 from maildiag.facts.sockets import Expected, Owner, Port
 from maildiag.model import Gap, GapReason, HostRole, Role, Status
 from maildiag.probes import CommandResult, Connect, Dialogue, Exchange, Listeners, Probe, Protocol, Tls, Transcript
@@ -29,9 +29,9 @@ OTHER_KEY = printed("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBL
 
 def useless(certificate: CommandResult | Gap, key: CommandResult | Gap) -> bool:
     asked: dict[Probe[Any], Any] = {read_certificate(CERTIFICATE): certificate, public_key(KEY): key}
-    found = gather(smtpd_certificate.smtpd_certificate, asked, postfix=POSTFIX)
-    assert isinstance(found, SmtpdCertificate)
-    return found.useless
+    found = gather(smtpd_certificate.refuses, asked, postfix=POSTFIX)
+    assert isinstance(found, bool)
+    return found
 
 
 def test_a_certificate_with_its_key_may_work() -> None:
@@ -63,15 +63,10 @@ def test_what_could_not_be_looked_at_is_left_to_the_handshake(
 def asked_on(port: Port, useless: bool) -> Tls:
     """How the port is spoken to."""
     expected = Expected((port,), ())
-    answers: dict[Probe[Any], Any] = {Listeners(): ()}
-    found = gather(
-        smtp.own_dialogues,
-        answers,
-        expected=expected,
-        postfix=POSTFIX,
-        role=HostRole(Role.MAIL_SERVER, "test"),
-        certificate=SmtpdCertificate(useless),
-    )
+    key = OTHER_KEY if useless else PKEY
+    answers: dict[Probe[Any], Any] = {Listeners(): (), read_certificate(CERTIFICATE): X509, public_key(KEY): key}
+    role = HostRole(Role.MAIL_SERVER, "test")
+    found = gather(smtp.own_dialogues, answers, expected=expected, postfix=POSTFIX, role=role)
     assert isinstance(found, OwnDialogues)
     return found.talks[0].probe.tls
 
