@@ -65,11 +65,21 @@ def _verdicts(session: Session, check: Check) -> Iterator[tuple[Verdict, Gap | N
         yield verdict, None
 
 
+# What keeps any program from answering: doveconf(1) of 2.4, for one, aborts where /tmp is full.
+_SHORT = ("services.disk", "services.memory")
+
+
 def _not_told(check: Check, gap: Gap) -> Verdict:
     """What asks of Postfix or Dovecot does not apply where there is none; everything else could not be told."""
     if gap.reason is GapReason.ABSENT and gap.detail in ("Postfix is not installed", "Dovecot is not installed"):
         return Verdict(status=Status.SKIPPED, title=gap.detail)
-    return Verdict(status=Status.UNKNOWN, title=f"Could not tell: {check.asks}", detail=str(gap))
+    short = _SHORT if gap.reason is GapReason.FAILED else ()
+    return Verdict(
+        status=Status.UNKNOWN,
+        title=f"Could not tell: {check.asks}",
+        detail=str(gap),
+        explained_by=(*check.explained_by, *(each for each in short if each not in check.explained_by)),
+    )
 
 
 def _crashed(check: Check, error: Exception) -> Verdict:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from maildiag.asking import Ask
+from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import DiskSpace, FileSystem
-from maildiag.registry import gatherer
+from maildiag.probes import DiskSpace, FileSystem, FileText, ReadFile
+from maildiag.registry import begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,22 @@ class Disks:
     places: tuple[Place, ...]
 
 
-@gatherer
-def disks(ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None) -> Disks:
-    """Ask for the file system of each place; a directory that does not exist is left out."""
+_MOUNTS = ReadFile("/proc/1/mounts")
+_MOST_MOUNTS = 40
+
+
+@begins(_MOUNTS)
+def disks(ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, accounts: Accounts | None = None) -> Disks:
+    """Ask for the file system of each place, and of those mounted below a mail store; a directory that does not exist is left
+    out.
+    """
     wanted = dict(reversed([*places(postfix, dovecot)]))
+    told = ask.maybe(_MOUNTS)
+    if isinstance(told, FileText):
+        stores = [*mail_stores(postfix, dovecot)]
+        homes = [each.home for each in accounts.people] if accounts else []
+        inner = inner_mounts(mount_points(told.text), stores, homes, folders(postfix, dovecot))
+        wanted = {**dict.fromkeys(inner[:_MOST_MOUNTS], "store"), **wanted}
     found = ask.all([DiskSpace(path) for path in wanted])
     known = tuple(
         Place(path, use, each)
@@ -46,6 +59,31 @@ def disks(ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None) -> Disks:
         )
         raise Missing(gap)
     return Disks(known[::-1])
+
+
+def mount_points(text: str) -> list[str]:
+    """proc_pid_mounts(5): the second word, blanks as \\040."""
+    return [words[1].replace("\\040", " ") for line in text.splitlines() if len(words := line.split(" ")) > 2]
+
+
+def folders(postfix: Postfix | None, dovecot: Dovecot | None) -> list[str]:
+    """Where mail is below a home directory: `Maildir`."""
+    named = re.findall(r"(?:~|%h|%\{home\})/([^\s:]+)", dovecot.text if dovecot is not None else "")
+    if postfix is not None and postfix.installed:
+        named.append(postfix.get("home_mailbox"))
+    return [each.strip("/") for each in dict.fromkeys(named) if each.strip("/")]
+
+
+def inner_mounts(mounts: list[str], stores: list[str], homes: list[str], folders: list[str]) -> list[str]:
+    """The file systems below a mail store that hold mail: all of them, but below /home those alone that a mailbox lies on."""
+    boxes = [f"{home.rstrip('/')}/{folder}/" for home in homes for folder in folders]
+
+    def holds(mount: str) -> bool:
+        if any(mount.startswith(f"{store}/") for store in stores if store not in ("/home", "/")):
+            return True
+        return "/home" in stores and any(box.startswith(f"{mount}/") or mount.startswith(box) for box in boxes)
+
+    return [each for each in dict.fromkeys(mounts) if each not in ("/", "/home", *stores) and holds(each)]
 
 
 def places(postfix: Postfix | None, dovecot: Dovecot | None) -> Iterator[tuple[str, str]]:

@@ -127,6 +127,18 @@ def test_a_secret_that_the_host_tells_is_in_no_finding(tmp_path: Path) -> None:
     assert found.title == "Binding failed: uris=ldap://cn=admin:(removed)@ldap.example.test/"
 
 
+@check("services.disk", step=Step.SERVICES, asks="Is there room?", explained_by=())
+def room() -> Iterator[Verdict]:
+    yield critical("/tmp is full", subject="/tmp")
+
+
+def test_a_program_that_is_killed_on_a_host_without_room_is_explained_by_that(tmp_path: Path) -> None:
+    report = run(program(tmp_path, "kill -ABRT $$"), speaks, room)
+    (cause,) = report.diagnosis.causes
+    assert (cause.finding.id, cause.explains) == ("services.disk", ("dns.said",))
+    assert not run(program(tmp_path, "kill -ABRT $$"), speaks).diagnosis.causes
+
+
 def test_a_hung_program_is_unknown_within_its_limit(tmp_path: Path) -> None:
     began = time.monotonic()
     assert one(run(program(tmp_path, "sleep 600"), speaks)) == (Status.UNKNOWN, GapReason.TIMEOUT)

@@ -10,7 +10,7 @@ import pytest
 
 from maildiag.facts.clock import Clock, parse_timedatectl
 from maildiag.facts.clock import clock as gather_clock
-from maildiag.facts.disk import Disks, Place, mail_stores
+from maildiag.facts.disk import Disks, Place, folders, inner_mounts, mail_stores, mount_points
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.open_ports import OpenPorts
@@ -80,6 +80,22 @@ def test_the_mail_store_is_found_in_both_configurations() -> None:
     virtual = Dovecot(installed=True, text="mail_location = maildir:/var/vmail/%d/%n\n")
     assert [*mail_stores(None, virtual)] == ["/var/vmail"]
     assert [*mail_stores(None, Dovecot(installed=True, text="mail_path = ~/Maildir\n"))] == ["/home"]
+
+
+def test_file_systems_that_hold_mailboxes_below_a_mail_store_are_looked_at_too() -> None:
+    told = (
+        "tmpfs / tmpfs rw 0 0\n/dev/b /home ext4 rw 0 0\ntmpfs /home/alice/Maildir tmpfs rw,size=64k 0 0\n"
+        "/dev/c /home/backup ext4 ro 0 0\n/dev/d /home/staff ext4 rw 0 0\n/dev/e /var/vmail/big\\040one ext4 rw 0 0\n"
+    )
+    homes = ["/home/alice", "/home/bob", "/home/staff/eve"]
+    home = inner_mounts(mount_points(told), ["/home", "/var/mail"], homes, ["Maildir"])
+    assert home == ["/home/alice/Maildir", "/home/staff"]
+    assert inner_mounts(mount_points(told), ["/var/vmail"], homes, ["Maildir"]) == ["/var/vmail/big one"]
+
+
+def test_the_folder_of_mail_in_a_home_is_read_from_both_configurations() -> None:
+    home = Postfix(installed=True, settings={"home_mailbox": "Mail/in/"})
+    assert folders(home, Dovecot(installed=True, text="mail_path = %{home}/Maildir\n")) == ["Maildir", "Mail/in"]
 
 
 def at(now: datetime = NOW, *, service: bool | None = False, synchronized: bool | None = False) -> Clock:
