@@ -76,6 +76,8 @@ class Host:
         self._layers = tuple(layers)
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader: int | None = None
+        self.used = False
+        """True where anything was run or copied here since the boot."""
 
     def boot(self, *, keep: Path | None = None) -> None:
         """Boot from the layers and return when every unit is up. With `keep`, what the host writes stays in that directory.
@@ -106,6 +108,7 @@ class Host:
         """Put the host back to how the lab booted it: new disk, new network namespace, new boot; about 1.5 seconds."""
         self.stop()
         self.boot()
+        self.used = False
 
     def reboot(self) -> str:
         """Restart the host in good order; its disk stays, and what lives in the kernel only (firewall rules, say) goes.
@@ -143,6 +146,7 @@ class Host:
 
         Raises LabError after `timeout` seconds, and, with `check` (the default), when the command fails.
         """
+        self.used = True
         return execute(command_on(self.leader, argv, user=user), input=input, timeout=timeout, check=check)
 
     def sh(self, script: str, *, timeout: float = 30.0, check: bool = True) -> str:
@@ -159,6 +163,7 @@ class Host:
 
     def copy_in(self, tree: Path, path: str) -> None:
         """Copy what is in the directory `tree` of this machine to `path` on the host, owners and modes included."""
+        self.used = True
         copy_tree(self.leader, tree, path)
 
     def maildiag(self, *arguments: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:

@@ -69,10 +69,10 @@ class Lab:
         self.instance.destroy()
 
     def reset(self) -> None:
-        """All hosts, DNS and the partner back to healthy."""
+        """DNS, the partner, the mail server, which all talk to, and every other host that was used, back to healthy."""
         self.dns.reset()
         self.partner.reset()
-        on_all(Host.reset, self.hosts.values())
+        on_all(Host.reset, [host for host in self.hosts.values() if host.used or host is self.mail])
 
     def install_maildiag(self) -> None:
         """Install this checkout's maildiag on all hosts: at once, and after each reset from now on."""

@@ -71,11 +71,13 @@ def test_a_fix_killed_in_the_middle_is_undone_byte_for_byte(breakable_lab: Lab, 
     lab.deliver(lab.app01, "alice@example.test")
 
 
-@pytest.mark.parametrize("word", ['"Intent"', '"Finished"'])
 @pytest.mark.parametrize("scene", FIREWALLS)
 def test_a_cure_of_the_firewall_killed_in_the_middle_leaves_the_rules_as_they_were(
-    breakable_lab: Lab, scene: str, word: str
+    breakable_lab: Lab, scene: str
 ) -> None:
+    """Killed before a command on one release and after it on the other: both on both is minutes more."""
+    turn = (list(FIREWALLS).index(scene) + (breakable_lab.release.name == "debian13")) % 2
+    word = ('"Intent"', '"Finished"')[turn]
     name, broken = FIREWALLS[scene]
     host = breakable_lab.hosts[name]
     host.sh(broken, timeout=60)
@@ -91,7 +93,7 @@ def test_a_cure_of_the_firewall_killed_in_the_middle_leaves_the_rules_as_they_we
 def test_verbose_logging_ends_by_itself_and_leaves_the_files_as_they_were(breakable_lab: Lab) -> None:
     lab = breakable_lab
     before = lab.mail.sh(_FILES)
-    on = lab.mail.maildiag("debug-peer", lab.app01.address, "--dovecot", "--for", "45s")
+    on = lab.mail.maildiag("debug-peer", lab.app01.address, "--dovecot", "--for", "25s")
     assert on.returncode == 0, on.stdout + on.stderr
     assert lab.mail.sh("postconf -h debug_peer_list").strip() == lab.app01.address
     assert "auth_debug = yes" in lab.mail.sh("doveconf -n")
@@ -102,7 +104,7 @@ def test_verbose_logging_ends_by_itself_and_leaves_the_files_as_they_were(breaka
 
 def test_an_edit_made_during_verbose_logging_stays(breakable_lab: Lab) -> None:
     lab = breakable_lab
-    lab.mail.maildiag("debug-peer", lab.app01.address, "--for", "45s")
+    lab.mail.maildiag("debug-peer", lab.app01.address, "--for", "25s")
     lab.mail.sh("postconf -e 'message_size_limit = 20000000'")
     wait_for("the undo", lambda: transactions(lab.mail)[0]["state"] == "undone", timeout=150)
     assert lab.mail.sh("postconf -h debug_peer_list message_size_limit").split() == ["20000000"]
