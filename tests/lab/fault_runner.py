@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import statistics
 import time
@@ -163,7 +164,7 @@ class Runner:
         if complaints or fixed.returncode not in _STATUSES:
             complaints.append(f"fix ended with {fixed.returncode}: {_told(fixed.stdout + fixed.stderr)}")
         complaints += _undo_all(host)
-        changed = _difference(before, host.sh(_SNAPSHOT))
+        changed = _difference(before, host.sh(_SNAPSHOT), leaves=fault.leaves)
         return complaints + ([f"undo left other files: {changed}"] if changed else [])
 
     def _works_again(self, fault: Fault) -> list[str]:
@@ -281,8 +282,10 @@ def _try(action: Callable[[], object], *, check: bool) -> None:
             raise
 
 
-def _difference(before: str, after: str) -> str:
+def _difference(before: str, after: str, *, leaves: str) -> str:
     changed = set(before.splitlines()) ^ set(after.splitlines())
+    if leaves:
+        changed = {line for line in changed if not fnmatch.fnmatchcase(line, f"* {leaves} *")}
     return "; ".join(sorted(changed)[:10])
 
 

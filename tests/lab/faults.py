@@ -115,6 +115,7 @@ class Fault:
     broken: bool = True
     curable: bool = False
     open: str = ""
+    leaves: str = ""
     releases: tuple[str, ...] = tuple(RELEASES)
 
     @property
