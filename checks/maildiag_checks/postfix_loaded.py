@@ -33,7 +33,7 @@ def unloaded_changes(postfix_config: PostfixConfig, postfix_process: PostfixProc
     if process.master is None or process.loaded is None:
         yield skipped("Postfix does not run, so it has loaded nothing")
         return
-    found = [*_changed(postfix_config, process), *_interfaces(postfix_config, process)]
+    found = [*_changed(postfix_config, process), *_interfaces(postfix_config, process), *_upgraded(process)]
     yield from found
     if not found:
         yield ok(
@@ -72,6 +72,28 @@ def _changed(config: PostfixConfig, process: PostfixProcess) -> Iterator[Verdict
                 ),
             ),
         )
+
+
+def _upgraded(process: PostfixProcess) -> Iterator[Verdict]:
+    """An upgrade of the package restarts Postfix, unless policy-rc.d(8) or its end forbade it."""
+    if process.master is None or not process.master.replaced:
+        return
+    yield notice(
+        "Postfix's programs were replaced, and its master still runs the old one",
+        subject="program",
+        detail="The daemons that it starts are the new ones: one version then talks to the other. A restart ends that.",
+        evidence=(Evidence(f"/proc/{process.master.pid}/exe", f"{' '.join(process.master.command[:1])} (deleted)"),),
+        fixes=(
+            Fix(
+                id=f"{LOADED}/restart-program",
+                title="Restart Postfix with its new programs",
+                commands=process.restarts,
+                verify=(LOADED,),
+                guards=(("postfix", "check"),),
+                disrupts="connections under way are cut",
+            ),
+        ),
+    )
 
 
 def _told(moment: datetime) -> str:

@@ -59,6 +59,9 @@ def _program(pid: int) -> str:
         return ""
 
 
+_MASTERS = ("master", "dovecot")
+
+
 def processes(_: Processes) -> tuple[Process, ...]:
     """The running processes; one that ends meanwhile is left out, and so are those of containers (pid_namespaces(7)), which
     are no daemons of this host. Raises Missing where they are hidden from us.
@@ -80,9 +83,18 @@ def processes(_: Processes) -> tuple[Process, ...]:
                 datetime.fromtimestamp(info["create_time"] or 0, UTC),
                 info["memory_info"].rss if info["memory_info"] else 0,
                 info["status"] or "",
+                info["name"] in _MASTERS and _replaced(each.pid),
             )
         )
     return unhidden(tuple(found))
+
+
+def _replaced(pid: int) -> bool:
+    """False too where it may not be told to us."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe").endswith(" (deleted)")  # noqa: PTH115 (a path, and a remark behind it)
+    except OSError:
+        return False
 
 
 def _namespace(pid: int | str) -> str:
@@ -102,7 +114,7 @@ def unhidden(found: tuple[Process, ...]) -> tuple[Process, ...]:
 
 def _command(name: str, words: Sequence[str]) -> tuple[str, ...]:
     """The whole command line of Postfix's and Dovecot's masters; of others the program alone, for people put passwords there."""
-    if name in ("master", "dovecot"):
+    if name in _MASTERS:
         return tuple(words)
     return tuple(word.split(" ")[0] for word in words[:1])
 

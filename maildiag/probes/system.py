@@ -59,7 +59,8 @@ class Listeners(Probe[tuple[Listener, ...]]):
 @dataclass(frozen=True, slots=True)
 class Process:
     """A running process; `started` in UTC, `memory` in resident bytes; `command` is whole for Postfix's and Dovecot's masters
-    alone, and the program of all others.
+    alone, and the program of all others. `replaced`: the program's file was removed or replaced since (proc_pid_exe(5)); told
+    of the masters alone.
     """
 
     pid: int
@@ -70,6 +71,7 @@ class Process:
     started: datetime
     memory: int
     state: str
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

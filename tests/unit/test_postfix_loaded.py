@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -99,3 +100,10 @@ def test_a_parameter_on_its_way_out_is_a_notice() -> None:
 def test_a_level_above_the_program_s_version_is_a_notice() -> None:
     assert judge(compatibility, config("compatibility_level = 99"))[0].status is Status.NOTICE
     assert judge(compatibility, config())[0].status is Status.OK
+
+
+def test_a_master_whose_program_was_replaced_is_told_and_no_fault() -> None:
+    old = find_master((replace(MASTER, replaced=True), QMGR), True)
+    (verdict,) = said(old)
+    assert (verdict.status, verdict.subject) == (Status.NOTICE, "program")
+    assert verdict.fixes[0].commands == (("systemctl", "restart", "postfix"),)
