@@ -76,7 +76,7 @@ def _attempts(tally: Tally, lines: list[str], start: int, hour: str, name: str) 
     relays, delays, phases = sent.relays, sent.delays, sent.phases
     row_of, size_of, known, seconds_of = tally.recipients.get, tally.sizes.get, tally.deferred, _SECONDS
     begin, end = queue_id_place(lines[0], start)
-    before, to_at = begin - 2, end + 2
+    colon, space, to_at = begin - 2, begin - 1, end + 2
     forwards = name == "local"
     delivered = 0
     for line in lines:
@@ -85,7 +85,7 @@ def _attempts(tally: Tally, lines: list[str], start: int, hour: str, name: str) 
             seconds = seconds_of[delay]
             qid, to = head[begin:end], head[to_at:]
             row = row_of(to)
-            if row is None or head[before:begin] != ": ":
+            if row is None or head[space] != " " or head[colon] != ":":
                 _, qid, to = head.split(": ", 2)
                 row = row_of(to)
         except ValueError:

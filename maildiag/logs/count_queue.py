@@ -31,11 +31,11 @@ def queue_manager(tally: Tally, lines: list[str], start: int, name: str) -> None
 def queued(tally: Tally, lines: list[str], start: int) -> list[str]:
     """Count messages that enter the active queue for the first time; return the lines that may say `removed`."""
     # "…: removed", "… (queue active)": their last letters tell the two kinds apart that nearly all lines are of
-    removals = [line for line in lines if line[-1:] == "d"]
-    active = [line for line in lines if line[-1:] == ")"]
+    removals = [line for line in lines if line[-1] == "d"]
+    active = [line for line in lines if line[-1] == ")"]
     rest = []
     if len(removals) + len(active) < len(lines):
-        rest = [line for line in lines if line[-1:] not in ("d", ")")]
+        rest = [line for line in lines if line[-1] not in "d)"]
     if active:
         _active(tally, active, start, rest)
     attempts = [line for line in rest if ": to=<" in line]
@@ -51,16 +51,16 @@ def _active(tally: Tally, lines: list[str], start: int, rest: list[str]) -> None
     """Count `QID: from=<sender>, size=1234, nrcpt=1 (queue active)`; lines that are anything else go to `rest`."""
     sizes, take, senders = tally.sizes, tally.received.pop, tally.senders
     begin, end = queue_id_place(lines[0], start)
-    before, text_at, from_end = begin - 2, end + 2, end + 8
+    colon, space, text_at, from_end = begin - 2, begin - 1, end + 2, end + 8
     total = 0
     for line in lines:
         qid = line[begin:end]
-        if qid in sizes and line[end:from_end] == ": from=<" and line[before:begin] == ": ":  # tried again
-            continue
+        if qid in sizes and line[end:from_end] == ": from=<" and line[space] == " " and line[colon] == ":":
+            continue  # tried again
         try:
             head, length, _ = line.split(", ", 2)
             sender = head[text_at:]
-            if head[before:begin] != ": " or head[end:from_end] != ": from=<":
+            if head[end:from_end] != ": from=<" or head[space] != " " or head[colon] != ":":
                 _, qid, sender = head.split(": ", 2)
                 if qid in sizes and sender[:6] == "from=<":
                     continue

@@ -8,7 +8,7 @@ from maildiag.logs.count_problems import problem_of
 from maildiag.logs.count_refusals import refusals
 from maildiag.logs.count_tls import tls
 from maildiag.logs.hours import count_hours
-from maildiag.logs.places import queue_id_place
+from maildiag.logs.places import queue_id_place, sort_out
 from maildiag.logs.tally import Tally, client_domain
 
 # What the SMTP server's lines begin with. No queue id begins so: short ones are hexadecimal, long ones have no vowels
@@ -49,9 +49,8 @@ class _Words(dict[str, Callable[[str], None]]):
 def smtpd(tally: Tally, lines: list[str], start: int, name: str) -> None:
     """Count what the SMTP server logs: messages, refusals, TLS, warnings, connections."""
     at = lines[0].find(": ", start) + 2
-    words, begin, end = _Words.of(tally), at - 3, at + 2
-    for line in lines:
-        words[line[begin:end]](line)
+    words = _Words.of(tally)
+    sort_out(lines, slice(at - 3, at + 2), words)
     kinds = words.lists
     others = _clients(tally, kinds["message"], start)
     kinds["message"].clear()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Mapping
+from operator import call, itemgetter
+
 
 def queue_id_place(line: str, start: int) -> tuple[int, int]:
     """Return (begin, end) of the queue id of `… program[pid]: QUEUEID: text`, whose timestamp ends at `start`.
@@ -11,3 +15,8 @@ def queue_id_place(line: str, start: int) -> tuple[int, int]:
     """
     begin = line.find(": ", start) + 2
     return begin, line.find(":", begin)
+
+
+def sort_out(lines: list[str], place: slice, takers: Mapping[str, Callable[[str], None]]) -> None:
+    """Give each line to the taker for what it has in that place, without a step of the interpreter for any line."""
+    deque(map(call, map(takers.__getitem__, map(itemgetter(place), lines)), lines), maxlen=0)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable
-from operator import call, itemgetter
 
 from maildiag.logs import count_deliveries, count_dovecot, count_problems, count_queue, count_refusals, count_smtpd
 from maildiag.logs.forms import as_syslog
 from maildiag.logs.lines import MONTHS, family_of
+from maildiag.logs.places import sort_out
 from maildiag.logs.tally import SAMPLES, Tally
 
 Handler = Callable[[Tally, list[str], int, str], None]
@@ -138,10 +137,7 @@ class Scanner:
         for beyond in _KEY_BEYOND_HOST:
             buckets = self._bucket(start, host_end + beyond)
             end = host_end + beyond
-            keys = map(itemgetter(slice(start, end)), unsure)
-            deque(
-                map(call, map(buckets.__getitem__, keys), unsure), maxlen=0
-            )  # a loop without a step of the interpreter
+            sort_out(unsure, slice(start, end), buckets)
             unsure, buckets.unsure[:] = list(buckets.unsure), []
             if not unsure:
                 break
