@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.postfix_config import PostfixConfig
-from maildiag.facts.queue import Queue
+from maildiag.facts.queue import Queue, parse_seconds
 from maildiag.facts.relay import Level, tls_level
 from maildiag.facts.tables import Tables
 from maildiag.lint.cure import CHECKED
@@ -80,7 +81,8 @@ def deferred(
     for meaning, groups in waiting.items():
         found = _deferred(meaning, groups, queue, role.role if role else None, log, relayed)
         found = _with_origin(found, groups, postfix_config, tables)
-        yield _with_demand(found, meaning, postfix, postfix_config)
+        found = _with_demand(found, meaning, postfix, postfix_config)
+        yield _with_patience(found, meaning, postfix_config)
 
 
 def _with_origin(verdict: Verdict, groups: list[Group], config: PostfixConfig | None, tables: Tables | None) -> Verdict:
@@ -138,6 +140,44 @@ _LET_PLAIN = Fix(
     guards=CHECKED,
     why="Mail then goes in clear text to servers without TLS: yours to decide.",
 )
+
+
+_HASTY_S = 5
+
+
+def _with_patience(verdict: Verdict, meaning: str, config: PostfixConfig | None) -> Verdict:
+    """A time that main.cf sets so short that many servers need longer (RFC 5321 section 4.5.3.2 asks for minutes)."""
+    if config is None or not meaning.startswith("connect.timeout"):
+        return verdict
+    hasty = [
+        each
+        for each in config.main.entries
+        if re.fullmatch(r"(smtp|lmtp)_\w+_timeout", each.name)
+        and 0 < parse_seconds(f"{each.value}s" if each.value.isdigit() else each.value, 0) <= _HASTY_S
+    ]
+    if not hasty:
+        return verdict
+    names = [each.name for each in hasty]
+    told = " and ".join(f"{each.name} = {each.value} (main.cf line {each.line})" for each in hasty[:2])
+    return replace(
+        verdict,
+        title=f"{verdict.title}; {told} gives it no longer",
+        evidence=(*shown(config, *names), *verdict.evidence),
+        fixes=(_patience(config, names), *verdict.fixes),
+    )
+
+
+def _patience(config: PostfixConfig, names: list[str]) -> Fix:
+    return Fix(
+        id="queue.deferred/patience",
+        title=f"Set {', '.join(names)} back to the default",
+        commands=(("postconf", "-X", *names), ("postfix", "reload"), ("postqueue", "-f")),
+        undo=(("postfix", "reload"),),
+        verify=("queue.deferred",),
+        changes=(config.main.path,),
+        guards=CHECKED,
+        why="; ".join(f"{name} = {config.defaults.get(name, '')}" for name in names),
+    )
 
 
 def _by_meaning(queue: Queue) -> dict[str, list[Group]]:

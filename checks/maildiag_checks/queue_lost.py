@@ -10,6 +10,7 @@ from datetime import UTC
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Tables
+from maildiag.lint.lines import logical_lines
 from maildiag.logs.summary import LogSummary, ReasonGroup
 from maildiag.model import (
     Evidence,
@@ -20,6 +21,7 @@ from maildiag.model import (
     Verdict,
     ok,
 )
+from maildiag.probes import FileText
 from maildiag.registry import check
 from maildiag.text import plural
 from maildiag_checks import _owners
@@ -92,11 +94,27 @@ def _named_by(line: str, config: PostfixConfig | None, tables: Tables | None) ->
     if match is None:
         return
     address, key = match[1], (match[2] or "").lower()
+    yield from _rewritten(address.partition("@")[2].lower(), key.partition("@")[2], config, tables)
     local = [address.partition("@")[0]] if is_own(config, address.partition("@")[2]) else []
     for each in origins(config, tables, address, *local):
         own = re.split(r"[\s:=]", each.text, maxsplit=1)[0].lower()
         if own in (key, key.partition("@")[0]) if each.path != "main.cf" else _COPIES.fullmatch(own):
             yield each
+
+
+_REWRITING = re.compile(r"(recipient_)?canonical_maps|virtual_alias_maps")
+
+
+def _rewritten(domain: str, before: str, config: PostfixConfig | None, tables: Tables | None) -> Iterator[Origin]:
+    """The line of a table by which mail for an own domain became mail for another one (canonical(5), virtual(5))."""
+    if not domain or domain == before or not is_own(config, before) or tables is None:
+        return
+    for table in tables.tables:
+        if not isinstance(table.text, FileText) or not any(_REWRITING.fullmatch(name) for name in table.users):
+            continue
+        for line in logical_lines(table.text.text):
+            if line.text.lower().rstrip().endswith(f"@{domain}"):
+                yield Origin(table.use.path, line.first, line.text.strip())
 
 
 def _lost(

@@ -117,10 +117,26 @@ _SUBJECTS = (
 )
 _OWN_NAMES = {
     "client": r"check_(client|reverse_client_hostname|ccert|sasl)_.*access|reject_unknown_(reverse_)?client.*|reject_rbl_client|reject_maps_rbl",
-    "helo": r"check_helo_.*access|reject_\w*(helo|hostname)\w*",
+    "helo": r"check_helo_.*access|reject_(invalid|non_fqdn|unknown)_(helo_)?hostname",
     "sender": r"check_sender_.*access|reject_\w*sender\w*|reject_rhsbl_sender",
     "recipient": r"check_recipient_.*access|reject_\w*recipient\w*|reject_multi_recipient_bounce",
 }
+# What smtpd says of each test, where several of a kind may be set (smtpd_check.c).
+_SAID = (
+    (r"need fully-qualified", "non_fqdn"),
+    (r"invalid (name|ip address)", "invalid"),
+    (r"cannot find your reverse hostname", "reverse_client"),
+    (r"cannot find your hostname", r"unknown_client(_hostname)?$"),
+    (r"blocked using", "rbl|rhsbl"),
+    (r"not found", "unknown"),
+    (r"undeliverable|unverified", "unverified"),
+)
+
+
+def _said_by(name: str, reason: str) -> bool:
+    """True where these words are this restriction's own."""
+    own = next((words for said, words in _SAID if re.search(said, reason, re.IGNORECASE)), "")
+    return bool(own and re.search(own, name))
 
 
 def _origin(group: ReasonGroup, event: Reject, line: str, config: PostfixConfig, tables: Tables | None) -> _Refusal:
@@ -145,10 +161,15 @@ def _origin(group: ReasonGroup, event: Reject, line: str, config: PostfixConfig,
         and config.context.yes("smtpd_reject_unlisted_sender")
     ):
         return _Refusal(group, event, line, "smtpd_reject_unlisted_sender", "smtpd_reject_unlisted_sender = yes")
-    for name, parsed in lists.items():
-        for each in parsed:
-            if about and re.fullmatch(_OWN_NAMES[about], each.name) and not each.name.startswith("check_"):
-                return _Refusal(group, event, line, name, f"{each.name} {each.argument}".strip())
+    tests = [
+        (name, each)
+        for name, parsed in lists.items()
+        for each in parsed
+        if about and re.fullmatch(_OWN_NAMES[about], each.name) and not each.name.startswith("check_")
+    ]
+    if tests:
+        name, test = min(tests, key=lambda found: not _said_by(found[1].name, event.reason))
+        return _Refusal(group, event, line, name, f"{test.name} {test.argument}".strip())
     plain = f"smtpd_{about}_restrictions" if about else "smtpd_recipient_restrictions"
     last = [each.name for each in lists.get(plain, ()) if each.name in ("reject", "defer")]
     return _Refusal(group, event, line, plain, last[-1] if last else "")
@@ -198,6 +219,8 @@ def _let_in(name: str, config: PostfixConfig, process: PostfixProcess | None) ->
     if name == "smtpd_reject_unlisted_sender":
         return (setting(CLIENTS, "any-sender", f"Set {name} to no", config, process, (name, "no")),)
     rest = [f"{each.name} {each.argument}".strip() for each in restrictions.parse(config.context.words(name))]
+    if rest[:1] == ["permit_mynetworks"]:
+        return ()
     value = ", ".join(["permit_mynetworks", *(each for each in rest if each != "permit_mynetworks")])
     return (
         setting(

@@ -285,7 +285,11 @@ def _greeting(talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Po
             subject=subject,
             evidence=shown,
             fixes=(_ask(relay, title, shown),),
-            explained_by=("dns.own-name", "connectivity.relay-settings"),
+            explained_by=(
+                *(("connectivity.mtu",) if transcript.silent else ()),
+                "dns.own-name",
+                "connectivity.relay-settings",
+            ),
         )
     return None
 

@@ -133,7 +133,8 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
         absent and local and user.inbox.startswith(user.home + "/")
     )  # a virtual user's is made with the first mail
     maildir = delivered.endswith("/") and same_place(delivered, user.inbox)
-    troubles = tuple(_troubles(ask, user, owner, groups, maildir))
+    dangling = _to_nowhere(ask, PurePosixPath(user.home)) if homeless else None
+    troubles = (dangling,) if dangling else tuple(_troubles(ask, user, owner, groups, maildir))
     info = ask.maybe(Stat(user.inbox))
     return Mailbox(
         user=user.name,
@@ -143,7 +144,7 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
         inbox=user.inbox,
         delivered=delivered,
         exists=isinstance(info, FileInfo),
-        homeless=homeless,
+        homeless=homeless and dangling is None,
         locked=homeless and _locked(ask, user.name),
         troubles=troubles,
         waiting=_messages(ask, delivered) if delivered and not same_place(delivered, user.inbox) else 0,
@@ -201,14 +202,20 @@ def _troubles(
         yield Trouble(info.path, "write", info)
 
 
+def _to_nowhere(ask: Ask, path: PurePosixPath) -> Trouble | None:
+    """A name that is in its directory, and leads to nothing."""
+    listing = ask.maybe(ListDirectory(str(path.parent), _SAMPLE))
+    named = [each for each in listing.entries if each.path == str(path)] if isinstance(listing, Directory) else []
+    return Trouble(str(path), "follow", named[0]) if named else None
+
+
 def _cannot_be_made(ask: Ask, path: PurePosixPath, owner: str, groups: tuple[str, ...], gap: Gap) -> Iterator[Trouble]:
     """An INBOX that is not there yet is made by the first delivery, where its user may."""
     if gap.reason is not GapReason.ABSENT:
         return
-    listing = ask.maybe(ListDirectory(str(path.parent), _SAMPLE))
-    named = [each for each in listing.entries if each.path == str(path)] if isinstance(listing, Directory) else []
-    if named:
-        yield Trouble(str(path), "follow", named[0])
+    dangling = _to_nowhere(ask, path)
+    if dangling:
+        yield dangling
         return
     for parent in path.parents:
         info = ask.maybe(Stat(str(parent)))

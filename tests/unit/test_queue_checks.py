@@ -409,3 +409,34 @@ def test_mail_that_a_rule_throws_away_is_told_and_the_line_is_named() -> None:
 def test_one_message_thrown_away_is_a_rule_at_work() -> None:
     verdict, _ = judge(lost, log(thrown_away(5), "", NOW), SERVER, config("mynetworks = 10.0.1.0/24"), None)
     assert verdict.status is Status.NOTICE
+
+
+@pytest.mark.parametrize(("value", "named"), [("1s", True), ("2", True), ("30s", False)])
+def test_a_time_that_is_set_too_short_is_named_where_servers_do_not_answer_in_it(value: str, named: bool) -> None:
+    # Recorded on Debian 12 with smtp_helo_timeout = 1s against a server that greets after five seconds.
+    reason = "conversation with 10.0.1.10[10.0.1.10] timed out while receiving the initial server greeting"
+    made = config(f"smtp_helo_timeout = {value}")
+    mail = log(line(2, status_line("deferred", reason, dsn="4.4.2")), "", NOW)
+    (verdict,) = judge(deferred, queue_of(entry(1, reason)), CLIENT, mail, Postfix(True, "3.7", {}), made, None)
+    assert ("smtp_helo_timeout" in verdict.title) is named
+    assert (("postconf", "-X", "smtp_helo_timeout") in verdict.fixes[0].commands if verdict.fixes else False) is named
+
+
+def test_a_table_that_makes_other_addresses_of_the_own_is_named_with_its_line() -> None:
+    path = "/etc/postfix/canon"
+    # Recorded on Debian 12.
+    bounced = (
+        "postfix/smtp[283]: D653687: to=<alice@exmaple.test>, orig_to=<alice@example.test>, relay=none, delay=0.05, "
+        "delays=0.01/0.04/0/0, dsn=5.4.4, status=bounced (Host or domain name not found. Name service error for "
+        "name=exmaple.test type=A: Host not found)"
+    )
+    table = Table(
+        use=TableUse("regexp", path, "recipient_canonical_maps"),
+        users=("recipient_canonical_maps",),
+        source=info(path),
+        text=file("# to the new domain\n/^(.*)@.*$/ ${1}@exmaple.test\n"),
+    )
+    made = config("mydestination = example.test", f"recipient_canonical_maps = regexp:{path}")
+    (verdict,) = judge(lost, log(line(2, bounced), "", NOW), SERVER, made, Tables((table,)))
+    assert verdict.status is Status.WARNING
+    assert f"{path} line 2" in verdict.title

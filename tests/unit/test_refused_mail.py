@@ -63,6 +63,36 @@ def test_a_plain_reject_is_named_with_its_list() -> None:
     assert "reject" in verdict.title
 
 
+# Recorded on Debian 12: a HELO rule behind a client rule whose name ends in hostname, too.
+SHORT = "504 5.5.2 <app01>: Helo command rejected: need fully-qualified hostname"
+HELO_RULES = (
+    "smtpd_client_restrictions = permit_mynetworks, reject_unknown_reverse_client_hostname",
+    "smtpd_helo_restrictions = reject_invalid_helo_hostname, reject_non_fqdn_helo_hostname, reject_unknown_helo_hostname",
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "name", "word"),
+    [
+        (SHORT, "smtpd_helo_restrictions", "reject_non_fqdn_helo_hostname"),
+        (
+            "450 4.7.1 <app01>: Helo command rejected: Host not found",
+            "smtpd_helo_restrictions",
+            "reject_unknown_helo_hostname",
+        ),
+        (
+            "450 4.7.25 Client host rejected: cannot find your reverse hostname, [10.0.1.20]",
+            "smtpd_client_restrictions",
+            "reject_unknown_reverse_client_hostname",
+        ),
+    ],
+)
+def test_the_rule_that_says_these_words_is_named(reason: str, name: str, word: str) -> None:
+    (verdict,) = clients(reason, *HELO_RULES)
+    assert (verdict.subject, verdict.data["restriction"]) == (name, word)
+    assert bool(verdict.fixes) is (name == "smtpd_helo_restrictions")  # permit_mynetworks is first in the other already
+
+
 def test_strangers_may_be_refused() -> None:
     (verdict,) = judge(
         own_clients, said(HEAD.replace("10.0.1.20", "192.0.2.7") + DENIED + TAIL), config(NETWORKS), None, None
