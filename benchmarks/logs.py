@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-MAILDIAG = (sys.executable, "-m", "maildiag")
-# -m maildiag finds this tree, and Python keeps what it compiled, as where the program is installed.
+# What the installed program `maildiag` does, of this tree; and Python keeps what it compiled, as where it is installed.
+MAILDIAG = (sys.executable, "-c", "import sys; from maildiag.__main__ import main; sys.exit(main())")
 COMPILED = tempfile.TemporaryDirectory(prefix="maildiag-bench-")
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},

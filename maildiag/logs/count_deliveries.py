@@ -23,7 +23,12 @@ _ATTEMPT = later(
     r"delay=(?P<delay>[^,]+), (?:delays=(?P<delays>[^,]+), )?(?:dsn=(?P<dsn>[^,]+), )?status=(?P<status>\S+)(?P<rest>.*)",
     re.DOTALL,
 )
-_CONNECT = later(r": (?:[0-9A-Za-z]+: )?(connect to [^\[]*)\[[^\]]*\](?::\d+)?: (.*)")
+# "connect to host[address]:25: why"; before Postfix 2.3 "connect to host[address]: why (port 25)", and in what pflogsumm
+# also reads "connect to host: why; address 192.0.2.1 port 25", both with a queue id or without one.
+_CONNECT = later(
+    r": (?:[0-9A-Za-z]{5,30}: )?connect to (?P<host>[^\[\s:]*)(?:\[[^\]]*\])?(?::\d+)?: "
+    r"(?P<why>.*?)(?: \(port \d+\)|; address \S+ port.*)?$"
+)
 
 
 class _Seconds(dict[str, float]):
@@ -228,9 +233,8 @@ def _other_lines(tally: Tally, lines: list[str], start: int, name: str) -> None:
     tls(tally, secured, "out")
     for line in lines if not secured else [line for line in lines if " TLS connection " not in line]:
         text = line[line.find(": ", start) :]
-        if text.startswith(": connect to "):
-            match = _CONNECT().match(text)
-            tally.connect_failures[f"{match[1]}: {match[2]}" if match else text[2:200]] += 1
+        if ": connect to " in text and (match := _CONNECT().match(text)):
+            tally.connect_failures[f"connect to {match['host']}: {match['why'][:200]}"] += 1
         elif ": sender non-delivery notification: " in text:
             tally.totals["bounce messages sent"] += 1
         elif ": sender delay notification: " in text:

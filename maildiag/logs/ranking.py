@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from heapq import nlargest
 from typing import Any
 
-from maildiag.logs.normal import normalise
 from maildiag.logs.rows import Counted
 from maildiag.text import safe
 
@@ -33,11 +31,3 @@ def counted(counter: Mapping[str, int], limit: int | None) -> tuple[Counted, ...
     """The most frequent as rows, those that were never counted left out."""
     names = heaviest(counter.keys(), counter.values(), limit)
     return tuple(Counted(shown(name) or "(unknown)", counter[name]) for name in names if counter[name])
-
-
-def merged(counter: Mapping[str, int], limit: int | None) -> tuple[Counted, ...]:
-    """Rows of texts without their variable parts."""
-    texts: Counter[str] = Counter()
-    for text, count in counter.items():
-        texts[normalise(text)] += count
-    return counted(texts, limit)

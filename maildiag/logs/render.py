@@ -193,16 +193,26 @@ def _reasons(heading: Heading, title: str, rows: Sequence[ReasonRow]) -> Iterato
     for row in rows:
         yield f"  {row.count:>{wide}}  {' '.join(filter(None, (row.status, row.stage)))}  [{row.meaning}]  {row.text}"
         if row.at:
-            most = ", ".join(f"{place.name} ({place.count})" for place in row.at[:3])
-            more = f", {len(row.at) - 3} more" if len(row.at) > 3 else ""
-            yield f"  {'':{wide}}    {most}{more}"
+            yield f"  {'':{wide}}    {_most(row.at)}"
+
+
+def _most(places: Sequence[Counted]) -> str:
+    """The three places where something was met most, and how many more there are."""
+    more = f", {len(places) - 3} more" if len(places) > 3 else ""
+    return ", ".join(f"{place.name} ({place.count})" for place in places[:3]) + more
 
 
 def _failures(report: LogReport, heading: Heading) -> Iterator[str]:
     yield from _reasons(heading, "Deferrals and bounces by reason", report.reasons)
     yield from _reasons(heading, "Refusals by reason", report.refusals)
     yield from _section(heading, "Refused clients", _counted(report.refused_clients))
-    yield from _section(heading, "Connections that failed", _counted(report.connect_failures))
+    failures = report.connect_failures
+    if failures:
+        yield heading("Connections that failed")
+        wide = len(str(failures[0].count))
+        for row in failures:
+            yield f"  {row.count:>{wide}}  {row.name}"
+            yield f"  {'':{wide}}    {_most(row.at)}"
 
 
 def _counted(rows: Iterable[Counted]) -> list[Sequence[object]]:

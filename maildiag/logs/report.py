@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from maildiag.logs.ranking import counted, heaviest, merged, shown
+from maildiag.logs.ranking import counted, heaviest, shown
 from maildiag.logs.report_addresses import bare_address, most_sent_by, most_sent_to, reached, recipients_of, senders_of
-from maildiag.logs.report_reasons import problems_of, reasons_of, refusals_of
+from maildiag.logs.report_reasons import connect_failures_of, problems_of, reasons_of, refusals_of
 from maildiag.logs.report_times import (
     PHASES,
     all_sessions,
@@ -60,7 +60,7 @@ def make_report(
         reasons=reasons_of(tally, limit),
         refusals=refusals_of(tally, limit),
         refused_clients=counted(tally.refused_clients, limit),
-        connect_failures=merged(tally.connect_failures, limit),
+        connect_failures=connect_failures_of(tally, limit),
         problems=problems_of(tally, limit),
         auth_failures_by_user=counted(tally.auth_users, limit),
         auth_failures_by_address=counted(tally.auth_addresses, limit),

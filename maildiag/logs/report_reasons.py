@@ -13,7 +13,7 @@ from maildiag.logs.lines import LogLine, parse_line
 from maildiag.logs.normal import normalise
 from maildiag.logs.ranking import counted, ranked, shown
 from maildiag.logs.reasons import classify_reason
-from maildiag.logs.rows import Counted, ProblemRow, ReasonRow
+from maildiag.logs.rows import ConnectRow, Counted, ProblemRow, ReasonRow
 from maildiag.logs.tally import Tally
 
 _STATUS = re.compile(r"dsn=(?P<dsn>\S*) status=(?P<status>\S+) \((?P<reason>.*)\)", re.DOTALL)
@@ -83,6 +83,16 @@ def _at(
 
 def _places(counter: Mapping[str, int], limit: int | None) -> tuple[Counted, ...]:
     return tuple(Counted(row.name.removeprefix("relay="), row.count) for row in counted(counter, limit))
+
+
+def connect_failures_of(tally: Tally, limit: int | None) -> tuple[ConnectRow, ...]:
+    """Return the most frequent failures to connect, with the hosts that were not reached."""
+    hosts: dict[str, Counter[str]] = {}
+    for text, count in tally.connect_failures.items():
+        host = text.removeprefix("connect to ").partition(": ")[0]
+        hosts.setdefault(normalise(text), Counter())[host] += count
+    rows = ranked({text: at.total() for text, at in hosts.items()})[:limit]
+    return tuple(ConnectRow(shown(text), count, counted(hosts[text], limit)) for text, count in rows)
 
 
 def problems_of(tally: Tally, limit: int | None) -> tuple[ProblemRow, ...]:

@@ -60,6 +60,15 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectRow:
+    """Equal failures to connect, `at` the hosts that were not reached, those that failed most first."""
+
+    name: str
+    count: int
+    at: tuple[Counted, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReasonRow:
     """Equal reasons of deferrals, bounces (status) or refusals (status is the kind, stage the SMTP command).
 
@@ -146,7 +155,7 @@ class LogReport:
     reasons: tuple[ReasonRow, ...]
     refusals: tuple[ReasonRow, ...]
     refused_clients: tuple[Counted, ...]
-    connect_failures: tuple[Counted, ...]
+    connect_failures: tuple[ConnectRow, ...]
     problems: tuple[ProblemRow, ...]
     auth_failures_by_user: tuple[Counted, ...]
     auth_failures_by_address: tuple[Counted, ...]

@@ -176,6 +176,32 @@ def test_the_clients_of_each_refusal_and_the_hops_of_bounces_are_those_of_pflogs
     assert found == {relay: sum(rows.values()) for relay, rows in bounces.items()}
 
 
+def test_failures_to_connect_in_the_wordings_of_old_are_those_of_pflogsumm(tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    begin = "Nov 16 10:00:00 mail postfix/smtp[77]: "
+    rows = [  # Postfix 2.2, smtp_connect.c; the last two as pflogsumm 1.1.5 reads them
+        f"{begin}connect to mx1.example.net[192.0.2.1]: Connection timed out (port 25)",
+        f"{begin}connect to mx1.example.net[192.0.2.2]: Connection timed out (port 25)",
+        f"{begin}connect to mx2.example.org[2001:db8::1]: Connection timed out (port 25)",
+        f"{begin}connect to mx2.example.org[192.0.2.3]: Connection refused (port 25)",
+        f"{begin}4ADDE180000: connect to mx2.example.org[192.0.2.3]: Connection refused (port 25)",
+        f"{begin}connect to mx3.example.org: server refused mail service; address 192.0.2.4 port 25",
+    ]
+    path.write_text("".join(f"{row}\n" for row in rows))
+    theirs = details(pflogsumm(path), "smtp delivery failures")
+    ours = report(path).connect_failures
+    assert sum(row.count for row in ours) == len(rows)
+    assert {row.name.partition(": ")[2].lower(): {at.name: at.count for at in row.at} for row in ours} == theirs
+
+
+def test_failures_to_connect_are_counted_alike_in_the_wordings_of_old_and_new(tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    begin = "Nov 16 10:00:00 mail postfix/smtp[77]: connect to mx1.example.net[192.0.2.1]"
+    path.write_text(f"{begin}: Connection refused (port 25)\n{begin}:25: Connection refused\n")
+    (row,) = report(path).connect_failures
+    assert (row.count, [(at.name, at.count) for at in row.at]) == (2, [("mx1.example.net", 2)])
+
+
 def one_day(seed: int) -> str:
     """The lines of one day: then pflogsumm tells its hours as sums and not as averages of days."""
     rows = lines("traffic", 6000, seed=seed)
