@@ -101,7 +101,8 @@ def _chain(program: str, table: str, name: str, policy: str, rules: list[Rule]) 
 def _rule(words: list[str], text: str, index: int) -> Rule:
     tests = list(_tests(words))
     do, target = _action(words)
-    return Rule(tuple(tests), do, target, text, 0, index)
+    untracks = "NOTRACK" in words or "--notrack" in words
+    return Rule(tuple(tests), do, target, text, 0, index, untracks=untracks)
 
 
 def _tests(words: list[str]) -> Iterator[Test]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from maildiag.firewall.rules import NEVER, Chain, Do, Field, Rule, Test, flags_test
@@ -48,7 +49,9 @@ def parse(text: str) -> tuple[list[Chain], frozenset[tuple[str, str]]]:
         if "rule" in each:
             rule = each["rule"]
             place = rules.setdefault(_key(rule, "chain"), [])
-            place.extend(_rules(rule, sets, len({one.handle for one in place})))
+            untracks = any("notrack" in one for one in rule.get("expr", []))
+            found = _rules(rule, sets, len({one.handle for one in place}))
+            place.extend(replace(one, untracks=untracks) for one in found)
             if any("xt" in one for one in rule.get("expr", [])):
                 foreign.add((rule["family"], rule["table"]))
     return [_chain(each["chain"], rules) for each in objects if "chain" in each], frozenset(foreign)

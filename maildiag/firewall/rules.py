@@ -45,6 +45,7 @@ class Field(StrEnum):
     PORT = "port"
     STATE = "state"
     STATUS = "connection status"
+    OPENING = "opening"
     IN = "in"
     OUT = "out"
     USER = "user"
@@ -54,7 +55,10 @@ class Field(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A packet as a filter sees it; `user` are the names and numbers of the account that sends it, where it is ours."""
+    """A packet as a filter sees it; `user` are the names and numbers of the account that sends it, where it is ours.
+
+    `untracked`: a rule keeps it from connection tracking, so that its state is none of those of a connection.
+    """
 
     source: str
     destination: str
@@ -65,6 +69,7 @@ class Packet:
     into: str = ""
     out: str = ""
     user: tuple[str, ...] = ()
+    untracked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ class Test:
         return fits if fits is None else fits is not self.negated
 
 
+_TRACKING = -200  # netfilter's priority of connection tracking: what comes before it may leave a packet out
+
 NEVER = Test(Field.PROTOCOL, ("never",))
 """A condition that no mail client meets."""
 
@@ -97,7 +104,7 @@ def flags_test(mask: Sequence[str], wanted: Sequence[str], negated: bool) -> Tes
     """
     seen, named = {each.lower() for each in mask}, {each.lower() for each in wanted} - {"none"}
     if named == {"syn"} and seen >= {"syn", "ack"}:
-        return Test(Field.STATE, ("new",), negated)
+        return Test(Field.OPENING, ("new",), negated)
     return Test(Field.PROTOCOL, ("*",)) if negated else NEVER
 
 
@@ -116,6 +123,8 @@ def _of(packet: Packet, wanted: Field) -> tuple[str, ...] | None:
         case Field.PORT:
             return (str(packet.port),)
         case Field.STATE:
+            return ("untracked",) if packet.untracked else (packet.state,)
+        case Field.OPENING:
             return (packet.state,)
         case Field.STATUS:
             return ("",)
@@ -135,7 +144,7 @@ def _of(packet: Packet, wanted: Field) -> tuple[str, ...] | None:
 class Rule:
     """A rule: all its tests must hold. `target` is the chain that it leads to, or (DIVERT) the `address:port`. `text` is how the back-end writes it, `at` its place as the back-end's commands name it.
 
-    `exact` tells that `text` puts the same rule back when it is typed.
+    `exact` tells that `text` puts the same rule back when it is typed; `untracks`, that what it matches is not tracked.
     """
 
     tests: tuple[Test, ...]
@@ -145,6 +154,7 @@ class Rule:
     handle: int = 0
     index: int = 0
     exact: bool = True
+    untracks: bool = False
 
     def fits(self, packet: Packet) -> bool | None:
         """True or False, or None where it cannot be told."""
@@ -257,6 +267,8 @@ class Ruleset:
         for hook in hooks:
             met = [each for each in self.chains if each.hook == hook and _meets(each, packet)]
             for base in sorted(met, key=lambda each: each.priority):
+                if base.priority < _TRACKING and self._untracked(base, packet, 0):
+                    packet = replace(packet, untracked=True)
                 hits = self._base(base, packet)
                 outcomes = {hit.outcome for hit in hits}
                 if outcomes <= {Outcome.DROP, Outcome.REJECT} or outcomes == {Outcome.DIVERT}:
@@ -264,6 +276,18 @@ class Ruleset:
                 if outcomes != {Outcome.ACCEPT}:
                     maybe += [hit for hit in hits if hit.outcome is not Outcome.ACCEPT]
         return Judgement(Outcome.UNKNOWN, tuple(maybe)) if maybe or self.partial else Judgement(Outcome.ACCEPT)
+
+    def _untracked(self, chain: Chain, packet: Packet, depth: int) -> bool:
+        """True where a rule surely takes the packet out of connection tracking: notrack of nft(8), CT of iptables-extensions(8)."""
+        for rule in chain.rules if depth < 32 else ():
+            if not rule.fits(packet):
+                continue
+            target = self.chain(chain, rule.target) if rule.do in (Do.JUMP, Do.GOTO) else None
+            if rule.untracks or (target and self._untracked(target, packet, depth + 1)):
+                return True
+            if rule.do in (Do.ACCEPT, Do.RETURN, Do.GOTO):
+                return False
+        return False
 
     def _base(self, base: Chain, packet: Packet) -> list[Hit]:
         policy = {Do.DROP: Outcome.DROP, Do.REJECT: Outcome.REJECT}.get(base.policy, Outcome.ACCEPT)

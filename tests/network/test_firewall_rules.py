@@ -188,3 +188,15 @@ def test_an_nft_that_prints_nothing_is_not_believed_to_have_no_rules() -> None:
     rules = read_rules(printed(""), printed(drops))
     assert rules.judge(from_lan(25)).outcome is Outcome.DROP
     assert rules.judge(from_lan(143)).outcome is Outcome.UNKNOWN
+
+
+def test_what_is_not_tracked_is_no_new_connection() -> None:
+    rules = nft_rules("debian12", "nft-notrack.json")
+    assert rules.judge(from_lan(25)).outcome is Outcome.DROP
+    assert rules.judge(from_lan(587)).outcome is Outcome.ACCEPT
+    table = "*{}\n:{} {} [0:0]\n{}\nCOMMIT\n"
+    raw = table.format("raw", "PREROUTING", "ACCEPT", "-A PREROUTING -p tcp -m tcp --dport 25 -j CT --notrack")
+    for states, outcome in (("NEW,ESTABLISHED", Outcome.DROP), ("NEW,UNTRACKED", Outcome.ACCEPT)):
+        own = table.format("filter", "INPUT", "DROP", f"-A INPUT -m conntrack --ctstate {states} -j ACCEPT")
+        assert Ruleset.of(iptables.parse(raw + own)).judge(from_lan(25)).outcome is outcome
+        assert Ruleset.of(iptables.parse(own + raw)).judge(from_lan(143)).outcome is Outcome.ACCEPT
