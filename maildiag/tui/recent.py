@@ -26,7 +26,6 @@ class Recent:
     def look(self) -> bool:
         """Read on, in the new file where the log was rotated; True where there are more problems. Raises OSError."""
         if self._file.rotated():
-            self._file.close()
             self._file, self._looked_at = LogFile(self._path), 0
         for _ in self._file.read_on():
             pass
@@ -35,7 +34,3 @@ class Recent:
         found = [n for n in range(before, self._looked_at) if is_problem(self._file.line(n), now)]
         self.rows.extend(self._file[n] for n in found[-_MOST:])
         return bool(found)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()

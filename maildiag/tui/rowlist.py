@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import ClassVar, Protocol, runtime_checkable
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
-from textual.events import Click, Resize
+from textual.events import Blur, Click, Focus, Resize
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import reactive, var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from maildiag.text import safe
 from maildiag.tui import palette
-from maildiag.tui.rows import Row
+from maildiag.tui.rows import Row, Tone
 
 _REVERSE = Style(reverse=True)
 _AT_CURSOR = Style(bold=True)
@@ -31,6 +32,42 @@ class Placed(Protocol):
     def place(self, key: str) -> int | None:
         """The number of the row with this key."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The rows that are in sight, from the number `first` on, each asked for once however often it is drawn."""
+
+    first: int = 0
+    rows: Sequence[Row] = ()
+
+    @property
+    def end(self) -> int:
+        """The number after the last."""
+        return self.first + len(self.rows)
+
+    def moved(self, every: Sequence[Row], first: int, end: int) -> Seen:
+        """What is in sight after scrolling; only what has come into sight is asked for."""
+        kept, left = max(first, self.first), min(end, self.end)
+        if (first, end) == (self.first, self.end):
+            return self
+        if kept >= left:
+            return Seen(first, every[first:end])
+        old = self.rows[kept - self.first : left - self.first]
+        return Seen(first, [*every[first:kept], *old, *every[left:end]])
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What all lines of a list are drawn in."""
+
+    base: Style
+    theme: str
+    dark: bool = True
+
+    def said(self, tone: Tone) -> Style:
+        """How a tone is drawn."""
+        return self.base + palette.style(tone, self.theme, self.dark)
 
 
 class RowList(ScrollView, can_focus=True):
@@ -49,7 +86,8 @@ class RowList(ScrollView, can_focus=True):
     ]
     DEFAULT_CSS = "RowList { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }"
 
-    cursor = reactive(0)
+    cursor = var(0)
+    virtual_size = reactive(Size(0, 0), repaint=False)  # Textual's own lays the whole screen out anew for every row
 
     @dataclass
     class Moved(Message):
@@ -85,6 +123,8 @@ class RowList(ScrollView, can_focus=True):
         self._first = ""
         self._offset = 0
         self._marked = marked
+        self._seen = Seen()
+        self._look = Look(Style(), "")
 
     @property
     def marked(self) -> bool:
@@ -116,15 +156,29 @@ class RowList(ScrollView, can_focus=True):
         self.show(self._every, self._first)
 
     def _draw(self, rows: Sequence[Row]) -> None:
-        key = self.current.key if self.current else ""
+        key, before = self.current.key if self.current else "", self._in_sight()
         self._rows = rows
+        self._seen = Seen()
         self.virtual_size = Size(self.size.width, len(rows))
         place = self._place(key)
         if place != self.cursor:
             self.cursor = place
         if not self._steered:
             self._see_cursor()
-        self.refresh()
+        self._redraw(before, self._in_sight())
+
+    def _in_sight(self) -> Seen:
+        """The rows that are seen now; of a list that grows, as many as there were when it was shown."""
+        first = round(self.scroll_y)
+        self._seen = self._seen.moved(self._rows, first, min(first + self.size.height, self.virtual_size.height))
+        return self._seen
+
+    def _redraw(self, before: Seen, now: Seen) -> None:
+        """Draw the lines that say something else than before; a list that was scrolled is drawn anew anyway."""
+        lines = zip_longest(before.rows, now.rows) if before.first == now.first else ()
+        changed = [Region(0, y, self.size.width, 1) for y, (old, new) in enumerate(lines) if old != new]
+        if changed:
+            self.refresh(*changed)
 
     def _place(self, key: str) -> int:
         if not self._steered:
@@ -145,13 +199,33 @@ class RowList(ScrollView, can_focus=True):
         self._steered = True
         self.cursor = max(0, min(number, len(self._rows) - 1))
 
-    def watch_cursor(self, _: int, new: int) -> None:
+    def watch_cursor(self, old: int, new: int) -> None:
         """Keep the cursor in sight and tell who listens."""
         if self._marked:
+            self.refresh_line(old)
             self.scroll_to_region(Region(0, new, 1, 1), animate=False, force=True)
-        self.refresh()
+            self.refresh_line(new)
         if self.current:
             self.post_message(self.Moved(self, self.current))
+
+    def watch_virtual_size(self, _: Size, size: Size) -> None:
+        """Let the scroll bar know; it comes and goes with a layout, the rest of the screen keeps its place."""
+        height = self.container_size.height
+        if not height:
+            return
+        self.show_vertical_scrollbar = size.height > height
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = size.height
+            self.vertical_scrollbar.window_size = height
+        self.scroll_y = self.validate_scroll_y(self.scroll_y)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Move the scroll bar where that is seen, by an eighth of a cell, and draw the lines anew."""
+        if self.show_vertical_scrollbar:
+            seen = max(1.0, len(self._rows) / max(1, 8 * self.size.height))
+            self.vertical_scrollbar.position = round(new_value / seen) * seen
+        if round(old_value) != round(new_value):
+            self.refresh(self.size.region)
 
     def on_resize(self, _: Resize) -> None:
         self.virtual_size = Size(self.size.width, len(self._rows))
@@ -164,22 +238,31 @@ class RowList(ScrollView, can_focus=True):
             self.scroll_to(y=top, animate=False, immediate=True)
             self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
 
+    def on_focus(self, _: Focus) -> None:
+        self.refresh_line(self.cursor)
+
+    def on_blur(self, _: Blur) -> None:
+        self.refresh_line(self.cursor)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines that are seen; what they have in common is asked for once."""
+        self._look = Look(self.rich_style, self.app.theme, self.app.current_theme.dark)
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """The line `y` of the visible part."""
-        number = y + round(self.scroll_y)
-        width = self.scrollable_content_region.width
-        base = self.rich_style
-        if not 0 <= number < len(self._rows):
-            return Strip.blank(width, base)
-        chosen = self._marked and number == self.cursor
-        segments = [Segment(">" if chosen else " ", base)] if self._marked else []
-        theme, dark = self.app.theme, self.app.current_theme.dark
-        parts = self._rows[number].parts
-        segments += [Segment(safe(part.text), base + palette.style(part.tone, theme, dark)) for part in parts]
+        width, look, seen = self.scrollable_content_region.width, self._look, self._in_sight()
+        if y >= len(seen.rows):
+            return Strip.blank(width, look.base)
+        row, chosen = seen.rows[y], self._marked and seen.first + y == self.cursor
+        segments = [Segment(">" if chosen else " ", look.base)] if self._marked else []
+        segments += [Segment(safe(part.text), look.said(part.tone)) for part in row.parts]
         strip = Strip(segments)
-        if strip.cell_length > width and not self._offset and not self._rows[number].rule:
-            strip = Strip([*strip.crop(0, width - 1), Segment("…", base)])
-        strip = strip.crop(self._offset, self._offset + width).extend_cell_length(width, base)
+        if strip.cell_length > width and not self._offset and not row.rule:
+            strip = Strip([*strip.crop(0, width - 1), Segment("…", look.base)])
+        if strip.cell_length > width or self._offset:
+            strip = strip.crop(self._offset, self._offset + width)
+        strip = strip.extend_cell_length(width, look.base)
         return self._under_cursor(strip) if chosen and self.has_focus else strip
 
     def _under_cursor(self, strip: Strip) -> Strip:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,9 +13,8 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from maildiag import config, edits
-from maildiag.events import Event
-from maildiag.model import Evidence, Fix, Step
-from maildiag.settings import Acknowledgement, Settings
+from maildiag.model import Evidence, Fix
+from maildiag.settings import Acknowledgement
 from maildiag.testing import diagnose
 from maildiag.tui import acknowledging, copying, traced
 from maildiag.tui.app import MaildiagApp
@@ -41,11 +38,9 @@ from maildiag.tui.screens.runbook import RunbookScreen
 from maildiag.tui.screens.trace import TraceScreen
 from maildiag.tui.screens.verbose import VerboseScreen
 from maildiag.tui.screens.walk import WalkScreen
-from maildiag.tui.session import Session
 from maildiag.tui.views import Here
 from tests.tui import sample
-from tests.tui.conftest import until
-from tests.tui.test_screens import play
+from tests.tui.conftest import held_back, notices, play, until
 
 CAUSE, SYMPTOM = (
     next(each for each in diagnose({}, sample).findings if each.id == name)
@@ -147,29 +142,13 @@ def test_i_shows_the_lines_that_acknowledge_the_finding(
 def test_v_judges_the_finding_again_and_says_the_verdict(app: MaildiagApp) -> None:
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("enter", "v")
-        await until(
-            app, pilot, lambda: any("still CRIT: Postfix is stopped" in each.message for each in app._notifications)
-        )
+        await until(app, pilot, lambda: "still CRIT: Postfix is stopped" in notices(app))
 
     play(app, scenario)
 
 
-def said(app: MaildiagApp) -> list[str]:
-    """The notices so far."""
-    return [each.message for each in app._notifications]
-
-
 def test_v_during_a_run_says_the_verdict_at_its_end(app: MaildiagApp) -> None:
-    go_on = threading.Event()
-
-    class Slow(Session):
-        def run(self, step: Step | None = None) -> Iterator[Event]:
-            for event in super().run(step):
-                yield event
-                if app.board.report is not None or app.board.before is not None:
-                    go_on.wait(30)
-
-    app.session = Slow(app.session.host, app.session.load, Settings())
+    go_on = held_back(app)
 
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("enter")
@@ -177,8 +156,8 @@ def test_v_during_a_run_says_the_verdict_at_its_end(app: MaildiagApp) -> None:
         await until(app, pilot, lambda: app.board.running)
         await pilot.press("v")
         go_on.set()
-        assert any("a run is under way" in each for each in said(app))
-        await until(app, pilot, lambda: any("services.sample: still CRIT" in each for each in said(app)))
+        assert "a run is under way" in notices(app)
+        await until(app, pilot, lambda: "services.sample: still CRIT" in notices(app))
 
     play(app, scenario)
 
@@ -187,6 +166,6 @@ def test_x_says_when_nothing_is_under_way(app: MaildiagApp) -> None:
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("x")
         await pilot.pause()
-        assert any("nothing is under way" in each.message for each in app._notifications)
+        assert "nothing is under way" in notices(app)
 
     play(app, scenario)

@@ -19,8 +19,7 @@ from maildiag.tui.logfile import LogFile
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.trace import TraceScreen
-from tests.tui.conftest import until
-from tests.tui.test_screens import play
+from tests.tui.conftest import play, until
 
 CLEANUP = "2026-11-23T04:59:58.100000+00:00 mail postfix/cleanup[12]: 4A1B2C3D4E: message-id=<x@example.test>\n"
 SENT = (
@@ -69,7 +68,6 @@ def test_a_log_is_a_sequence_of_its_lines(log: Path) -> None:
     assert list(opened_log.search("STATUS=DEFERRED")) == [[100]]
     assert opened_log.place(opened_log[100].key) == 100
     assert opened_log.place("at:1") is None
-    opened_log.close()
 
 
 def test_what_is_appended_is_read_on_and_a_rotation_is_noticed(log: Path) -> None:
@@ -81,7 +79,6 @@ def test_what_is_appended_is_read_on_and_a_rotation_is_noticed(log: Path) -> Non
     log.rename(log.with_suffix(".1"))
     log.write_text(SENT)
     assert opened_log.rotated()
-    opened_log.close()
 
 
 def test_the_screen_filters_jumps_to_the_problem_and_traces_it(app: MaildiagApp, log: Path) -> None:
@@ -137,6 +134,5 @@ def test_what_a_command_prints_is_followed_like_a_file() -> None:
             break
         time.sleep(0.01)
     assert [shown.line(0), shown.line(1)] == ["one", "two"]
-    shown.close()
     copy.close()
     assert not copy.path.exists()

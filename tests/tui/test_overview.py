@@ -18,8 +18,7 @@ from maildiag.tui.board import Board
 from maildiag.tui.rows import plain
 from maildiag.tui.screens.walk import WalkScreen
 from tests.tui import sample
-from tests.tui.conftest import screen_text
-from tests.tui.test_screens import play
+from tests.tui.conftest import play, screen_text
 
 KEY = "finding:services.sample"
 

@@ -29,14 +29,16 @@ from maildiag.tui.screens.queue import QueueScreen
 from maildiag.tui.session import Session
 from tests.tui import sample
 from tests.tui.conftest import screen_text
-from tests.tui.pulse import Pulse
+from tests.tui.pulse import Pulse, unit
 from tests.tui.test_logs import SENT
 from tests.tui.test_queue import NOW, entry
 
 ROOT = Path(__file__).parents[2]
-# A key is to be answered within 50 ms; 40 to 160 ms were measured with a run and a million lines under way, by what else the
-# processors are lent to. What this catches is work on the loop's thread that grows with the log or the queue.
-KEY_S = 0.3
+# A key is to be answered within 50 ms. Nine stalls of ten are below 25 ms with a run and a million lines under way, on two
+# processors that four times as many programs want; the longest is whatever else the machine does just then.
+KEY_S = 0.05
+NEVER_S = 0.4
+KEY_UNITS = 12.0  # what a page of the log costs the loop's thread, in `unit()`s: 7 to 9 were measured; 14 where every line asks anew for all it is drawn in
 FIRST_S = 0.2  # 20 to 52 ms were measured, on a machine with two processors and much else to do
 
 
@@ -107,16 +109,39 @@ def test_keys_are_answered_while_a_run_is_under_way_and_a_million_lines_are_read
                     pressed += 1
                     await asyncio.sleep(0.02)
                 assert pressed > 3
-            assert pulse.usual < KEY_S
-            assert pulse.longest < 2 * KEY_S
+            assert pulse.below(0.9) < KEY_S
+            assert pulse.longest < NEVER_S
             async with Pulse() as pulse:
                 screen.filter_by("no such words")
                 screen.action_problem(-1)
                 await asyncio.sleep(0.5)
                 app.simulate_key("G")
                 await asyncio.sleep(0.1)
-            assert pulse.usual < KEY_S
-            assert pulse.longest < 2 * KEY_S
+            assert pulse.below(0.9) < KEY_S
+            assert pulse.longest < NEVER_S
+
+    asyncio.run(run())
+
+
+def test_a_page_of_the_log_costs_the_screen_little(million: Path) -> None:
+    """In processor time of the loop's thread, measured in what the same machine needs just then for a fixed piece of Python."""
+    app = recorded()
+
+    async def run() -> None:
+        async with app.run_test(size=(160, 50)):
+            await eventually(app, 60, done=lambda: app.board.report is not None and not app.board.running)
+            screen = LogsScreen(str(million))
+            await app.push_screen(screen)
+            await eventually(app, 60, done=lambda: "1,000,000 lines   f follow" in screen_text(app))
+            costs, units = [], []
+            for _ in range(20):
+                began = time.thread_time()
+                app.simulate_key("pageup")
+                await asyncio.sleep(0.06)
+                costs.append(time.thread_time() - began)
+                units.append(unit())
+            assert screen.query_one("#lines", RowList).cursor < 1_000_000 - 20 * 40
+            assert median(costs) < KEY_UNITS * median(units)
 
     asyncio.run(run())
 
@@ -167,8 +192,8 @@ def test_a_hundred_thousand_messages_stay_smooth() -> None:
                 await eventually(app, 30, done=lambda: len(screen.shown.groups) == 700)
                 screen.filter_by("user17@")
                 await eventually(app, 30, done=lambda: len(screen.shown.queued.entries) == 143)
-            assert pulse.usual < KEY_S
-            assert pulse.longest < 2 * KEY_S
+            assert pulse.below(0.9) < KEY_S
+            assert pulse.longest < NEVER_S
             assert len(screen.query_one("#messages", RowList).rows) == 143
 
     asyncio.run(run())

@@ -13,8 +13,7 @@ from maildiag.tui.app import MaildiagApp
 from maildiag.tui.queueview import By, MessageRows, Queued, group_rows, shown, summary
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.queue import QueueScreen
-from tests.tui.conftest import screen_text, until
-from tests.tui.test_screens import play
+from tests.tui.conftest import play, screen_text, until
 
 NOW = 1_795_400_000
 TIMED_OUT = "connect to mx.partner.test[10.0.1.30]:25: Connection timed out"

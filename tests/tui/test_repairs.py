@@ -27,8 +27,7 @@ from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.repairs import DeedScreen, RepairsScreen
 from maildiag.tui.session import Session
 from tests.repair.workbench import BAD, GOOD, World, fix, world
-from tests.tui.conftest import screen_text, until
-from tests.tui.test_screens import play
+from tests.tui.conftest import notices, play, screen_text, until
 
 
 class AsRoot(Hand):
@@ -226,7 +225,7 @@ def test_the_emergency_procedure_goes_step_by_step_and_back(
         assert small.file.read_text() == GOOD
         await pilot.press("q")
         await pilot.press("ctrl+q")
-        await until(here, pilot, lambda: any("once more quits" in each.message for each in here._notifications))
+        await until(here, pilot, lambda: "once more quits" in notices(here))
         assert here.is_running
         here.open_guided("emergency")
         await shown(here, pilot, "next: Break it")

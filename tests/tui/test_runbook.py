@@ -11,8 +11,8 @@ from maildiag.tui import runbook
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.rows import plain
 from maildiag.tui.screens.runbook import RunbookScreen
+from tests.tui.conftest import play
 from tests.tui.sample import HOSTILE
-from tests.tui.test_screens import play
 
 PAGE = "# dns.mx: nowhere\n\nLong prose that\ngoes on and on.\n\n- one\n- two\n\n## Cure\n\n```sh\ndig mx\n```\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +27,7 @@ from maildiag.tui.screens.reader import Reader
 from maildiag.tui.screens.walk import WalkScreen
 from maildiag.tui.session import Session
 from tests.tui import sample
-from tests.tui.conftest import screen_text, until
-
-Scenario = Callable[[Pilot[Any]], Awaitable[None]]
-
-
-def play(app: MaildiagApp, scenario: Scenario, size: tuple[int, int] = (80, 24)) -> None:
-    """Start the application, wait for the end of the first run, and do what the scenario says."""
-
-    async def run() -> None:
-        async with app.run_test(size=size, notifications=True) as pilot:
-            await finished(app, pilot)
-            await scenario(pilot)
-
-    asyncio.run(run())
-
-
-async def finished(app: MaildiagApp, pilot: Pilot[Any]) -> None:
-    await until(app, pilot, lambda: app.board.report is not None and not app.board.running)
-    await pilot.pause(0.15)
+from tests.tui.conftest import finished, held_back, notices, play, screen_text, until
 
 
 def test_the_overview_answers_at_one_glance(app: MaildiagApp) -> None:
@@ -269,16 +251,7 @@ def test_a_change_that_ends_with_nothing_under_way_is_followed_by_a_run(app: Mai
 
 
 def test_leaving_while_only_a_run_is_under_way_ends_it_with_the_status_of_the_last_report(app: MaildiagApp) -> None:
-    go_on = threading.Event()
-
-    class Slow(Session):
-        def run(self, step: Step | None = None) -> Iterator[Event]:
-            for event in super().run(step):
-                yield event
-                if app.board.report is not None or app.board.before is not None:
-                    go_on.wait(10)
-
-    app.session = Slow(app.session.host, app.session.load, Settings())
+    go_on = held_back(app)
 
     async def scenario(pilot: Pilot[Any]) -> None:
         app.start_run()
@@ -290,3 +263,32 @@ def test_leaving_while_only_a_run_is_under_way_ends_it_with_the_status_of_the_la
 
     play(app, scenario)
     assert app.return_code == 2
+
+
+def test_what_breaks_beside_a_screen_is_told_and_what_comes_after_it_was_left_is_not(app: MaildiagApp) -> None:
+    told: list[str] = []
+    begun, left = threading.Event(), threading.Event()
+
+    def broken() -> None:
+        raise RuntimeError("the\x1bthread")
+
+    def late(screen: Reader) -> None:
+        begun.set()
+        left.wait(10)
+        screen.from_thread(told.append, "late")
+        told.append("and the thread goes on")
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        screen = Reader("somewhere", [])
+        await app.push_screen(screen)
+        screen.run_worker(broken, thread=True, exit_on_error=False, description="the reading")
+        await until(app, pilot, lambda: r"the reading broke off: RuntimeError: the\x1bthread" in notices(app))
+        screen.run_worker(lambda: late(screen), thread=True, exit_on_error=False, description="late")
+        await until(app, pilot, begun.is_set)
+        await pilot.press("escape")
+        await pilot.pause()
+        left.set()
+        await until(app, pilot, lambda: told)
+
+    play(app, scenario)
+    assert told == ["and the thread goes on"]

@@ -15,8 +15,7 @@ from maildiag.resources import incidents
 from maildiag.settings import Settings
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.session import Session
-from tests.tui.conftest import screen_text
-from tests.tui.test_screens import finished
+from tests.tui.conftest import finished, screen_text
 
 KEPT = Path(__file__).parent / "snapshots"
 KEYS = {"overview": [], "finding": ["enter"], "walk": ["W"], "runbook": ["B"], "fix": ["enter", "p"]}

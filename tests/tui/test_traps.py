@@ -27,8 +27,7 @@ from maildiag.tui.screens.fix import FixScreen
 from maildiag.tui.session import Session
 from maildiag.tui.underway import Change, Doing
 from tests.tui import sample
-from tests.tui.conftest import screen_text, until
-from tests.tui.test_screens import play
+from tests.tui.conftest import notices, play, screen_text, until
 
 TUI = Path(terminal.__file__).parent
 SOURCES = sorted(TUI.rglob("*.py"))
@@ -38,7 +37,7 @@ WIDGETS = [
 MEANT = {
     "__init__", "action_back", "compose", "copy_to_clipboard", "get_line_filters", "get_system_commands", "get_theme",
     "handle_bindings_clash",
-    "on_mount", "render", "render_line", "virtual_size",
+    "on_mount", "render", "render_line", "render_lines", "scroll_y", "show_vertical_scrollbar", "virtual_size", "watch_scroll_y",
 }  # fmt: skip
 
 
@@ -229,7 +228,7 @@ def test_one_change_at_a_time_and_its_end_is_told_to_who_has_left(app: MaildiagA
     async def scenario(pilot: Pilot[Any]) -> None:
         assert app.begin(Change("the first", lambda _: None, lambda ending: told.append(ending.text)), slowly)
         assert not app.begin(Change("the second", lambda _: None, lambda _: None), slowly)
-        await until(app, pilot, lambda: any("one change at a time" in each.message for each in app._notifications))
+        await until(app, pilot, lambda: "one change at a time" in notices(app))
         app.action_leave()
         await pilot.pause(0.3)
         assert app.is_running

@@ -26,9 +26,8 @@ from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.repairs import RepairsScreen
 from maildiag.tui.session import Session
-from tests.tui.conftest import screen_text, until
+from tests.tui.conftest import notices, play, screen_text, until
 from tests.tui.test_logs import SENT
-from tests.tui.test_screens import play
 
 TUI = Path(keymap.__file__).parent
 DEFERRED = (
@@ -102,7 +101,6 @@ def test_the_newest_trouble_is_kept_as_the_log_grows_and_is_rotated(tmp_path: Pa
     path.write_text(DEFERRED.replace("refused", "reset"))
     assert recent.look()
     assert "reset" in recent.rows[-1].text
-    recent.close()
 
 
 def test_where_there_is_room_the_newest_trouble_of_the_log_stands_beneath_the_finding(
@@ -142,7 +140,7 @@ def test_a_run_that_cannot_be_is_told_and_the_next_may_begin(app: MaildiagApp) -
 
     async def scenario(pilot: Pilot[Any]) -> None:
         app.start_run()
-        await until(app, pilot, lambda: any("broke off: ImportError" in e.message for e in app._notifications))
+        await until(app, pilot, lambda: "broke off: ImportError" in notices(app))
         await until(app, pilot, lambda: app.board.before is not None and not app.board.running)
         assert app.board.report is None
         app.start_run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, cast
 
 from textual import on
@@ -11,6 +12,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, Static
+from textual.worker import Worker, WorkerState
 
 from maildiag.text import safe
 from maildiag.tui import palette, views
@@ -62,6 +64,7 @@ class Place(Screen[None]):
         return self.app.size.width
 
     def on_mount(self) -> None:
+        self._application = self.app  # a screen that was left knows none any more, and its threads may still ask
         for each in self.query(Input):
             each.display = False
         self.update_board()
@@ -90,13 +93,33 @@ class Place(Screen[None]):
         return views.Here(self.name_of_place(), session.name, not session.allow_fix, session.recorded)
 
     def put(self, selector: str, *rows: Row) -> None:
-        """Show rows in a `Static`: assembled, never parsed."""
+        """Show rows in a `Static`: assembled, never parsed; other widgets make room only where its height may change."""
         theme, dark = self.app.theme, self.app.current_theme.dark
-        painted = (
+        painted = Content("\n").join(
             Content.assemble(*((safe(part.text), palette.tone(part.tone, theme, dark)) for part in row.parts))
             for row in rows
         )
-        self.query_one(selector, Static).update(Content("\n").join(painted))
+        field = self.query_one(selector, Static)
+        before = field.content
+        if not isinstance(before, Content):
+            field.update(painted)
+        elif not painted.is_same(before):
+            field.update(painted, layout=field.styles.is_auto_height and _lines(painted, field) != field.size.height)
+
+    def from_thread(self, tell: Callable[..., None], *news: object) -> None:
+        """Let a worker thread tell the screen something; a screen that was left meanwhile is told nothing more."""
+
+        def told() -> None:
+            if self.is_attached and self.is_running:
+                tell(*news)
+
+        self._application.call_from_thread(told)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """What broke beside the screen is told: nothing else would show that it will never be there."""
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            self.maildiag.say(f"{event.worker.description} broke off: {type(error).__name__}: {error}")
 
     def name_of_place(self) -> str:
         """What the title line calls this screen."""
@@ -156,3 +179,8 @@ class Place(Screen[None]):
     def focus_on(self, selector: str) -> None:
         """Put the focus on a widget."""
         self.query_one(selector, Widget).focus()
+
+
+def _lines(said: Content, field: Static) -> int:
+    """The lines that `field` needs to say it."""
+    return said.get_height({}, max(1, field.size.width)) if said.plain else 0

@@ -60,7 +60,7 @@ class FixScreen(Changing):
     @work(thread=True, exclusive=True, group="preview", description="preview", exit_on_error=False)
     def _load(self) -> None:
         rows = plan(self.finding, self.fix, self.width)
-        self.app.call_from_thread(self.show_plan, rows)
+        self.from_thread(self.show_plan, rows)
 
     def action_ask(self) -> None:
         """Ask for the confirmation, or say why there is none to give."""

@@ -52,7 +52,6 @@ class LogsScreen(Place):
         self._file: LogFile | None = None
         self._end: LogFile | None = None
         self._copy: LogCopy | None = None
-        self._drawn: list[LogFile] = []
         self._selected: Selected | None = None
         self._reading = False
 
@@ -73,8 +72,6 @@ class LogsScreen(Place):
         self.set_interval(0.5, self._look_again)
 
     def on_unmount(self) -> None:
-        for each in self._drawn:
-            each.close()
         if self._copy is not None:
             self._copy.close()
 
@@ -96,9 +93,9 @@ class LogsScreen(Place):
                 pass
             file = LogFile(path)
         except OSError as error:
-            self.app.call_from_thread(self._cannot, error.strerror or str(error))
+            self.from_thread(self._cannot, error.strerror or str(error))
         else:
-            self.app.call_from_thread(self._opened, file, end)
+            self.from_thread(self._opened, file, end)
 
     def _cannot(self, why: str) -> None:
         note = f"{self.source or 'There is no log file'} cannot be shown: {why}"
@@ -106,7 +103,6 @@ class LogsScreen(Place):
 
     def _opened(self, file: LogFile, end: LogFile) -> None:
         self._file, self._end = file, end
-        self._drawn += [file, end]
         if self.words:
             self._select()
         else:
@@ -136,8 +132,8 @@ class LogsScreen(Place):
                 return
             if time.monotonic() > told + _SHOWN_EVERY_S:
                 told = time.monotonic()
-                self.app.call_from_thread(self._tell)
-        self.app.call_from_thread(self._read_to_the_end, file is not None and len(file) != before)
+                self.from_thread(self._tell)
+        self.from_thread(self._read_to_the_end, file is not None and len(file) != before)
 
     def _read_to_the_end(self, more: bool) -> None:
         self._reading = False
@@ -187,8 +183,8 @@ class LogsScreen(Place):
                 return
             if time.monotonic() > told + _SHOWN_EVERY_S:
                 told = time.monotonic()
-                self.app.call_from_thread(self._show_selected, found)
-        self.app.call_from_thread(self._show_selected, found)
+                self.from_thread(self._show_selected, found)
+        self.from_thread(self._show_selected, found)
 
     def _show_selected(self, found: Selected) -> None:
         if found is not self._selected or not self.words:
@@ -247,9 +243,9 @@ class LogsScreen(Place):
             if worker.is_cancelled:
                 return
             if found is not None:
-                self.app.call_from_thread(self._rows.steer, found)
+                self.from_thread(self._rows.steer, found)
                 return
-        self.app.call_from_thread(self.maildiag.say, "no more problems in this direction")
+        self.from_thread(self.maildiag.say, "no more problems in this direction")
 
     @on(RowList.Chosen, "#lines")
     def action_trace(self) -> None:

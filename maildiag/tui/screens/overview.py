@@ -66,18 +66,16 @@ class Overview(Place):
         self.focus_on("#causes")
         self.set_interval(_LIVE_S, self._look_at_log)
 
-    def on_unmount(self) -> None:
-        if self._recent is not None:
-            self._recent.close()
-
     # -- the newest problem lines ----------------------------------------------------------------------------------
 
     def _look_at_log(self) -> None:
         """Where there is room for them and the log is a file of this machine."""
+        if not self.is_current:
+            return
         info = self.board.host
         source = info.log_source if info and self.maildiag.session.local else ""
         self.set_class(source.startswith("/"), "-local")
-        if self._roomy and self.is_current and source.startswith("/") and not self._looking:
+        if self._roomy and source.startswith("/") and not self._looking:
             self._looking = True
             self._read_log(source)
 
@@ -86,10 +84,10 @@ class Overview(Place):
         try:
             self._recent = self._recent or Recent(Path(source))
             if self._recent.look():
-                self.app.call_from_thread(self._show_recent, list(self._recent.rows))
+                self.from_thread(self._show_recent, list(self._recent.rows))
         except OSError as error:
             note = row("none", Part(f" {safe(source)}: {error.strerror}", Tone.DIM))
-            self.app.call_from_thread(self._show_recent, [note])
+            self.from_thread(self._show_recent, [note])
         finally:
             self._looking = False
 

@@ -89,10 +89,10 @@ class ProbeScreen(Place):
         try:
             message = make(*addresses(to, "", host.name), datetime.now(UTC).astimezone())
         except ValueError as error:
-            self.app.call_from_thread(self._add, row("bad", Part(f" not sent: {safe(str(error))}", Tone.WARN)))
+            self.from_thread(self._add, row("bad", Part(f" not sent: {safe(str(error))}", Tone.WARN)))
         else:
             for hop in travel(message, route(host, message.recipient)):
-                self.app.call_from_thread(self._hop, hop)
+                self.from_thread(self._hop, hop)
         self._under_way = False
 
     def _hop(self, hop: Hop) -> None:

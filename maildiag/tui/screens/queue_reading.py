@@ -112,7 +112,7 @@ class QueueReading(Place):
             trouble = str(error)
         queued = Queued(tuple(entries), int(time.time()), trouble)
         self._took_s = time.monotonic() - began
-        self.app.call_from_thread(self.show, queued)
+        self.from_thread(self.show, queued)
 
     def show(self, queued: Queued) -> None:
         """Show this queue, filtered and grouped beside the screen."""
@@ -124,7 +124,7 @@ class QueueReading(Place):
         worker, found = get_current_worker(), queueview.shown(queued, by, words)
         ids = {each.id for each in queued.entries}
         if not worker.is_cancelled:
-            self.app.call_from_thread(self._arranged, found, ids)
+            self.from_thread(self._arranged, found, ids)
 
     def _arranged(self, found: Shown, ids: set[str]) -> None:
         self.shown = found
@@ -232,7 +232,7 @@ class QueueReading(Place):
             rows = list(broken("headers", headers(name), self.width, indent=" "))
         except QueueError as error:
             rows = list(broken("error", str(error), self.width, Tone.WARN, " "))
-        self.app.call_from_thread(self._show_headers, name, rows)
+        self.from_thread(self._show_headers, name, rows)
 
     def _show_headers(self, name: str, rows: list[Row]) -> None:
         if self.is_current:

@@ -43,7 +43,7 @@ class RepairsScreen(Place):
 
     @work(thread=True, exclusive=True, group="deeds", description="deeds", exit_on_error=False)
     def _read(self) -> None:
-        self.app.call_from_thread(self._show, repairing.deeds(self.maildiag.session))
+        self.from_thread(self._show, repairing.deeds(self.maildiag.session))
 
     def _show(self, done: list[Transaction]) -> None:
         self._done = done
@@ -106,4 +106,4 @@ class DeedScreen(Changing):
         shop = repairing.workshop(self.maildiag.session, threading.Event())
         if shop is not None:
             self._deed = shop.store.load(self._deed.id)
-            self.app.call_from_thread(self.show_plan, repairsview.story(self._deed, self.width))
+            self.from_thread(self.show_plan, repairsview.story(self._deed, self.width))

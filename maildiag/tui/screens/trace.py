@@ -50,7 +50,7 @@ class TraceScreen(Place):
             rows = traced(self._key, str(copy.path) if copy else self._source)
             if copy:
                 copy.close()
-        self.app.call_from_thread(self._show, rows)
+        self.from_thread(self._show, rows)
 
     def _show(self, rows: list[Row]) -> None:
         self._rows = rows

@@ -68,9 +68,9 @@ class VerboseScreen(Changing):
         try:
             fix = guided.verbose(self.maildiag.session, wanted)
         except Exception as error:  # noqa: BLE001 (the state directory is not safe, or Postfix is not there: told)
-            self.app.call_from_thread(self.tell, f"nothing was changed: {safe(str(error))}", Tone.WARN)
+            self.from_thread(self.tell, f"nothing was changed: {safe(str(error))}", Tone.WARN)
         else:
-            self.app.call_from_thread(self._confirm, wanted, fix)
+            self.from_thread(self._confirm, wanted, fix)
 
     def _confirm(self, wanted: Wish, fix: Fix) -> None:
         self.show_plan(plan(fix, f"For {wanted.duration}; then it switches itself off.", self.width))
@@ -106,7 +106,7 @@ class VerboseScreen(Changing):
     @work(thread=True, exclusive=True, group="plan", description="look", exit_on_error=False)
     def _look(self, late: bool) -> None:
         off = guided.switched_off(self.maildiag.session, self._transaction)
-        self.app.call_from_thread(self._looked, off, late)
+        self.from_thread(self._looked, off, late)
 
     def _looked(self, off: bool, late: bool) -> None:
         if off:
