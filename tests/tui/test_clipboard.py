@@ -20,7 +20,7 @@ def tmux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    for name in ("TMUX", "SUDO_UID"):
+    for name in ("TMUX", "SUDO_UID", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     return tmp_path
@@ -55,6 +55,28 @@ def test_where_tmux_fails_the_terminal_is_asked(tmux: Path, monkeypatch: pytest.
     said, written = copy(tmux)
     assert written == ["postfix reload"]
     assert "via the terminal (OSC 52), if it allows that" in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "program", "arguments"),
+    [("WAYLAND_DISPLAY", "wl-copy", ""), ("DISPLAY", "xclip", "-selection clipboard")],
+)
+def test_at_a_desktop_its_clipboard_is_filled_and_over_ssh_it_is_not(
+    tmux: Path, monkeypatch: pytest.MonkeyPatch, variable: str, program: str, arguments: str
+) -> None:
+    (tmux / "bin" / "tmux").rename(tmux / "bin" / program)
+    monkeypatch.setenv("PATH", f"{tmux / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv(variable, ":0")
+    said, written = copy(tmux)
+    assert f"via {program};" in said
+    assert (tmux / "asked").read_text().strip() == arguments
+    assert (tmux / "given").read_text() == "postfix reload"
+    assert written == []
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.9 50000 192.0.2.1 22")
+    assert copy(tmux)[1] == ["postfix reload"]
+    monkeypatch.delenv("SSH_CONNECTION")
+    monkeypatch.setenv("FAKE_TMUX_STATUS", "1")
+    assert copy(tmux)[1] == ["postfix reload"]
 
 
 def test_what_is_too_long_for_the_terminal_goes_into_the_file_only(tmux: Path) -> None:
