@@ -150,8 +150,9 @@ class MaildiagApp(Underway):
             self.say(f"{self.change.what} stops after this step, and what is half done is undone")
         elif self.change is not None:
             self.say(f"{self.change.what} cannot be stopped, it is finished")
-        elif self.board.running:
+        elif self.board.running or self.fleet.looking:
             self.session.cancel()
+            self.fleet.cancel()
             self.say("the run ends here: what was not answered yet is left out")
         else:
             self.say("nothing is under way")
@@ -232,6 +233,9 @@ class MaildiagApp(Underway):
             self.say("not now: this host is being changed")
             return
         before = self.fleet.visits[self.fleet.here]
+        if key in self.fleet.looking:
+            self.say("not yet: everything is being run there; x ends it")
+            return
         try:
             visit = self.fleet.visit(key)
         except (ValueError, OSError) as error:
@@ -241,6 +245,22 @@ class MaildiagApp(Underway):
         if visit is not before:
             before.board = replace(self.board, running=False)
             self.turn_to(visit.session, visit.board)
+
+    def look_at(self, key: str) -> None:
+        """Run everything on a host without going there; what is under way there already is left to its end."""
+        if key == self.fleet.here:
+            self.start_run()
+        elif key not in self.fleet.looking:
+            self.fleet.looking.add(key)
+            self._look_at(key)
+
+    @work(thread=True, group="hosts", description="hosts", exit_on_error=False)
+    def _look_at(self, key: str) -> None:
+        try:
+            for _ in self.fleet.look(key):
+                pass
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and the other hosts are looked at)
+            self._pass_on(self.say, f"{key}: {error or type(error).__name__}")
 
     def action_history(self) -> None:
         """Earlier runs and changes, and what differs."""
@@ -339,6 +359,11 @@ class MaildiagApp(Underway):
             self.say("the emergency procedure is not at its end: R leads back to it; once more quits, and leaves it so")
             return
         self.leave(self.status())
+
+    def leave(self, status: int) -> None:
+        """End, and what is under way on other hosts with it."""
+        self.fleet.cancel()
+        super().leave(status)
 
     def note(self, text: str, step: Step | None = None) -> None:
         """Keep what was typed at a step of the walk, or what was done, for the incident record."""

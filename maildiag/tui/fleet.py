@@ -49,6 +49,7 @@ class Fleet:
             self.known[each.name] = Known(each.name, each.ssh or each.name, each.role)
         self.visits: dict[str, Visit] = {"": Visit(first)}
         self.here = ""
+        self.looking: set[str] = set()
 
     def add(self, typed: str) -> str:
         """Another SSH destination; `sudo NAME` is asked as root there. Its key. Raises ValueError for none."""
@@ -63,13 +64,36 @@ class Fleet:
 
     def visit(self, key: str) -> Visit:
         """Go to a host: the connection is opened where there is none, or none any more. Raises ValueError, OSError."""
+        visit = self._opened(key)
+        self.here = key
+        return visit
+
+    def _opened(self, key: str) -> Visit:
         visit = self.visits.get(key)
         if visit is None or getattr(visit.session.host, "ended", False):
             session = self._session(self.known[key])
             board = Board(before=visit.board.report or visit.board.before) if visit else Board()
             visit = self.visits[key] = Visit(session, board)
-        self.here = key
         return visit
+
+    def look(self, key: str) -> Iterator[Board]:
+        """Run everything on a host without going there, which who calls has put into `looking`; for a worker thread.
+
+        Raises ValueError, OSError where it cannot be reached.
+        """
+        try:
+            visit = self._opened(key)
+            for event in visit.session.run():
+                visit.board = visit.board.after(event)
+                yield visit.board
+            visit.board = replace(visit.board, running=False)
+        finally:
+            self.looking.discard(key)
+
+    def cancel(self) -> None:
+        """End what `look` has under way, with what it has."""
+        for key in self.looking & self.visits.keys():
+            self.visits[key].session.cancel()
 
     def _session(self, known: Known) -> Session:
         settings = replace(self._first.settings, role=known.role)

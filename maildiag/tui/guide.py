@@ -75,3 +75,6 @@ class Guide(Protocol):
 
     def go_to(self, key: str) -> None:
         """Diagnose another host."""
+
+    def look_at(self, key: str) -> None:
+        """Run everything on a host without going there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from maildiag.model import Status, Step
 from maildiag.report import Report, worst
@@ -13,7 +13,7 @@ from maildiag.tui.rows import STATUS_WORDS, Part, Row, Tone, caption, row, word
 from maildiag.tui.views import fitted
 
 
-def hosts(fleet: Fleet, marked: str | None, width: int) -> list[Row]:
+def hosts(fleet: Fleet, marked: Collection[str], width: int) -> list[Row]:
     """One row for each host: where one is, how it is reached, how it was seen the last time, step by step where there is room."""
     return [_host(key, known, visit, fleet, marked, width) for key, known, visit in fleet.each()]
 
@@ -23,14 +23,17 @@ def key_of(row_key: str) -> str:
     return row_key.removeprefix("host:")
 
 
-def _host(key: str, known: Known, visit: Visit | None, fleet: Fleet, marked: str | None, width: int) -> Row:
+def _host(key: str, known: Known, visit: Visit | None, fleet: Fleet, marked: Collection[str], width: int) -> Row:
     report = _report(visit)
-    sign = Part("*" if key == marked else "." if key == fleet.here else " ", Tone.WARN)
+    sign = Part("*" if key in marked else "." if key == fleet.here else " ", Tone.WARN)
     name = safe(report.host.name if report and not key else known.name) or "this one"
     via = "ssh+sudo" if known.sudo else "ssh" if known.ssh else "here"
     parts: list[Part | str] = [sign, Part(f"{fitted(name, 20):<20} ", Tone.STRONG), Part(f"{via:<9}", Tone.DIM)]
+    if key in fleet.looking or (visit is not None and report is None):
+        answered, total = visit.board.progress if visit else (0, 0)
+        return row(f"host:{key}", *parts, Part(f"looking … {f'{answered}/{total}' if total else ''}", Tone.DIM))
     if report is None:
-        return row(f"host:{key}", *parts, Part("not looked at yet" if visit is None else "looking …", Tone.DIM))
+        return row(f"host:{key}", *parts, Part("not looked at yet", Tone.DIM))
     parts += [word(report.status), f" {report.started:%H:%M}Z  "]
     if width >= 120:
         parts += [each for step in Step for each in _step(report, step)]

@@ -21,7 +21,7 @@ from maildiag.tui import fleet as fleets
 from maildiag.tui import hostsview
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.board import Board
-from maildiag.tui.fleet import Fleet, Known
+from maildiag.tui.fleet import Fleet, Known, Visit
 from maildiag.tui.rows import plain
 from maildiag.tui.screens.hosts import HostsScreen
 from maildiag.tui.screens.overview import Overview
@@ -29,8 +29,7 @@ from maildiag.tui.screens.reader import Reader
 from maildiag.tui.session import Session
 from maildiag.tui.underway import Change, Doing, Ending
 from tests.tui import sample
-from tests.tui.conftest import screen_text, until
-from tests.tui.test_screens import finished, play
+from tests.tui.conftest import finished, held_back, notices, play, screen_text, until
 
 
 class Elsewhere(TableHost):
@@ -41,6 +40,19 @@ class Elsewhere(TableHost):
 
     def close(self) -> None:
         self.closed = True
+
+
+def held(session: Session) -> Session:
+    """One whose run goes on only when it is cancelled."""
+
+    class Held(Session):
+        def run(self, step: Step | None = None) -> Iterator[Event]:
+            events = super().run(step)
+            yield next(events)
+            self.cancelled.wait(30)
+            yield from events
+
+    return Held(Elsewhere({}), session.load, session.settings)
 
 
 @pytest.fixture
@@ -119,7 +131,7 @@ def test_an_added_destination_is_gone_to_and_what_is_none_is_told(
         await pilot.pause()
         app.screen.query_one("#destination", Input).value = "-oProxyCommand=evil"
         await pilot.press("enter")
-        await until(app, pilot, lambda: any("no SSH destination" in each.message for each in app._notifications))
+        await until(app, pilot, lambda: "no SSH destination" in notices(app))
         assert opened == []
         await pilot.press("plus")
         app.screen.query_one("#destination", Input).value = "sudo app1"
@@ -127,7 +139,7 @@ def test_an_added_destination_is_gone_to_and_what_is_none_is_told(
         await finished(app, pilot)
         assert [(known.name, known.ssh, known.sudo) for known, _ in opened] == [("app1", "app1", True)]
         app.go_to(app.fleet.add("nowhere"))
-        await until(app, pilot, lambda: any("ssh is not installed" in each.message for each in app._notifications))
+        await until(app, pilot, lambda: "ssh is not installed" in notices(app))
         assert app.fleet.here == "sudo app1"
 
     play(app, scenario)
@@ -152,16 +164,7 @@ def test_nobody_goes_away_from_a_host_that_is_being_changed(app: MaildiagApp) ->
 
 
 def test_what_a_host_left_behind_still_tells_is_not_shown_for_the_next(app: MaildiagApp) -> None:
-    go_on = threading.Event()
-
-    class Slow(Session):
-        def run(self, step: Step | None = None) -> Iterator[Event]:
-            for event in super().run(step):
-                yield event
-                if app.board.report is not None or app.board.before is not None:
-                    go_on.wait(10)
-
-    app.session = Slow(app.session.host, app.session.load, app.session.settings)
+    go_on = held_back(app)
     app.fleet = Fleet(app.session, lambda _: Elsewhere({}))
 
     async def scenario(pilot: Pilot[Any]) -> None:
@@ -173,6 +176,46 @@ def test_what_a_host_left_behind_still_tells_is_not_shown_for_the_next(app: Mail
         assert app.fleet.here == "mx2"
         assert app.board.before is None
         assert len(app.board.findings) == 5
+
+    play(app, scenario)
+
+
+def test_marked_hosts_are_run_side_by_side_without_going_there(
+    app: MaildiagApp, opened: list[tuple[Known, Elsewhere]]
+) -> None:
+    app.fleet.known["nowhere"] = Known("nowhere", "nowhere")
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        here = app.session
+        await pilot.press("at")
+        await pilot.press(*["down", "space"] * 3, "r", "r")
+        await until(app, pilot, lambda: not app.fleet.looking)
+        assert sorted(known.name for known, _ in opened) == ["app1", "mx2"], "each once, however often r is pressed"
+        assert app.session is here and app.fleet.here == ""
+        assert all(app.fleet.visits[each].board.report is not None for each in ("mx2", "app1"))
+        assert "ssh is not installed" in notices(app)
+        await until(app, pilot, lambda: screen_text(app).count("Postfix is stopped") == 3)
+        app.go_to("mx2")
+        assert app.board is app.fleet.visits["mx2"].board
+
+    play(app, scenario)
+
+
+def test_what_is_run_elsewhere_is_ended_by_x_and_not_gone_to_meanwhile(app: MaildiagApp) -> None:
+    app.fleet.visits["mx2"] = Visit(held(app.session))
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        app.look_at("mx2")
+        await until(app, pilot, lambda: app.fleet.visits["mx2"].board.running)
+        app.go_to("mx2")
+        assert app.fleet.here == ""
+        await until(app, pilot, lambda: "x ends it" in notices(app))
+        await pilot.press("at")
+        await until(app, pilot, lambda: "looking" in screen_text(app))
+        await pilot.press("x")
+        await until(app, pilot, lambda: not app.fleet.looking)
+        report = app.fleet.visits["mx2"].board.report
+        assert report is not None and not report.complete
 
     play(app, scenario)
 

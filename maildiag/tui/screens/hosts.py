@@ -14,22 +14,25 @@ from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.base import Place
 from maildiag.tui.screens.reader import Reader
 
+_SHOWN_EVERY_S = 0.5
+
 
 class HostsScreen(Place):
     """Each host keeps what was seen on it; coming back shows it at once."""
 
     place = "Hosts"
     enters = "Go there"
-    about = "This host and those of the configuration ([[hosts]]); + adds an SSH destination. enter goes there: maildiag must be installed there, and ssh get in without a question. Elsewhere nothing can be changed. space marks a host, c shows what differs between it and the one under the cursor."
+    about = "This host and those of the configuration ([[hosts]]); + adds an SSH destination. enter goes there: maildiag must be installed there, and ssh get in without a question. Elsewhere nothing can be changed. space marks hosts: r runs everything on the marked ones side by side, c shows what differs between two."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "Mark", id="hosts.mark"),
+        Binding("r", "look", "Re-run", id="hosts.run"),
         Binding("c", "compare", "Compare", id="hosts.compare"),
         Binding("plus", "add", "Add", id="hosts.add"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._chosen: str | None = None
+        self._marked: set[str] = set()
 
     def body(self) -> ComposeResult:
         """One list, and the line for another host."""
@@ -41,11 +44,12 @@ class HostsScreen(Place):
     def opened(self) -> None:
         """Called once, when the screen is there."""
         self.focus_on("#lines")
+        self.set_interval(_SHOWN_EVERY_S, self.refresh_rows)
 
     def refresh_rows(self) -> None:
         """Every host as it was seen the last time."""
         fleet = self.maildiag.fleet
-        self.query_one("#lines", RowList).show(hostsview.hosts(fleet, self._chosen, self.width), f"host:{fleet.here}")
+        self.query_one("#lines", RowList).show(hostsview.hosts(fleet, self._marked, self.width), f"host:{fleet.here}")
 
     def _under_cursor(self) -> str:
         current = self.query_one("#lines", RowList).current
@@ -57,18 +61,23 @@ class HostsScreen(Place):
         self.maildiag.go_to(hostsview.key_of(event.row.key))
 
     def action_mark(self) -> None:
-        """Mark the host under the cursor to compare others with it."""
-        key = self._under_cursor()
-        self._chosen = None if self._chosen == key else key
+        """Mark the host under the cursor, or no more."""
+        self._marked ^= {self._under_cursor()}
         self.refresh_rows()
 
+    def action_look(self) -> None:
+        """Run everything on the marked hosts side by side, or on the one under the cursor."""
+        for key in sorted(self._marked) or [self._under_cursor()]:
+            self.maildiag.look_at(key)
+
     def action_compare(self) -> None:
-        """What differs between the marked host (or where one is) and the one under the cursor."""
+        """What differs between the two marked hosts; between one (where one is, if none is marked) and the one under the cursor."""
         fleet = self.maildiag.fleet
-        key = fleet.here if self._chosen is None else self._chosen
-        other = self._under_cursor()
-        boards = [fleet.visits[each].board for each in (key, other) if each in fleet.visits]
-        if len(boards) != 2 or key == other:
+        two = (
+            sorted(self._marked) if len(self._marked) == 2 else [*(self._marked or {fleet.here}), self._under_cursor()]
+        )
+        boards = [fleet.visits[each].board for each in two if each in fleet.visits]
+        if len(boards) != 2 or two[0] == two[1]:
             self.maildiag.say("space marks one host, c on another one that was looked at compares")
             return
         self.app.push_screen(Reader("Hosts > compared", hostsview.compared(boards[0], boards[1], self.width)))
