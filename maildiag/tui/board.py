@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from maildiag.causes import diagnose
 from maildiag.events import CheckFinished, Event, FactFinished, FactStarted, RunFinished, RunStarted
@@ -28,9 +29,9 @@ class StepState:
         return self.answered < self.total
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Board:
-    """The state of the current run, and the report of the one before it.
+    """The state of the current run, and the report of the one before it, or else what is kept of an `earlier` one by finding key.
 
     While a run is under way, what the run before found stands until its check has answered anew: nothing jumps away
     from under the reader.
@@ -42,6 +43,7 @@ class Board:
     underway: tuple[str, ...] = ()
     report: Report | None = None
     before: Report | None = None
+    earlier: Mapping[str, Status] | None = None
     running: bool = False
     kept: tuple[Finding, ...] = ()
 
@@ -81,7 +83,7 @@ class Board:
         findings = tuple(sorted(both, key=lambda each: each.step.number))
         return replace(report, findings=findings, diagnosis=diagnose(findings))
 
-    @property
+    @cached_property
     def diagnosis(self) -> Diagnosis:
         """The finished diagnosis, or what the findings so far amount to."""
         return self.report.diagnosis if self.report else diagnose(self.findings)
@@ -123,9 +125,9 @@ class Board:
 
     def changes(self) -> Mapping[str, str]:
         """What is new or gone since the run before, by finding key: "new", "worse", "better", "cured"."""
-        if self.before is None or self.report is None:
+        then = {each.key: each.status for each in self.before.findings} if self.before else self.earlier
+        if then is None or self.report is None:
             return {}
-        then = {each.key: each.status for each in self.before.findings}
         now = {each.key: each.status for each in self.report.findings}
         found = {key: _change(then.get(key), status) for key, status in now.items()}
         gone = {key: "cured" for key, status in then.items() if status.failing and key not in now}

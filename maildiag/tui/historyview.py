@@ -18,11 +18,15 @@ _LATELY = 40  # points of a trend
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is kept: the runs of this host and the changes made to it, both newest first; `trouble` says why not all."""
+    """What is kept: the runs of this host and the changes made to it, both newest first; `trouble` says why not all.
+
+    Of a recording and of a host `elsewhere` none are.
+    """
 
     runs: Sequence[PastRun] = ()
     deeds: Sequence[Transaction] = ()
     trouble: str = ""
+    elsewhere: bool = False
 
     def run(self, key: str) -> PastRun | None:
         """The run of a row."""
@@ -44,10 +48,11 @@ def timeline(past: Past, marked: str) -> list[Row]:
     if past.trouble:
         return [row("trouble", Part(f" {safe(past.trouble)}", Tone.WARN))]
     if not past.runs and not past.deeds:
+        yet = "yet: runs of this host are, by maildiag run and by this screen."
         return [
             row(
                 "none",
-                Part(" No run is kept yet: runs of this host are, by maildiag run and by this screen.", Tone.DIM),
+                Part(f" No run is kept {'of a recording or another host.' if past.elsewhere else yet}", Tone.DIM),
             )
         ]
     both: list[tuple[datetime, Row]] = [(each.started, _run(each, past, marked)) for each in past.runs]

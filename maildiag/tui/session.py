@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from maildiag.events import Event
 from maildiag.hosts import Host
 from maildiag.hosts.local import LocalHost
-from maildiag.model import Step
+from maildiag.model import Status, Step
 from maildiag.registry import Check, Registry
 from maildiag.report import Report
 from maildiag.settings import Settings
@@ -66,6 +66,13 @@ class Session:
         self.cancelled = threading.Event()
         checks: Sequence[Check] | None = self.registry.select([step]) if step else None
         return engine.run(self.host, self.registry, self.settings, checks, self.cancelled)
+
+    def earlier(self, host: str) -> Mapping[str, Status] | None:
+        """What the last run of this machine that is kept did not find fine, by finding key; None where none is. Raises HistoryError."""
+        from maildiag import history
+
+        kept = history.runs(host=host, most=1) if isinstance(self.host, LocalHost) else []
+        return {key: Status(status) for key, status in kept[0].findings.items()} if kept else None
 
     def remember(self, report: Report) -> str:
         """Keep a whole run of this machine for the history; why it could not be kept, or an empty string."""

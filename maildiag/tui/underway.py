@@ -9,7 +9,7 @@ import sys
 import termios
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from textual.app import App
 from textual.worker import get_current_worker
 
 from maildiag.events import Event, RunFinished
-from maildiag.model import Step
+from maildiag.model import Status, Step
 from maildiag.report import Report, exit_status
 from maildiag.text import safe
 from maildiag.tui.board import Board
@@ -52,9 +52,13 @@ class Change:
 
 @dataclass(slots=True)
 class Flow:
-    """What a run has told and nobody has taken yet; `over` once it will tell nothing more, `broke` where it ends unfinished."""
+    """What a run has told and nobody has taken yet; `over` once it will tell nothing more, `broke` where it ends unfinished.
+
+    `earlier` is what the last kept run did not find fine.
+    """
 
     events: deque[Event] = field(default_factory=deque)
+    earlier: Mapping[str, Status] | None = None
     over: bool = False
     broke: bool = False
 
@@ -119,9 +123,9 @@ class Underway(App[int]):
                 if worker.is_cancelled:
                     session.cancel()
                     return
-                flow.events.append(event)
                 if step is None and isinstance(event, RunFinished):
-                    self._remember(session, event.report)
+                    flow.earlier = self._remember(session, event.report)
+                flow.events.append(event)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and the next run may begin)
             flow.broke = True
             self._pass_on(self.say, f"the run broke off: {type(error).__name__}: {error}")
@@ -138,10 +142,19 @@ class Underway(App[int]):
             self.start_run()
         self.board_changed()
 
-    def _remember(self, session: Session, report: Report) -> None:
-        problem = session.remember(report)
+    def _remember(self, session: Session, report: Report) -> Mapping[str, Status] | None:
+        """Keep the run; what the one before it did not find fine."""
+        from maildiag.history import HistoryError
+
+        earlier, problem = None, ""
+        try:
+            earlier = session.earlier(report.host.name)
+        except HistoryError as error:
+            problem = str(error)
+        problem = session.remember(report) or problem
         if problem:
             self._pass_on(self.say, f"this run is not in the history: {problem}")
+        return earlier
 
     def _tick(self) -> None:
         """Take what has happened since the last time, and draw it once; end where the end was waited for."""
@@ -155,6 +168,7 @@ class Underway(App[int]):
         elif events:
             for event in events:
                 self.board = self.board.after(event)
+            self.board = replace(self.board, earlier=self._flow.earlier)
             self.board_changed()
         if self.change is None and self._leaving is not None:
             self._end(self._leaving)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,8 @@ from maildiag.tui.rows import plain
 from maildiag.tui.screens.history import HistoryScreen
 from maildiag.tui.screens.reader import Reader
 from maildiag.tui.session import Session
-from tests.tui.conftest import screen_text, until
+from tests.tui.conftest import finished, notices, play, screen_text, until
 from tests.tui.sample import HOSTILE
-from tests.tui.test_screens import finished, play
 
 NOW = datetime(2026, 11, 22, 3, 12, tzinfo=UTC)
 
@@ -68,7 +68,7 @@ def test_the_trend_runs_from_the_oldest_to_the_newest() -> None:
 def test_a_run_is_compared_with_the_one_before_with_a_marked_one_and_with_the_last_good_one(app: MaildiagApp) -> None:
     async def scenario(pilot: Pilot[Any]) -> None:
         await pilot.press("H")
-        await until(app, pilot, lambda: "No run is kept yet" in screen_text(app))
+        await until(app, pilot, lambda: "No run is kept of a recording" in screen_text(app))
         screen = app.screen
         assert isinstance(screen, HistoryScreen)
         screen.show(PAST)
@@ -108,12 +108,33 @@ def test_whole_runs_of_this_machine_are_kept_and_no_others(app: MaildiagApp, his
     play(here, scenario)
 
 
+def test_the_first_run_marks_what_the_last_kept_one_did_not_find_and_what_is_cured_since(app: MaildiagApp) -> None:
+    async def keeps(pilot: Pilot[Any]) -> None:
+        await until(first, pilot, lambda: first.board.report is not None)
+        assert not first.board.changes(), "there is nothing to compare with"
+
+    first = MaildiagApp(Session(LocalHost(), app.session.load, Settings()))
+    play(first, keeps)
+    report = first.board.report
+    assert report is not None
+    new, *others = report.findings
+    gone = replace(new, subject="gone")
+    assert not history.remember(replace(report, findings=(*others, gone)))
+    second = MaildiagApp(Session(LocalHost(), app.session.load, Settings()))
+
+    async def marks(pilot: Pilot[Any]) -> None:
+        assert second.board.changes() == {new.key: "new", gone.key: "cured"}
+        await until(second, pilot, lambda: f"cured since the last run: {gone.key}" in screen_text(second))
+
+    play(second, marks)
+
+
 def test_that_a_run_cannot_be_kept_is_told(app: MaildiagApp, history_of_its_own: Path) -> None:
     history_of_its_own.mkdir()
     here = MaildiagApp(Session(LocalHost(), app.session.load, Settings()))
 
     async def scenario(pilot: Pilot[Any]) -> None:
-        await until(here, pilot, lambda: any("not in the history" in each.message for each in here._notifications))
+        await until(here, pilot, lambda: "not in the history" in notices(here))
         await pilot.press("H")
         await until(here, pilot, lambda: "move it away to begin anew" in here.screen.text())  # type: ignore[attr-defined]
 

@@ -55,10 +55,11 @@ class HistoryScreen(Place):
     def _read(self) -> None:
         session = self.maildiag.session
         try:
-            past = Past(history.runs(host=self.maildiag.host_name, most=_MOST), repairing.deeds(session))
+            kept = history.runs(host=self.maildiag.host_name, most=_MOST)
+            past = Past(kept, repairing.deeds(session), elsewhere=not session.changeable)
         except history.HistoryError as error:
             past = Past(trouble=str(error))
-        self.app.call_from_thread(self.show, past)
+        self.from_thread(self.show, past)
 
     def show(self, past: Past) -> None:
         """Show what is kept."""

@@ -147,8 +147,12 @@ class Overview(Place):
         """Walk the step."""
         self.maildiag.open_walk(Step(event.row.key.removeprefix("step:")))
 
+    def action_back(self) -> None:
+        """Leave the filter line, then the filter; without any, quit."""
+        super().action_back()
+
     def action_stay(self) -> None:
-        """Leave the filter; who presses escape once too often does not lose the screen."""
+        """Leave the filter; without any, say that q quits."""
         if self.words or self.query_one("#filter", Input).display:
             self.action_back()
         else:
