@@ -99,10 +99,11 @@ def removed(tally: Tally, lines: list[str], start: int) -> None:
         return
     take, foreign = tally.sizes.pop, tally.foreign_from
     begin, end = queue_id_place(lines[0], start)
+    colon, space = begin - 2, begin - 1
     gone = []
     for line in lines:
         qid = line[begin:end]
-        if line[end:] != ": removed" or take(qid, None) is None:
+        if line[end:] != ": removed" or line[space] != " " or line[colon] != ":" or take(qid, None) is None:
             tag, _, qid = line[:-9].rpartition(": ")
             if line[-9:] != ": removed" or len(tag) < start:
                 _queue_special(tally, line, start)

@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 import lzma
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -77,6 +78,24 @@ def test_parts_join_to_the_same_counts_wherever_the_log_is_cut(scenario: str, lo
     whole, pick = plain(in_one(text)), random.Random(5)
     for _ in range(12):
         assert plain(counted(text, *(pick.randrange(1500) for _ in range(pick.randrange(1, 5))))) == whole
+
+
+@pytest.mark.parametrize("scenario", ["traffic", "storm"])
+def test_queue_ids_and_processes_of_any_length_are_counted_as_line_by_line(scenario: str) -> None:
+    """Where the first line of a block has its queue id, others have a part of theirs, or nothing."""
+    pick = random.Random(4)
+    rows = []
+    for row in lines(scenario, 3000, seed=4):
+        row = re.sub(r"\[(\d+)\]: ", lambda pid: f"[{pid[1]}{'7' * pick.randrange(3)}]: ", row, count=1)
+        row = re.sub(r": ([0-9A-F]{11}): ", lambda qid: f": {qid[1]}{'F' * (int(qid[1][:5], 16) % 3)}: ", row, count=1)
+        rows.append(row)
+        if pick.random() < 0.05:
+            rows.append(row.replace(": ", ":  ", 1) if pick.random() < 0.5 else row[: pick.randrange(60, 90)] + "\n")
+    single = Tally()
+    scanner = Scanner(single)
+    for row in rows:
+        scanner.feed(row)
+    assert plain(in_one("".join(rows))) == plain(single)
 
 
 def test_processes_count_what_one_process_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
