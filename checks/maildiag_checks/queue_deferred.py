@@ -82,7 +82,8 @@ def deferred(
         found = _deferred(meaning, groups, queue, role.role if role else None, log, relayed)
         found = _with_origin(found, groups, postfix_config, tables)
         found = _with_demand(found, meaning, postfix, postfix_config)
-        yield _with_patience(found, meaning, postfix_config)
+        found = _with_patience(found, meaning, postfix_config)
+        yield _with_own_domain(found, meaning, groups, postfix_config)
 
 
 def _with_origin(verdict: Verdict, groups: list[Group], config: PostfixConfig | None, tables: Tables | None) -> Verdict:
@@ -140,6 +141,20 @@ _LET_PLAIN = Fix(
     guards=CHECKED,
     why="Mail then goes in clear text to servers without TLS: yours to decide.",
 )
+
+
+def _with_own_domain(verdict: Verdict, meaning: str, groups: list[Group], config: PostfixConfig | None) -> Verdict:
+    """A sender's domain that nobody finds, and that this host appends itself (postconf(5), myorigin)."""
+    if config is None or meaning != "sender.domain":
+        return verdict
+    entry, domain = config.main.entry("myorigin"), config.get("myorigin").lower()
+    if entry is None or not domain or not any(f"@{domain}>" in each.text.lower() for each in groups):
+        return verdict
+    return replace(
+        verdict,
+        title=f"{verdict.title}; main.cf line {entry.line} appends it: myorigin = {entry.value}",
+        evidence=(*shown(config, "myorigin"), *verdict.evidence),
+    )
 
 
 _HASTY_S = 5

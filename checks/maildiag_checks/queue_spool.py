@@ -86,6 +86,8 @@ def directories(
         yield _foreign_caches(spool)
     if maildrop is not None and maildrop.corrupt:
         yield _corrupt(maildrop)
+    if _other_sendmail(spool):
+        yield _bypassed(spool)
     if closed:
         yield unknown(
             f"{plural(len(closed), 'path')} of the spool could not be seen",
@@ -96,6 +98,31 @@ def directories(
         shown = (Evidence("stat", f"{plural(len(spool.paths), 'path')} as expected"),)
         told = "" if spool.searched else "the queue files themselves could not be looked at without root"
         yield ok("The queue's directories have the right owners and modes", evidence=shown, detail=told)
+
+
+def _other_sendmail(spool: Spool) -> bool:
+    """Red Hat's alternatives lead to sendmail.postfix; msmtp, ssmtp, exim and true(1) have names of their own."""
+    return len(spool.sendmail) > 1 and not spool.sendmail[-1].rpartition("/")[2].startswith(("sendmail", "postfix"))
+
+
+def _bypassed(spool: Spool) -> Verdict:
+    program = spool.sendmail[-1]
+    return warning(
+        f"{spool.sendmail[0]} is not Postfix's: it leads to {program}",
+        subject=spool.sendmail[0],
+        detail="What programs of this host send by sendmail (cron, PHP's mail(), mailx) goes to that program and never reaches "
+        "Postfix: its queue and its log tell nothing of it.",
+        evidence=(Evidence(f"readlink -f {spool.sendmail[0]}", " -> ".join(spool.sendmail)),),
+        fixes=(
+            Fix(
+                id="queue.directories/sendmail",
+                title="Give the name back to Postfix, if its mail should go through Postfix",
+                ask="Red Hat: alternatives --set mta /usr/sbin/sendmail.postfix\nDebian: apt-get install --reinstall postfix",
+                verify=("queue.directories",),
+            ),
+        ),
+        explained_by=(),
+    )
 
 
 def _other_group(wrong: list[SpoolPath], config: PostfixConfig) -> tuple[SpoolPath, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 
@@ -38,7 +39,8 @@ class SpoolPath:
 @dataclass(frozen=True, slots=True)
 class Spool:
     """Every path, and queue files (or directories among them) that do not belong to Postfix's account `owner`; `holding` are
-    the directories in which all must be its own. `caches` are files of data_directory that belong to somebody else.
+    the directories in which all must be its own. `caches` are files of data_directory that belong to somebody else. `sendmail`
+    is sendmail_path and what each link leads to that it is (alternatives(8)).
     """
 
     paths: tuple[SpoolPath, ...]
@@ -47,6 +49,7 @@ class Spool:
     searched: bool
     holding: tuple[str, ...] = ()
     caches: tuple[FileInfo, ...] = ()
+    sendmail: tuple[str, ...] = ()
 
 
 # Postfix's own list, postfix-files, for all releases from 2.2: name, owner, group, mode. Distributions add bits that do no
@@ -92,7 +95,19 @@ def spool(ask: Ask, postfix: Postfix) -> Spool:
         any(isinstance(each, Directory) for each in lists),
         tuple(f"{root}/{name}" for name, each in zip(_HOLDING, lists, strict=True) if isinstance(each, Directory)),
         _foreign_caches(data, owner),
+        _links(ask, postfix.get("sendmail_path", "/usr/sbin/sendmail")),
     )
+
+
+def _links(ask: Ask, path: str) -> tuple[str, ...]:
+    """The path, and the paths that the links lead to, one after the other; five at most."""
+    found = [path]
+    while len(found) < 6:
+        told = ask.maybe(Stat(found[-1]))
+        if not isinstance(told, FileInfo) or not told.link_to:
+            break
+        found.append(posixpath.normpath(posixpath.join(posixpath.dirname(found[-1]), told.link_to)))
+    return tuple(found)
 
 
 # What Postfix itself keeps in data_directory, and opens for writing without root's privileges.

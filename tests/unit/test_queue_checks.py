@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -440,3 +441,32 @@ def test_a_table_that_makes_other_addresses_of_the_own_is_named_with_its_line() 
     (verdict,) = judge(lost, log(line(2, bounced), "", NOW), SERVER, made, Tables((table,)))
     assert verdict.status is Status.WARNING
     assert f"{path} line 2" in verdict.title
+
+
+@pytest.mark.parametrize(
+    ("links", "status"),
+    [
+        (("/usr/sbin/sendmail",), Status.OK),
+        (("/usr/sbin/sendmail", "/etc/alternatives/mta", "/usr/sbin/sendmail.postfix"), Status.OK),
+        (("/usr/sbin/sendmail", "/usr/bin/msmtp"), Status.WARNING),
+        (("/usr/sbin/sendmail", "/bin/true"), Status.WARNING),
+    ],
+)
+def test_a_sendmail_that_is_another_program_bypasses_postfix(links: tuple[str, ...], status: Status) -> None:
+    found = [each for each in told(replace(spool(), sendmail=links)) if each.subject in ("", "/usr/sbin/sendmail")]
+    assert max(each.status.weight for each in found) == status.weight
+
+
+def test_a_sender_domain_that_this_host_appends_is_named_with_its_line() -> None:
+    # Recorded on Debian 13.
+    reason = (
+        "host 10.0.1.10[10.0.1.10] said: 450 4.1.8 <root@exmaple.test>: Sender address rejected: Domain not found "
+        "(in reply to RCPT TO command)"
+    )
+    mail = log(line(2, status_line("deferred", reason, dsn="4.1.8")), "", NOW)
+    made = config("myorigin = exmaple.test")
+    (verdict,) = judge(deferred, queue_of(entry(1, reason)), CLIENT, mail, Postfix(True, "3.7", {}), made, None)
+    assert "myorigin = exmaple.test" in verdict.title
+    other = config("myorigin = example.test")
+    (verdict,) = judge(deferred, queue_of(entry(1, reason)), CLIENT, mail, Postfix(True, "3.7", {}), other, None)
+    assert "myorigin" not in verdict.title

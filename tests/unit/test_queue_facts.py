@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,12 +14,15 @@ from hypothesis import strategies as st
 
 from benchmarks.mailqueue import entries
 from maildiag.facts.local_time import LocalTime
+from maildiag.facts.postfix import Postfix
 from maildiag.facts.queue import MOST_BYTES, Queue, parse_seconds, queue
+from maildiag.facts.spool import Spool
+from maildiag.facts.spool import spool as gather_spool
 from maildiag.model import Gap, GapReason
-from maildiag.probes import Command, CommandResult
+from maildiag.probes import Command, CommandResult, FileInfo, Probe, Stat
 from maildiag.queue.entries import Entry, Recipient, read_json, read_text
 from maildiag.queue.grouping import MOST_GROUPS, group
-from maildiag.testing import gather
+from maildiag.testing import gather, info
 
 DATA = Path(__file__).parents[1] / "data" / "queue"
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -129,3 +134,20 @@ def test_generated_entries_have_the_fields_of_recorded_ones() -> None:
     recorded = json.loads((DATA / "debian12.jsonl").read_text().splitlines()[0])
     generated = [json.loads(line) for line in entries(200)]
     assert fields(recorded) in [fields(entry) for entry in generated]
+
+
+def test_the_links_of_sendmail_are_followed_and_a_circle_of_them_ends() -> None:
+    def link(path: str, to: str) -> FileInfo:
+        return replace(info(path), link_to=to)
+
+    def links(**answers: str) -> tuple[str, ...]:
+        table: dict[Probe[Any], Any] = {
+            Stat(f"/usr/sbin/{name}"): link(f"/usr/sbin/{name}", to) for name, to in answers.items()
+        }
+        found = gather(gather_spool, table, postfix=Postfix(installed=True))
+        assert isinstance(found, Spool)
+        return found.sendmail
+
+    assert links() == ("/usr/sbin/sendmail",)
+    assert links(sendmail="../bin/msmtp") == ("/usr/sbin/sendmail", "/usr/bin/msmtp")
+    assert len(links(sendmail="sendmail")) == 6
