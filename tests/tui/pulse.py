@@ -14,7 +14,7 @@ _TOLD = Path("/proc/thread-self/schedstat")
 
 
 class Pulse(AbstractAsyncContextManager["Pulse"]):
-    """Beats every 10 ms while it is open.
+    """Beats every 10 ms while it is open; opened again, it adds to what was felt before.
 
     What other programs on a busy machine take from us is not the application's doing, so a stall is the smaller of two upper
     bounds: the processor time of this process, all its threads together, and the delay without the time for which the
@@ -23,7 +23,7 @@ class Pulse(AbstractAsyncContextManager["Pulse"]):
 
     def __init__(self) -> None:
         self.stalls: list[float] = []
-        self._waits = os.open(_TOLD, os.O_RDONLY) if _TOLD.exists() else -1
+        self._waits = -1
         self._task: asyncio.Task[None] | None = None
 
     async def _beat(self) -> None:
@@ -34,6 +34,7 @@ class Pulse(AbstractAsyncContextManager["Pulse"]):
             self.stalls.append(max(0.0, min(late, time.process_time() - used) - EVERY_S))
 
     async def __aenter__(self) -> Pulse:
+        self._waits = os.open(_TOLD, os.O_RDONLY) if _TOLD.exists() else -1
         self._task = asyncio.create_task(self._beat())
         return self
 
