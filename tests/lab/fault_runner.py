@@ -25,13 +25,14 @@ RUN_LIMIT = 120.0
 # 2 is no failure of a fix: mail that waited still waits when the cause is gone, and is critical until the queue is flushed.
 _STATUSES = (0, 1, 2, 3)
 
-# What a fix may change and an undo must put back: all of /etc, who owns and may enter mailboxes and the spool, and the packet
+# What a fix may change and an undo must put back: all of /etc, who owns and may enter mailboxes and the spool, ACLs, and the packet
 # filter's rules in force, without their counters (the order in which tables were made is no part of them).
 _SNAPSHOT = r"""
 cd /
 find etc -type f ! -name '*.lock' ! -path etc/mtab -exec sha256sum {} +
 find etc home root var/spool/postfix var/lib/dovecot var/mail -maxdepth 3 \( -type d -o -type l -o -path 'etc/*' -type f \) \
     ! -path 'root/.cache*' ! -path 'var/spool/postfix/defer*/?' ! -path '*/Maildir/.*' -printf '%y %m %u:%g %p %l\n'
+getfacl --skip-base --recursive etc var/spool/postfix 2>/dev/null
 { nft --stateless list ruleset; iptables-save; ip6tables-save; firewall-cmd --list-all-zones; ufw status numbered; } 2>/dev/null \
     | sed -E 's/\[[0-9]+:[0-9]+\]$//; s/packets [0-9]+ bytes [0-9]+//; /^#/d; s/^/rule /' || true
 """
@@ -66,7 +67,7 @@ class Runner:
         try:
             self.prepare(fault)
             complaints = self._diagnose(fault, look)
-        except LabError as problem:
+        except (LabError, OSError) as problem:
             complaints = [f"the lab: {problem}"]
         return Result(
             fault, self.lab.release.name, tuple(complaints), look.first_cause, look.seconds, time.monotonic() - started
@@ -84,7 +85,7 @@ class Runner:
                 self._do(step, pair[0], check=False)
             self._touched.add(pair[0].host)
             complaints = judge_pair(look.at(self.lab.hosts[pair[0].runs_on]), pair)
-        except LabError as problem:
+        except (LabError, OSError) as problem:
             complaints = [f"the lab: {problem}"]
         both = replace(pair[0], name=name_of(pair))
         return Result(
