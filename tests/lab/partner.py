@@ -63,7 +63,7 @@ class Partner:
     def reset(self) -> None:
         """Accept everything again, and forget what was received."""
         for message in self._inbox.iterdir():
-            message.unlink()
+            message.unlink(missing_ok=True)
         if not self._pristine:
             self.start()
 
