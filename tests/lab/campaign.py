@@ -15,7 +15,7 @@ from tests.lab.faults import Fault
 from tests.lab.lab import Lab
 from tests.lab.pairs import Pair
 
-# Most of a fault's time is waiting (for a banner that does not come, for a line in a log), so two cores keep several labs busy.
+# A fault waits now and then (for a banner that does not come, for a line in a log): with three, two cores are hardly ever idle.
 SIDE_BY_SIDE = int(os.environ.get("MAILDIAG_LABS", "3"))
 
 Job = Callable[[Runner], Result]
