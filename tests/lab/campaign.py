@@ -47,13 +47,13 @@ class Campaign:
         labs: int = SIDE_BY_SIDE,
         *,
         spare: Iterable[tuple[str, Job]] = (),
-        spare_s: float = 0.0,
+        spare_until: float = 0.0,
     ) -> None:
         """`chosen` are the jobs with the release each is for; `labs` are booted for each release. The `spare` ones are begun
-        when no other is left for their release, and only in the first `spare_s` seconds."""
+        when no other is left for their release, and only before `spare_until` (seconds since the epoch)."""
         self._done = done
         self._stop = threading.Event()
-        self._spare_until = time.monotonic() + spare_s
+        self._spare_until = spare_until
         self.problem: BaseException | None = None
         self._waiting, self._spare = _queues(chosen), _queues(spare)
         self._threads = [
@@ -76,13 +76,18 @@ class Campaign:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def over(self) -> bool:
+        """True when no further result will come."""
+        return not any(thread.is_alive() for thread in self._threads)
+
     def _run(self, release: str) -> None:
         try:
             with Lab(release, maildiag=True) as lab:
                 runner = Runner(lab)
                 while not self._stop.is_set():
                     job = _next(self._waiting.get(release))
-                    if job is None and time.monotonic() < self._spare_until:
+                    if job is None and time.time() < self._spare_until:
                         job = _next(self._spare.get(release))
                     if job is None:
                         return
