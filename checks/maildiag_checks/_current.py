@@ -71,6 +71,14 @@ def works_again(name: str, groups: Sequence[Group], log: MailLog, own: OwnDialog
     return bool(work) and all(when is not None and when > last for when in work)
 
 
+def held_back(name: str, groups: Sequence[Group], log: MailLog, services: Services | None) -> bool:
+    """True where master(8) does not start smtpd again yet although what it died of is over: Dovecot, which it could not ask,
+    was started or reloaded since. Up to a minute after the last death (service_throttle_time, postconf(5)).
+    """
+    blamed = [each for each in log.summary.groups if each.meaning.startswith(_OF_DOVECOT)]
+    return name == "smtpd" and bool(blamed) and all(_dovecot_since(each, log, services) for each in (*blamed, *groups))
+
+
 def _greeted(talk: Talk) -> bool:
     """postscreen(8) greets too, whatever happens to the smtpd behind it."""
     if "smtpd" not in talk.port.line.split():
@@ -87,7 +95,7 @@ def _current(group: Group, log: MailLog, now: datetime, services: Services | Non
         return False
     if services is not None and _restarted_since(group, services):
         return False
-    if _dovecot_since(group, log, services):
+    if group.meaning.startswith(_OF_DOVECOT) and _dovecot_since(group, log, services):
         return False
     success = log.summary.last_success
     quiet = now - group.last > _QUIET
@@ -110,8 +118,8 @@ def _restarted_since(group: Group, services: Services) -> bool:
 
 
 def _dovecot_since(group: Group, log: MailLog, services: Services | None) -> bool:
-    """True where Postfix could not ask Dovecot for passwords, and Dovecot was started or reloaded since."""
-    if not group.meaning.startswith(_OF_DOVECOT):
+    """True where Dovecot was started or reloaded after the line."""
+    if group.last is None:
         return False
     said = log.summary.last_start("dovecot")
     started = services.dovecot.started if services is not None else None

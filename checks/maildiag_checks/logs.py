@@ -22,6 +22,7 @@ from maildiag.logs.summary import Group
 from maildiag.model import (
     Confidence,
     Evidence,
+    Fix,
     Status,
     Step,
     Verdict,
@@ -35,7 +36,7 @@ from maildiag.registry import check
 from maildiag.settings import Settings
 from maildiag.text import plural
 from maildiag_checks import _owners
-from maildiag_checks._current import is_current, lines, origin, works_again
+from maildiag_checks._current import held_back, is_current, lines, origin, works_again
 from maildiag_checks._main_cf import shown
 
 # Meanings that a healthy host logs now and then, or that only accompany what another line says.
@@ -158,6 +159,18 @@ def _span(first: datetime | None, last: datetime | None) -> str:
     return f"from {first.astimezone(UTC):%Y-%m-%d %H:%M:%S} to {last.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+_START_NOW = Fix(
+    id="logs.crashes/restart-postfix",
+    title="Restart Postfix, so that it does not wait",
+    commands=(("postfix", "stop"), ("postfix", "start")),
+    guards=(("postfix", "check"),),
+    verify=("connectivity.smtp", "connectivity.submission"),
+    automatic=True,
+    disrupts="connections under way are cut",
+    why="master(8) holds a program that died as it started back for a minute; a reload does not end that.",
+)
+
+
 @check(
     "logs.crashes",
     step=Step.LOGS,
@@ -203,15 +216,18 @@ def _crash(
     first = min((each.first for each in groups if each.first), default=None)
     about = _about(words, name, config)
     where = f"{about[0].place}: " if about else ""
+    held = throttled and current and held_back(name, groups, log, services)
+    over = "; what it died of is over, and master(8) starts it again within a minute" if held else ""
     return make(
         f"{where}{name} {'dies as soon as it starts' if throttled else 'ended abnormally'}{why}"
-        + ("" if current else "; this looks over"),
+        + (over if current else "; this looks over"),
         detail=_span(first, last),
         subject=name,
         evidence=(
             *lines([*words, *groups], log),
             *(Evidence(each.place.file, f"{each.place.line}: {each.raw}") for each in about[:2]),
         ),
+        fixes=(_START_NOW,) if held else (),
         explained_by=(*owners, "logs.problems"),
         data={"count": count, "current": current},
         confidence=Confidence.LIKELY,

@@ -176,6 +176,23 @@ def test_a_throttled_smtpd_that_greets_is_over(banner: bool, program: str, statu
     assert [each.status for each in judge(crashes, read(*THROTTLED), TIME, RUNNING, None, own)] == [status]
 
 
+def test_an_smtpd_that_died_of_a_dovecot_that_is_back_is_started_without_the_wait() -> None:
+    back, still = (
+        services(
+            "debian12-healthy", master(started=NOW - timedelta(hours=3)), dovecot(started=NOW - timedelta(minutes=ago))
+        )
+        for ago in (8.5, 180)
+    )
+    (held,) = judge(crashes, read(*THROTTLED), TIME, back, None)
+    assert held.status is Status.CRITICAL
+    assert held.title.endswith("what it died of is over, and master(8) starts it again within a minute")
+    assert [each.id for each in held.fixes] == ["logs.crashes/restart-postfix"]
+    again = (*THROTTLED, *((ago - 1, line) for ago, line in THROTTLED[2:]))
+    for lines, running in ((THROTTLED, still), (again, back), (THROTTLED[2:], back)):
+        (verdict,) = judge(crashes, read(*lines), TIME, running, None)
+        assert (verdict.status, verdict.fixes) == (Status.CRITICAL, ()), lines
+
+
 def test_a_crash_is_a_warning_and_its_process_is_named() -> None:
     line = "postfix/master[389]: warning: process /usr/lib/postfix/sbin/qmgr pid 391 killed by signal 11"
     (verdict,) = judge(crashes, read((5, line)), TIME, RUNNING, None)
