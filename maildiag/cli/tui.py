@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +14,9 @@ from typing import TYPE_CHECKING
 from maildiag.cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from maildiag.hosts import Host
     from maildiag.registry import Registry
     from maildiag.settings import Settings
+    from maildiag.tui.diagnosing import Way
 
 _HELP = """\
 Without a terminal:
@@ -38,9 +40,10 @@ def main(args: argparse.Namespace) -> int:
         print(f"maildiag: {refused}\n{_HELP}", file=sys.stderr)
         return 64
     from maildiag import registry
+    from maildiag.tui.diagnosing import Way
 
     settings = config.load(None).settings
-    return start(LocalHost(), registry.load, settings, allow_fix=args.allow_fix, in_ascii=args.ascii)
+    return start(Way(LocalHost), registry.load, settings, allow_fix=args.allow_fix, in_ascii=args.ascii)
 
 
 def refusal() -> str:
@@ -51,26 +54,36 @@ def refusal() -> str:
 
 
 def start(
-    host: Host, load: Callable[[], Registry], settings: Settings, *, allow_fix: bool = False, in_ascii: bool = False
+    way: Way, load: Callable[[], Registry], settings: Settings, *, allow_fix: bool = False, in_ascii: bool = False
 ) -> int:
-    """Show the screen for a host until it is left; the exit status is that of the last report."""
-    from maildiag.tui import terminal
+    """Show the screen for a host until it is left; the exit status is that of the last report.
 
-    terminal.prepare()
-    in_ascii = in_ascii or terminal.ascii_only(os.environ)
+    The checks are loaded in a process of their own, where they also run, while this one loads the screen.
+    """
+    from maildiag.tui import terminal
+    from maildiag.tui.beside import Beside
+    from maildiag.tui.diagnosing import loaded
+
+    host, beside = way.host(), Beside()
     try:
+        with contextlib.suppress(OSError):  # it is tried again with the first run
+            beside.each(loaded, load, cancelled=threading.Event())
+        terminal.prepare()
         from maildiag.tui.app import MaildiagApp
+        from maildiag.tui.session import Session
+
+        in_ascii = in_ascii or terminal.ascii_only(os.environ)
+        app = MaildiagApp(Session(host, load, settings, allow_fix, in_ascii, beside, way))
+        try:
+            return app.run() or 0
+        finally:
+            app.fleet.close()
     except ImportError as error:
         raise UsageError(
             "the interactive screen needs textual: install maildiag[tui], or use `maildiag run`"
         ) from error
-    from maildiag.tui.session import Session
-
-    app = MaildiagApp(Session(host, load, settings, allow_fix, in_ascii))
-    try:
-        return app.run() or 0
     finally:
-        app.fleet.close()
+        beside.close()
 
 
 def recorded(path: Path, in_ascii: bool = False) -> int:
@@ -78,6 +91,7 @@ def recorded(path: Path, in_ascii: bool = False) -> int:
     from maildiag import registry
     from maildiag.hosts.bundle import BundleHost
     from maildiag.settings import Settings
+    from maildiag.tui.diagnosing import Way
 
-    start(BundleHost(path), registry.builtin, Settings(), in_ascii=in_ascii)
+    start(Way(BundleHost, (path,)), registry.builtin, Settings(), in_ascii=in_ascii)
     return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from maildiag.hosts import Host
 from maildiag.model import Role
 from maildiag.tui.board import Board
+from maildiag.tui.diagnosing import Apart, Way
 from maildiag.tui.session import Session
 
 SUDO = "sudo "
@@ -83,10 +84,12 @@ class Fleet:
         """
         try:
             visit = self._opened(key)
-            for event in visit.session.run():
-                visit.board = visit.board.after(event)
-                yield visit.board
-            visit.board = replace(visit.board, running=False)
+            try:
+                for event in visit.session.run():
+                    visit.board = visit.board.after(event)
+                    yield visit.board
+            finally:
+                visit.board = replace(visit.board, running=False)
         finally:
             self.looking.discard(key)
 
@@ -96,8 +99,10 @@ class Fleet:
             self.visits[key].session.cancel()
 
     def _session(self, known: Known) -> Session:
-        settings = replace(self._first.settings, role=known.role)
-        return Session(self._connect(known), self._first.load, settings, ascii=self._first.ascii)
+        settings, beside = replace(self._first.settings, role=known.role), self._first.beside
+        way = Way(self._connect, (known,))
+        host = Apart(f"ssh:{known.name}", way, beside) if beside is not None else way.host()
+        return Session(host, self._first.load, settings, ascii=self._first.ascii, beside=beside, way=way)
 
     def close(self) -> None:
         """End the connections that were opened from here."""

@@ -20,7 +20,8 @@ from maildiag.repair.procedure import Archive, Checked, Procedure, procedure
 from maildiag.repair.saving import Label as JournalEntry
 from maildiag.repair.saving import places
 from maildiag.text import plural, safe
-from maildiag.tui.repairing import undoing, workshop
+from maildiag.tui import repairing
+from maildiag.tui.repairing import undoing
 from maildiag.tui.session import Session
 from maildiag.tui.underway import Doing, Ending
 
@@ -30,18 +31,19 @@ FOR = "10m"
 
 def refusal(session: Session, root: bool = True) -> str:
     """Why nothing may be changed from here and now; empty where it may."""
-    shop = workshop(session, threading.Event())
-    if shop is None:
+    mine = repairing.means(session)
+    if mine is None:
         return "a recording cannot be changed" if session.recorded else "only on the host itself"
     if not session.allow_fix:
         return "read-only: U unlocks"
-    return "this needs root" if root and not shop.hand.privileged else ""
+    return "this needs root" if root and not mine.hand.privileged else ""
 
 
 def allowed(session: Session, cancelled: threading.Event) -> Workshop:
     """The means to act. Raises PermissionError where nothing may be changed: asked here, not where keys are bound."""
-    refused, shop = refusal(session), workshop(session, cancelled)
-    if refused or shop is None:
+    refused = refusal(session)
+    shop = None if refused else repairing.workshop(session, cancelled)
+    if shop is None:
         raise PermissionError(refused)
     return shop
 
@@ -95,8 +97,8 @@ def switching_on(session: Session, wanted: Wish, cancelled: threading.Event) -> 
 
 def switched_off(session: Session, transaction: str) -> bool:
     """True once the change is undone, whoever did it. Raises LookupError, OSError."""
-    shop = workshop(session, threading.Event())
-    return shop is not None and shop.store.load(transaction).state is State.UNDONE
+    mine = repairing.means(session)
+    return mine is not None and mine.store.load(transaction).state is State.UNDONE
 
 
 # -- saving both configurations ----------------------------------------------------------------------------------------
@@ -104,8 +106,8 @@ def switched_off(session: Session, transaction: str) -> bool:
 
 def suggested(session: Session, when: str) -> str:
     """Where an archive of the configuration would go."""
-    shop = workshop(session, threading.Event())
-    return str(shop.store.root / f"config-{when}.tar.gz") if shop else ""
+    mine = repairing.means(session)
+    return str(mine.store.root / f"config-{when}.tar.gz") if mine is not None else ""
 
 
 def backing_up(session: Session, file: Path) -> Doing:

@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import weakref
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from itertools import accumulate, count
-from operator import add
 from pathlib import Path
-from typing import overload
+from typing import Any, TypeVar, overload
 
-from maildiag.logs.classify import classify
-from maildiag.logs.lines import parse_line
 from maildiag.text import safe
+from maildiag.tui import logscan
 from maildiag.tui.rows import Part, Row, Tone
 
-# What holds the interpreter longer than half a millisecond keeps the screen waiting; more at once is not quicker either.
+T = TypeVar("T")
+Compute = Callable[..., Iterator[Any]]
+
 _BLOCK = 1 << 17
 _MOST_OF_A_LINE = 8192
-_AT_ONCE = 1000
+
+
+def here(work: Callable[..., Iterator[T]], *given: Any) -> Iterator[T]:
+    """Compute in this very thread; see `maildiag.tui.session.Session.compute`."""
+    return work(*given, threading.Event())
 
 
 class LogFile(Sequence[Row]):
-    """The lines of a log file, growing with it. `read_on` and `search` are for a worker thread, the rest for the screen.
+    """The lines of a log file, growing with it. `read_on` and `next_problem` are for a worker thread, the rest for the screen.
 
-    The file is let go of with the last who holds this: a thread may still read it when its screen is left.
+    They are told how to `compute` what goes through the whole file. The file is let go of with the last who holds this: a thread may still read it when its screen is left.
     """
 
     def __init__(self, path: Path, last: int = 0) -> None:
@@ -49,12 +53,31 @@ class LogFile(Sequence[Row]):
         """How much of the file is known, from 0 to 1."""
         return self._read / max(1, self.size)
 
-    def read_on(self) -> Iterator[int]:
-        """Find the lines that are new since the last call; yields the number of lines after each block of 128 KiB."""
-        while data := os.pread(self._file, _BLOCK, self._read):
-            parts = data.split(b"\n")
-            self._starts.extend(map(add, accumulate(map(len, parts[:-1])), count(self._read + 1)))
-            self._read += len(data)
+    @property
+    def door(self) -> Path:
+        """Where another process of the same account finds this very file, also after a rotation."""
+        return Path(f"/proc/{os.getpid()}/fd/{self._file}")
+
+    @property
+    def begin(self) -> int:
+        """Where the first line begins, in bytes."""
+        return self._starts[0]
+
+    @property
+    def end(self) -> int:
+        """Where the last whole line ends that is known, in bytes."""
+        return self._starts[-1]
+
+    @property
+    def ahead(self) -> int:
+        """Bytes that were not looked at yet."""
+        return self.size - self._read
+
+    def read_on(self, compute: Compute = here) -> Iterator[int]:
+        """Find the lines that are new since the last call; yields the number of lines after each block."""
+        for starts, read in compute(logscan.line_starts, self.door, self._read):
+            self._starts.frombytes(starts)
+            self._read = read
             yield len(self)
 
     def rotated(self) -> bool:
@@ -72,28 +95,21 @@ class LogFile(Sequence[Row]):
         end = self._starts[number + 1] - 1 if number + 1 < len(self._starts) else self._read
         return os.pread(self._file, min(end - start, _MOST_OF_A_LINE), start).decode("utf-8", "surrogateescape")
 
-    def search(self, words: str, first: int = 0) -> Iterator[list[int]]:
-        """The numbers of the lines from `first` on that contain `words`, whatever the case, 1,000 lines at a time."""
-        wanted = words.lower().encode("utf-8", "surrogateescape")
-        for begin in range(first, len(self), _AT_ONCE):
-            last = min(begin + _AT_ONCE, len(self))
-            end = self._starts[last] if last < len(self._starts) else self._read
-            data = os.pread(self._file, end - self._starts[begin], self._starts[begin]).lower()
-            lines = enumerate(data.split(b"\n")[: last - begin]) if wanted in data else ()
-            yield [begin + number for number, each in lines if wanted in each]
+    def next_problem(self, number: int, by: int, now: datetime, compute: Compute = here) -> Iterator[int | None]:
+        """The next line before (-1) or behind (1) this one that tells of trouble; None is yielded as long as none is found."""
+        place = self._starts[number] if by < 0 else self._starts[number + 1]
+        for found in compute(logscan.next_problem, self.door, place, self.end, by, now):
+            yield self.number(found) if found is not None else None
 
-    def next_problem(self, start: int, by: int, now: datetime) -> Iterator[int | None]:
-        """Look at one line after the other, forwards (1) or backwards (-1); the first that tells of trouble is yielded."""
-        number = start + by
-        while 0 <= number < len(self):
-            yield number if is_problem(self.line(number), now) else None
-            number += by
+    def number(self, place: int) -> int | None:
+        """The number of the line that begins at this byte."""
+        number = bisect_left(self._starts, place)
+        return number if number < len(self) and self._starts[number] == place else None
 
     def place(self, key: str) -> int | None:
         """The number of the line with this key."""
         start = key.removeprefix("at:")
-        number = bisect_left(self._starts, int(start)) if start.isdigit() else len(self)
-        return number if number < len(self) and self._starts[number] == int(start) else None
+        return self.number(int(start)) if start.isdigit() else None
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -129,24 +145,31 @@ class Selected(Sequence[Row]):
     def __init__(self, file: LogFile, words: str) -> None:
         self.file = file
         self.words = words
-        self.numbers = array("Q")
-        self._looked_at = 0
+        self._places = array("Q")
+        self._looked_at = file.begin
 
-    def search_on(self) -> Iterator[int]:
-        """Look at the lines that were not looked at yet; yields how many were found after each 1,000. For a worker thread."""
-        for numbers in self.file.search(self.words, self._looked_at):
-            self._looked_at = min(self._looked_at + _AT_ONCE, len(self.file))
-            self.numbers.extend(numbers)
+    def search_on(self, compute: Compute = here) -> Iterator[int]:
+        """Look at the lines that were not looked at yet; yields how many were found after each block. For a worker thread."""
+        given = (self.file.door, self.words, self._looked_at, self.file.end)
+        for places, looked_at in compute(logscan.containing, *given):
+            if looked_at > self._looked_at:  # or else a search that was taken over from has told it just before its end
+                self._places.frombytes(places)
+                self._looked_at = looked_at
             yield len(self)
+
+    def number(self, number: int) -> int:
+        """The number in the file of one of these lines."""
+        return self.file.number(self._places[number]) or 0
 
     def place(self, key: str) -> int | None:
         """The number among the selected of the line with this key."""
         line = self.file.place(key)
-        number = bisect_left(self.numbers, line) if line is not None else len(self)
-        return number if number < len(self) and self.numbers[number] == line else None
+        place = int(key.removeprefix("at:")) if line is not None else -1
+        number = bisect_left(self._places, place) if line is not None else len(self)
+        return number if number < len(self) and self._places[number] == place else None
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self._places)
 
     @overload
     def __getitem__(self, number: int) -> Row: ...
@@ -155,7 +178,7 @@ class Selected(Sequence[Row]):
     def __getitem__(self, number: int | slice) -> Row | Sequence[Row]:
         if isinstance(number, slice):
             return [self[each] for each in range(*number.indices(len(self)))]
-        return self.file[self.numbers[number]]
+        return self.file[self.number(number)]
 
 
 _BAD = (" fatal: ", " panic: ", "Fatal: ", "Panic: ", "status=bounced", "status=expired", "error: ", "Error: ")
@@ -185,11 +208,3 @@ def log_row(start: int, text: str) -> Row:
         else Tone.PLAIN
     )
     return Row(f"at:{start}", (Part(safe(short(text)), tone),))
-
-
-def is_problem(text: str, now: datetime) -> bool:
-    """True for a line that the classifier calls a problem, and for a delivery that failed."""
-    if "status=deferred" in text or "status=bounced" in text or "status=expired" in text:
-        return True
-    line = parse_line(text, now)
-    return line is not None and classify(line) is not None

@@ -6,7 +6,8 @@ from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 
-from maildiag.tui.logfile import LogFile, is_problem
+from maildiag.tui.logfile import LogFile
+from maildiag.tui.logscan import is_problem
 from maildiag.tui.rows import Row
 
 _END = 1 << 17  # bytes of the end of the log that are looked at when it is opened

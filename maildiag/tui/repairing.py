@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import cast
 
 from maildiag.hosts.local import LocalHost
@@ -20,18 +21,32 @@ from maildiag.tui.session import Session
 from maildiag.tui.underway import Doing, Ending
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What may act on the host, and where it keeps what it did."""
+
+    hand: Hand
+    store: Store
+
+
+def means(session: Session) -> Means | None:
+    """The means to act; None for a recording and for a host elsewhere: nothing can be changed there."""
+    return Means(Hand(session.host), Store()) if isinstance(session.host, LocalHost) else None
+
+
 def workshop(session: Session, cancelled: threading.Event) -> Workshop | None:
-    """The means to act on the host; None for a recording and for a host elsewhere: nothing can be changed there."""
-    if not isinstance(session.host, LocalHost):
+    """All that applying needs. For a worker thread: it loads the checks."""
+    mine = means(session)
+    if mine is None:
         return None
     bench = Bench(session.host, session.registry, session.settings)
-    return Workshop(hand=Hand(session.host), bench=bench, store=Store(), cancelled=cancelled)
+    return Workshop(hand=mine.hand, bench=bench, store=mine.store, cancelled=cancelled)
 
 
 def why_not(session: Session, finding: Finding, fix: Fix) -> str:
     """Why this fix cannot be applied from here and now; empty where it can. Asked again when it is applied."""
-    shop = workshop(session, threading.Event())
-    if shop is None:
+    mine = means(session)
+    if mine is None:
         return (
             "this is a recording: nothing can be changed"
             if session.recorded
@@ -39,7 +54,7 @@ def why_not(session: Session, finding: Finding, fix: Fix) -> str:
         )
     if not session.allow_fix:
         return "read-only: U unlocks"
-    return refusal(Cure(finding, fix), shop.hand, Consent.CONFIRMED)
+    return refusal(Cure(finding, fix), mine.hand, Consent.CONFIRMED)
 
 
 def to_type(finding: Finding, fix: Fix, host: str) -> str:
@@ -78,10 +93,10 @@ def applying(
 
 def undoing(session: Session, transaction: str) -> Doing:
     """Put back what a transaction changed, unless that would take away later changes too."""
-    shop = workshop(session, threading.Event())
-    if shop is not None and session.allow_fix:
-        done = shop.store.load(transaction)
-        against = () if done.began.until else conflicts(done, shop.store)
+    mine = means(session)
+    if mine is not None and session.allow_fix:
+        done = mine.store.load(transaction)
+        against = () if done.began.until else conflicts(done, mine.store)
         if against:
             return Ending(f"not undone: {safe(against[0])} (maildiag undo --force {transaction} does it all the same)")
     undone = yield from _told(undo_steps(session, transaction))
@@ -104,10 +119,10 @@ def undo_steps(session: Session, transaction: str) -> Events:
 
     Raises PermissionError where nothing may be changed, LookupError for an unknown transaction.
     """
-    shop, refused = workshop(session, threading.Event()), undo_refusal(session)
-    if shop is None or refused:
+    mine, refused = means(session), undo_refusal(session)
+    if mine is None or refused:
         raise PermissionError(refused)
-    return undo(shop.store.load(transaction), shop.hand, shop.store)
+    return undo(mine.store.load(transaction), mine.hand, mine.store)
 
 
 def undo_refusal(session: Session) -> str:
@@ -119,5 +134,5 @@ def undo_refusal(session: Session) -> str:
 
 def deeds(session: Session) -> list[Transaction]:
     """What maildiag changed on this host, newest first; nothing for a recording and for a host elsewhere."""
-    shop = workshop(session, threading.Event())
-    return shop.store.transactions() if shop is not None else []
+    mine = means(session)
+    return mine.store.transactions() if mine is not None else []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from maildiag.events import Event
 from maildiag.hosts import Host
@@ -15,17 +17,28 @@ from maildiag.registry import Check, Registry
 from maildiag.report import Report
 from maildiag.settings import Settings
 from maildiag.text import safe
+from maildiag.tui import diagnosing
+from maildiag.tui.beside import Beside
+from maildiag.tui.diagnosing import Way
+
+T = TypeVar("T")
+_LONGER_S = 30.0  # what a run may take beyond its own limit until its process is taken for dead
 
 
 @dataclass(slots=True)
 class Session:
-    """One host under diagnosis. `allow_fix` is read where things are executed, not where keys are bound."""
+    """One host under diagnosis. `allow_fix` is read where things are executed, not where keys are bound.
+
+    Where there is a process `beside` the screen's, and a `way` for it to the host, what computes is done there.
+    """
 
     host: Host
     load: Callable[[], Registry]
     settings: Settings
     allow_fix: bool = False
     ascii: bool = False
+    beside: Beside | None = None
+    way: Way | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
     _loaded: Registry | None = None
     _loading: threading.Lock = field(default_factory=threading.Lock)
@@ -60,12 +73,26 @@ class Session:
         return not self.host.source.startswith(("bundle:", "ssh:"))
 
     def run(self, step: Step | None = None) -> Iterator[Event]:
-        """Answer all checks (or a step's), as events. A cancelled run ends early with what it has."""
+        """Answer all checks (or a step's), as events. A cancelled run ends early with what it has. Raises Broken, ValueError."""
+        cancelled = self.cancelled = threading.Event()
+        if self.beside is not None and self.way is not None:
+            given, limit_s = (self.way, self.load, self.settings, step), self.settings.timeout + _LONGER_S
+            with contextlib.suppress(OSError):  # a machine that starts no process any more is still diagnosed
+                return self.beside.each(diagnosing.run, *given, cancelled=cancelled, limit_s=limit_s)
         from maildiag import engine
 
-        self.cancelled = threading.Event()
         checks: Sequence[Check] | None = self.registry.select([step]) if step else None
-        return engine.run(self.host, self.registry, self.settings, checks, self.cancelled)
+        return engine.run(self.host, self.registry, self.settings, checks, cancelled)
+
+    def compute(
+        self, work: Callable[..., Iterator[T]], *given: Any, cancelled: threading.Event | None = None
+    ) -> Iterator[T]:
+        """What `work(*given, cancelled)` yields, computed in the other process where there is one; for a worker thread."""
+        stop = cancelled or threading.Event()
+        if self.beside is not None:
+            with contextlib.suppress(OSError):
+                return self.beside.each(work, *given, cancelled=stop)
+        return work(*given, stop)
 
     def earlier(self, host: str) -> Mapping[str, Status] | None:
         """What the last run of this machine that is kept did not find fine, by finding key; None where none is. Raises HistoryError."""

@@ -21,6 +21,7 @@ from maildiag.events import Event, RunFinished
 from maildiag.model import Status, Step
 from maildiag.report import Report, exit_status
 from maildiag.text import safe
+from maildiag.tui.beside import Broken
 from maildiag.tui.board import Board
 from maildiag.tui.session import Session
 from maildiag.tui.smooth import Smooth
@@ -128,7 +129,8 @@ class Underway(App[int]):
                 flow.events.append(event)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and the next run may begin)
             flow.broke = True
-            self._pass_on(self.say, f"the run broke off: {type(error).__name__}: {error}")
+            why = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
+            self._pass_on(self.say, f"the run broke off: {why}")
         finally:
             flow.over = True
 

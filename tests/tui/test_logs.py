@@ -15,7 +15,7 @@ from maildiag.probes import ReadFile
 from maildiag.testing import TableHost, file
 from maildiag.tui.app import MaildiagApp
 from maildiag.tui.logcopy import LogCopy, copied
-from maildiag.tui.logfile import LogFile
+from maildiag.tui.logfile import LogFile, Selected
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.trace import TraceScreen
@@ -65,7 +65,9 @@ def test_a_log_is_a_sequence_of_its_lines(log: Path) -> None:
     assert len(opened_log) == 121
     assert opened_log.line(0) == CLEANUP.rstrip("\n")
     assert opened_log.line(100) == DEFERRED.rstrip("\n")
-    assert list(opened_log.search("STATUS=DEFERRED")) == [[100]]
+    found = Selected(opened_log, "STATUS=DEFERRED")
+    assert list(found.search_on()) == [1]
+    assert found.number(0) == 100
     assert opened_log.place(opened_log[100].key) == 100
     assert opened_log.place("at:1") is None
 

@@ -22,6 +22,8 @@ from maildiag.resources import incidents
 from maildiag.settings import Settings
 from maildiag.testing import TableHost
 from maildiag.tui.app import MaildiagApp
+from maildiag.tui.beside import Beside
+from maildiag.tui.diagnosing import Way
 from maildiag.tui.queueview import Queued
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.logs import LogsScreen
@@ -34,10 +36,14 @@ from tests.tui.test_logs import SENT
 from tests.tui.test_queue import NOW, entry
 
 ROOT = Path(__file__).parents[2]
-# A key is to be answered within 50 ms. Nine stalls of ten are below 25 ms with a run and a million lines under way, on two
-# processors that four times as many programs want; the longest is whatever else the machine does just then.
-KEY_S = 0.2  # 9 to 21 ms were measured, and 75 on another day: a slow machine is no fault, four times as slow is
-NEVER_S = 1.0
+# A key is to be answered within 50 ms. With run after run and a million lines under way, on two processors that eight times as
+# many programs want, 98 of 100 stalls were below 27 to 37 ms, and the longest of all was 42; before the runs and the reading had
+# a process of their own it was 47 to 330.
+KEY_S = 0.05
+SLOW_UNITS = 30.0  # the same on a slower machine: `unit()` took 1.3 to 1.9 ms on the one that was measured
+NEVER_S = 0.2
+QUEUE_S = 0.4  # what goes on in the screen's own process, with a hundred thousand messages
+QUEUE_NEVER_S = 1.0
 KEY_UNITS = 12.0  # what a page of the log costs the loop's thread, in `unit()`s: 7 to 9 were measured; 14 where every line asks anew for all it is drawn in
 FIRST_S = 0.2  # 20 to 52 ms were measured, on a machine with two processors and much else to do
 
@@ -58,8 +64,12 @@ class Local(Session):
     local = True
 
 
-def recorded() -> MaildiagApp:
-    return MaildiagApp(Local(BundleHost(incidents()["dovecot-down"].parent), registry.builtin, Settings()))
+@pytest.fixture
+def app() -> Iterator[MaildiagApp]:
+    """As `maildiag demo` starts it: what computes does so in a process of its own."""
+    beside, way = Beside(), Way(BundleHost, (incidents()["dovecot-down"].parent,))
+    yield MaildiagApp(Local(way.host(), registry.builtin, Settings(), beside=beside, way=way))
+    beside.close()
 
 
 async def eventually(app: MaildiagApp, limit_s: float, *, done) -> None:  # type: ignore[no-untyped-def]
@@ -92,9 +102,11 @@ def test_the_first_screen_is_painted_with_the_steps_before_the_run_begins() -> N
     asyncio.run(run())
 
 
-def test_keys_are_answered_while_a_run_is_under_way_and_a_million_lines_are_read(million: Path) -> None:
+def test_keys_are_answered_while_a_run_is_under_way_and_a_million_lines_are_read(
+    app: MaildiagApp, million: Path
+) -> None:
     """Three times, for one pause of a busy machine is a tenth of what is felt in one."""
-    app, pulse = recorded(), Pulse()
+    pulse = Pulse()
 
     async def run() -> None:
         async with app.run_test(size=(160, 50)):
@@ -109,15 +121,17 @@ def test_keys_are_answered_while_a_run_is_under_way_and_a_million_lines_are_read
                 await eventually(app, 10, done=lambda: app.screen is not screen)  # noqa: B023 (this round's)
 
     asyncio.run(run())
-    assert pulse.below(0.9) < KEY_S
-    assert pulse.longest < NEVER_S
+    slow = SLOW_UNITS * median(unit() for _ in range(20))
+    assert pulse.below(0.98) < max(KEY_S, slow)
+    assert pulse.longest < max(NEVER_S, 4 * slow)
 
 
 async def read_and_search(app: MaildiagApp, screen: LogsScreen) -> None:
-    """Press keys while a run is under way and the log is read, then while it is searched."""
-    app.start_run()
+    """Press keys while run after run is under way and the log is read, then while it is searched."""
     pressed = 0
-    while screen._file is None or len(screen._file) < 1_000_000 or app.board.running:
+    while (reading := screen._file is None or len(screen._file) < 1_000_000) or app.board.running:
+        if reading:
+            app.start_run()
         app.simulate_key("up" if pressed % 2 else "pageup")
         pressed += 1
         await asyncio.sleep(0.02)
@@ -129,9 +143,8 @@ async def read_and_search(app: MaildiagApp, screen: LogsScreen) -> None:
     await asyncio.sleep(0.1)
 
 
-def test_a_page_of_the_log_costs_the_screen_little(million: Path) -> None:
+def test_a_page_of_the_log_costs_the_screen_little(app: MaildiagApp, million: Path) -> None:
     """In processor time of the loop's thread, measured in what the same machine needs just then for a fixed piece of Python."""
-    app = recorded()
 
     async def run() -> None:
         async with app.run_test(size=(160, 50)):
@@ -153,9 +166,7 @@ def test_a_page_of_the_log_costs_the_screen_little(million: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["enter", *"WQLPBRH", "at", "question_mark"])
-def test_a_screen_opens_for_the_first_time_with_at_most_a_short_stall(key: str) -> None:
-    app = recorded()
-
+def test_a_screen_opens_for_the_first_time_with_at_most_a_short_stall(app: MaildiagApp, key: str) -> None:
     async def run() -> None:
         async with app.run_test(size=(160, 50)):
             await eventually(app, 60, done=lambda: app.board.report is not None and not app.board.running)
@@ -170,8 +181,7 @@ def test_a_screen_opens_for_the_first_time_with_at_most_a_short_stall(key: str) 
     asyncio.run(run())
 
 
-def test_a_hundred_thousand_messages_stay_smooth() -> None:
-    app = recorded()
+def test_a_hundred_thousand_messages_stay_smooth(app: MaildiagApp) -> None:
     many = tuple(replace(entry(n), sender=f"user{n % 700}@example.test") for n in range(100_000))
 
     async def run() -> None:
@@ -198,21 +208,20 @@ def test_a_hundred_thousand_messages_stay_smooth() -> None:
                 await eventually(app, 30, done=lambda: len(screen.shown.groups) == 700)
                 screen.filter_by("user17@")
                 await eventually(app, 30, done=lambda: len(screen.shown.queued.entries) == 143)
-            assert pulse.below(0.9) < 2 * KEY_S
-            assert pulse.longest < NEVER_S
+            assert pulse.below(0.9) < QUEUE_S
+            assert pulse.longest < QUEUE_NEVER_S
             assert len(screen.query_one("#messages", RowList).rows) == 143
 
     asyncio.run(run())
 
 
-def test_the_end_of_a_gigabyte_of_log_is_on_the_screen_within_a_second(tmp_path: Path) -> None:
+def test_the_end_of_a_gigabyte_of_log_is_on_the_screen_within_a_second(app: MaildiagApp, tmp_path: Path) -> None:
     path = tmp_path / "mail.log"
     block = (SENT * 5000).encode()
     with path.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, 1 << 30)
         file.seek((1 << 30) - len(block) - 1)
         file.write(b"\n" + block)
-    app = recorded()
 
     async def run() -> None:
         async with app.run_test():

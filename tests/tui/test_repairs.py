@@ -22,6 +22,7 @@ from maildiag.repair.procedure import Archive, Procedure
 from maildiag.settings import Settings
 from maildiag.tui import guided, repairing
 from maildiag.tui.app import MaildiagApp
+from maildiag.tui.repairing import Means
 from maildiag.tui.screens.emergency import EmergencyScreen
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.repairs import DeedScreen, RepairsScreen
@@ -48,8 +49,11 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     def shop(session: Session, cancelled: Any) -> Workshop | None:
         return replace(made.shop, hand=hand, cancelled=cancelled) if isinstance(session.host, LocalHost) else None
 
+    def means(session: Session) -> Means | None:
+        return Means(hand, made.shop.store) if isinstance(session.host, LocalHost) else None
+
     monkeypatch.setattr(repairing, "workshop", shop)
-    monkeypatch.setattr(guided, "workshop", shop)
+    monkeypatch.setattr(repairing, "means", means)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return made
 

@@ -53,6 +53,21 @@ def test_start_walk_open_a_finding_resize_and_quit(tmux: Tmux) -> None:
     assert tmux.status() == "2"
 
 
+def test_the_demonstration_shows_its_diagnosis_and_its_log_and_ends(need_tmux: None, tmp_path: Path) -> None:
+    tmux = Tmux(tmp_path, [sys.executable, "-P", "-m", "maildiag", "demo", "dovecot-down"])
+    try:
+        tmux.wait("Mail or logins fail")
+        tmux.wait("CAUSES 1")
+        tmux.keys("L")
+        tmux.wait("lines   f follow")
+        tmux.keys("q")
+        tmux.wait("WORKFLOW")
+        tmux.keys("q")
+        assert tmux.status() == "0"
+    finally:
+        tmux.close()
+
+
 def test_exported_sizes_do_not_freeze_the_screen(need_tmux: None, tmp_path: Path) -> None:
     tmux = Tmux(tmp_path, ["env", "COLUMNS=80", "LINES=24", *PLAY])
     try:

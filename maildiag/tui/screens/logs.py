@@ -16,7 +16,7 @@ from textual.worker import get_current_worker
 from maildiag.logs.lines import parse_line
 from maildiag.logs.trace import QUEUE_ID
 from maildiag.tui.logcopy import LogCopy, copied
-from maildiag.tui.logfile import LogFile, Selected
+from maildiag.tui.logfile import Compute, LogFile, Selected, here
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Part, Tone, broken, lines, row
 from maildiag.tui.screens.base import Place
@@ -127,13 +127,17 @@ class LogsScreen(Place):
     def _read_on(self) -> None:
         worker, file = get_current_worker(), self._file
         before, told = len(file) if file is not None else 0, time.monotonic()
-        for _ in file.read_on() if file is not None else ():
+        for _ in file.read_on(self._compute(file)) if file is not None else ():
             if worker.is_cancelled:
                 return
             if time.monotonic() > told + _SHOWN_EVERY_S:
                 told = time.monotonic()
                 self.from_thread(self._tell)
         self.from_thread(self._read_to_the_end, file is not None and len(file) != before)
+
+    def _compute(self, file: LogFile) -> Compute:
+        """Beside the screen where there is much to do; what a log grows by is not worth the way."""
+        return self.maildiag.session.compute if file.ahead > _END else here
 
     def _read_to_the_end(self, more: bool) -> None:
         self._reading = False
@@ -178,7 +182,7 @@ class LogsScreen(Place):
     @work(thread=True, exclusive=True, group="search", description="search", exit_on_error=False)
     def _search_on(self, found: Selected) -> None:
         worker, told = get_current_worker(), time.monotonic()
-        for _ in found.search_on():
+        for _ in found.search_on(self.maildiag.session.compute):
             if worker.is_cancelled:
                 return
             if time.monotonic() > told + _SHOWN_EVERY_S:
@@ -212,7 +216,7 @@ class LogsScreen(Place):
             case LogFile() as file if shown.current:
                 return file.line(shown.cursor)
             case Selected() as some if shown.current:
-                return some.file.line(some.numbers[shown.cursor])
+                return some.file.line(some.number(shown.cursor))
         return shown.current.text if shown.current else ""
 
     def action_follow(self) -> None:
@@ -239,7 +243,7 @@ class LogsScreen(Place):
     @work(thread=True, exclusive=True, group="problem", description="problem", exit_on_error=False)
     def _find_problem(self, file: LogFile, start: int, by: int) -> None:
         worker, now = get_current_worker(), datetime.now(UTC).astimezone()
-        for found in file.next_problem(start, by, now):
+        for found in file.next_problem(start, by, now, self.maildiag.session.compute):
             if worker.is_cancelled:
                 return
             if found is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import ClassVar
 
@@ -103,7 +102,7 @@ class DeedScreen(Changing):
 
     @work(thread=True, exclusive=True, group="deeds", description="deed", exit_on_error=False)
     def _read(self) -> None:
-        shop = repairing.workshop(self.maildiag.session, threading.Event())
-        if shop is not None:
-            self._deed = shop.store.load(self._deed.id)
+        mine = repairing.means(self.maildiag.session)
+        if mine is not None:
+            self._deed = mine.store.load(self._deed.id)
             self.from_thread(self.show_plan, repairsview.story(self._deed, self.width))
