@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterable, Iterator
 
 _SHOWN_AS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
@@ -67,11 +66,15 @@ def hung(line: str, width: int, hang: int) -> str:
     """The line broken at `width` columns (0: never), what is left of it under `hang` blanks."""
     if not width or len(line) <= width:
         return line
+    import textwrap
+
     return textwrap.fill(line, width, subsequent_indent=" " * hang, break_on_hyphens=False)
 
 
 def columns(rows: Iterable[tuple[str, str]], width: int, indent: int = 0) -> Iterator[str]:
     """Names and what is said of them side by side, the words behind the names wrapped to `width` columns (0: never)."""
+    import textwrap
+
     told = list(rows)
     left = indent + max((len(name) for name, _ in told), default=0) + 2
     for name, words in told:

@@ -6,11 +6,12 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from maildiag import __version__
 from maildiag.cli.errors import OutputError, UsageError
+from maildiag.cli.terminal import terminal_width
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -51,6 +52,13 @@ class Command(Protocol):
     def main(self, args: argparse.Namespace) -> int:
         """Do it; the exit status."""
         ...
+
+
+class _Help(argparse.HelpFormatter):
+    """Help as wide as the terminal; argparse itself imports `shutil` for that, with every unpacker, for each argument."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=(terminal_width() or 80) - 2)
 
 
 class Parser(argparse.ArgumentParser):
@@ -100,13 +108,14 @@ def complain(status: int, who: str, message: str) -> int:
     return status
 
 
-def parser(command: str | None = None) -> Parser:
-    """The parser; with `command`, only that one's module is imported for its arguments."""
+def parser(command: str | None = None, known: Iterable[str] = COMMANDS) -> Parser:
+    """The parser of the `known` commands; with `command`, only that one's module is imported for its arguments."""
     top = Parser(
         prog="maildiag",
         description="What is broken on a Postfix + Dovecot host, why, and what to type. "
         "Without a command: the interactive screen.",
         allow_abbrev=False,
+        formatter_class=_Help,
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     top.add_argument(
@@ -114,8 +123,9 @@ def parser(command: str | None = None) -> Parser:
     )
     top.add_argument("--ascii", action="store_true", help="draw the screen with ASCII alone (also MAILDIAG_ASCII=1)")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser, prog="maildiag")
-    for name, summary in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    for name in known:
+        summary = COMMANDS[name]
+        sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False, formatter_class=_Help)
         if name == command:
             module(name).add_arguments(sub)
             sub.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
@@ -134,7 +144,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     from maildiag.nearest import hint
 
     name = next((each for each in arguments if not each.startswith("-")), None)
-    top = parser(name if name in COMMANDS else None)
+    top = parser(name if name in COMMANDS else None, [name] if name in COMMANDS and arguments[0] == name else COMMANDS)
     if name is not None and name not in COMMANDS:
         top.error(f"there is no command {name!r}{hint(name, COMMANDS)}")
     args, unknown = top.parse_known_args(arguments)

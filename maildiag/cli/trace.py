@@ -29,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print the trace; 0 if anything was found, 1 if nothing was or no log could be read."""
+    import gc
+
+    gc.disable()  # nothing that is made here comes in cycles
+
     from maildiag.logs.source import Source, SourceError, default_source, source_of
     from maildiag.logs.times import BadTimeError, local_now, moment
     from maildiag.logs.trace import trace

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from maildiag.logs.lines import LogLine
 from maildiag.logs.patterns import compiled, later
@@ -44,8 +43,7 @@ _STARTS: tuple[tuple[StartKind, str], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One attempt to deliver one message to one recipient (or, with status `expired`, the end of one message)."""
 
     queue_id: str
@@ -57,8 +55,7 @@ class Delivery:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(NamedTuple):
     """One refusal of a client, sender, recipient or message."""
 
     queue_id: str
@@ -70,16 +67,14 @@ class Reject:
     only_warning: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """One message that a rule (an access table, a header check, a policy service) put on hold; `reason` names the rule."""
 
     queue_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Discarded:
+class Discarded(NamedTuple):
     """One message that a rule threw away without telling anybody; `by` names the rule, `address` is "" for local mail.
 
     Source: header_checks(5), access(5): DISCARD; milter(3): SMFIR_DISCARD.
@@ -90,8 +85,7 @@ class Discarded:
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class AuthFailure:
+class AuthFailure(NamedTuple):
     """A login that was refused; `attempts` in one session. `why` is "" for a wrong user or password, else Dovecot's words."""
 
     user: str
@@ -100,8 +94,7 @@ class AuthFailure:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SaslMessage:
+class SaslMessage(NamedTuple):
     """A message that an authenticated user submitted."""
 
     queue_id: str
@@ -109,8 +102,7 @@ class SaslMessage:
     client: str
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStart:
+class DaemonStart(NamedTuple):
     """A daemon family was started, told to reload, or stopped."""
 
     kind: StartKind

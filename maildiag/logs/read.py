@@ -73,10 +73,11 @@ def _read(source: Source, options: Options) -> Tally:
     if not source.plain or source.path is None:
         with opened(source) as stream:
             return _scan(blocks(stream), options)
-    size = source.path.stat().st_size
+    path = Path(source.path)
+    size = path.stat().st_size
     if options.window().everything and options.remember and not options.sessions and size >= REMEMBER_FROM:
-        return _read_new(source.path, size, options)
-    return _read_range(source.path, offset_since(source.path, options.window()), size, options)
+        return _read_new(path, size, options)
+    return _read_range(path, offset_since(path, options.window()), size, options)
 
 
 def _read_new(path: Path, size: int, options: Options) -> Tally:
@@ -135,7 +136,7 @@ def _in_parallel(path: Path, cuts: Sequence[int], options: Options) -> Tally:
 
 
 def _scan_range(path: Path, begin: int, end: int, options: Options) -> Tally:
-    with opened(Source(str(path), path), begin) as stream:
+    with opened(Source(str(path), str(path)), begin) as stream:
         return _scan(blocks(stream, end - begin), options)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from maildiag.logs.normal import normalise
 from maildiag.logs.patterns import compiled, later
@@ -87,8 +87,7 @@ _DSN = later(r"\b(?P<dsn>[245]\.\d{1,3}\.\d{1,3})\b")
 _PHASE = later(r"\(in reply to (?P<phase>[^)]+?)(?: command)?\)\s*$")
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(NamedTuple):
     """Why a delivery or a client was refused; empty strings where the text does not say."""
 
     meaning: str

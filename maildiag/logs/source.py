@@ -1,5 +1,8 @@
 """Where log lines come from: files plain and compressed, standard input, the journal."""
 
+# pathlib takes longer to import than the search through a hundred thousand lines.
+# ruff: noqa: PTH113, PTH123, PTH202
+
 from __future__ import annotations
 
 import contextlib
@@ -7,10 +10,8 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Literal, NamedTuple, cast
 
 from maildiag.logs.lines import parse_line
 
@@ -24,7 +25,7 @@ _MAGIC: tuple[tuple[bytes, Packing], ...] = (
 _PROGRAMS: dict[Packing, tuple[str, ...]] = {
     "gz": ("gzip", "-dc"), "bz2": ("bzip2", "-dc"), "xz": ("xz", "-dc"), "zst": ("zstd", "-dcq"),
 }  # fmt: skip
-MAIL_LOGS = (Path("/var/log/mail.log"), Path("/var/log/maillog"))
+MAIL_LOGS = ("/var/log/mail.log", "/var/log/maillog")
 # The mail facility: what Postfix and Dovecot log under, whatever their units are called.
 JOURNAL = ("journalctl", "--no-pager", "--quiet", "--output=short-iso-precise", "SYSLOG_FACILITY=2")
 
@@ -33,40 +34,38 @@ class SourceError(Exception):
     """A log cannot be read; the text says which and why, in one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A file, `-` for standard input, or the journal."""
 
     name: str
-    path: Path | None
+    path: str | None
     packing: Packing = "plain"
     command: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
         """True if parts of it can be read by offset."""
-        return self.path is not None and self.packing == "plain" and self.path.is_file()
+        return self.path is not None and self.packing == "plain" and os.path.isfile(self.path)
 
 
 def source_of(name: str) -> Source:
     """Return the source that a user names; raises SourceError if it cannot be opened."""
     if name == "-":
         return Source("-", None)
-    path = Path(name)
     try:
-        with path.open("rb") as file:
+        with open(name, "rb") as file:
             head = file.read(6)
     except OSError as error:
         raise SourceError(f"{name}: {error.strerror}") from error
     packing: Packing = next((kind for magic, kind in _MAGIC if head.startswith(magic)), "plain")
-    return Source(name, path, packing)
+    return Source(name, name, packing)
 
 
 def default_source() -> Source:
     """Return the log of this host: mail.log or maillog, else the journal."""
     for path in MAIL_LOGS:
-        if path.is_file() and path.stat().st_size:
-            return source_of(str(path))
+        if os.path.isfile(path) and os.path.getsize(path):
+            return source_of(path)
     if _which("journalctl"):
         return Source("journal", None, command=JOURNAL)
     raise SourceError("no /var/log/mail.log, no /var/log/maillog and no journal: name the log file")
@@ -81,12 +80,12 @@ def opened(source: Source, offset: int = 0) -> Iterator[IO[bytes]]:
     elif source.path is None:
         yield sys.stdin.buffer
     elif source.packing == "plain":
-        with source.path.open("rb", buffering=0) as file:
+        with open(source.path, "rb", buffering=0) as file:
             if offset:
                 file.seek(offset)
             yield file
     elif _which(_PROGRAMS[source.packing][0]):
-        with _pipe((*_PROGRAMS[source.packing], "--", str(source.path)), source.name) as stream:
+        with _pipe((*_PROGRAMS[source.packing], "--", source.path), source.name) as stream:
             yield stream
     elif unpack := _unpacker(source.packing):
         with unpack(source.path) as stream:
@@ -95,7 +94,7 @@ def opened(source: Source, offset: int = 0) -> Iterator[IO[bytes]]:
         raise SourceError(f"{source.name}: compressed with zstd, and the program zstd is not installed")
 
 
-def _unpacker(packing: Packing) -> Callable[[Path], IO[bytes]] | None:
+def _unpacker(packing: Packing) -> Callable[[str], IO[bytes]] | None:
     """Return Python's own way to unpack, imported only where it is needed."""
     import importlib
 
@@ -103,7 +102,7 @@ def _unpacker(packing: Packing) -> Callable[[Path], IO[bytes]] | None:
     if packing not in names:
         return None
     module, name = names[packing]
-    return cast("Callable[[Path], IO[bytes]]", getattr(importlib.import_module(module), name))
+    return cast("Callable[[str], IO[bytes]]", getattr(importlib.import_module(module), name))
 
 
 def _which(program: str) -> str | None:
@@ -152,7 +151,7 @@ def blocks(stream: IO[bytes], limit: int | None = None) -> Iterator[bytes]:
 
 def first_time(source: Source, now: datetime) -> datetime | None:
     """Return the time of the first line that has one, None for what cannot be read twice."""
-    if source.path is None or not source.path.is_file():
+    if source.path is None or not os.path.isfile(source.path):
         return None
     try:
         with opened(source) as stream:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 
-_AGE = re.compile(r"(?P<count>\d{1,6}) ?(?P<unit>s|sec|m|min|h|d|w)")
+from maildiag.logs.patterns import later
+
+_AGE = later(r"(?P<count>\d{1,6}) ?(?P<unit>s|sec|m|min|h|d|w)")
 _UNITS = {"s": "seconds", "sec": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_CLOCK = re.compile(r"\d{1,2}:\d\d(?::\d\d)?")
+_CLOCK = later(r"\d{1,2}:\d\d(?::\d\d)?")
 
 
 class BadTimeError(ValueError):
@@ -23,7 +24,7 @@ def moment(text: str, now: datetime) -> datetime:
     """Return the moment that `text` means at `now`: `6h` (ago), `10:30` (today), `today`, `yesterday`, or ISO 8601."""
     text = text.strip()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    if age := _AGE.fullmatch(text):
+    if age := _AGE().fullmatch(text):
         return now - timedelta(**{_UNITS[age["unit"]]: int(age["count"])})
     match text:
         case "now":
@@ -33,7 +34,7 @@ def moment(text: str, now: datetime) -> datetime:
         case "yesterday":
             return midnight - timedelta(days=1)
     try:
-        if _CLOCK.fullmatch(text):
+        if _CLOCK().fullmatch(text):
             return datetime.fromisoformat(f"{now:%Y-%m-%d}T{text.zfill(len(text) + (text[1] == ':'))}").replace(
                 tzinfo=now.tzinfo
             )

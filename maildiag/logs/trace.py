@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from maildiag.logs.events import Delivery, Reject, event_of
 from maildiag.logs.find import Hit, find
@@ -30,8 +29,7 @@ _CLIENT = later(r"client=(?P<client>[^\s,]+)(?:.*?sasl_username=(?P<user>[^\s,]+
 _ADDRESS = later(r"\[([0-9A-Fa-f.:]+)\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One line of a message's life: what happened, `after` the step before in seconds (None where a time is missing)."""
 
     when: datetime | None
@@ -44,8 +42,7 @@ class Step:
     reason: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message in one queue: from where, to whom, every step, and what became of it."""
 
     queue_id: str
@@ -76,8 +73,7 @@ class Message:
         return next((step.when for step in reversed(self.steps) if step.when), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """What the logs say of a key: messages in order of time, and lines that belong to no message (refusals, logins)."""
 
     key: str
@@ -86,18 +82,14 @@ class Trace:
     dropped: int
 
 
-@dataclass(slots=True)
 class _Search:
-    """The state of a trace: the lines found so far, the queue ids that were looked for, those still to look for."""
+    """The state of a trace: the lines found so far, by file and offset, and the queue ids that were looked for."""
 
-    key: str
-    sources: Sequence[Source]
-    now: datetime
-    since: datetime | None
-    lines: dict[tuple[int, int], LogLine] = field(default_factory=dict)
-    offsets: dict[int, int] = field(default_factory=dict)
-    looked: set[str] = field(default_factory=set)
-    dropped: int = 0
+    def __init__(self, key: str, sources: Sequence[Source], now: datetime, since: datetime | None) -> None:
+        self.key, self.sources, self.now, self.since = key, sources, now, since
+        self.lines: dict[tuple[int, int], LogLine] = {}
+        self.looked: set[str] = set()
+        self.dropped = 0
 
     def run(self) -> Trace:
         is_id = QUEUE_ID.fullmatch(self.key) is not None
@@ -213,25 +205,18 @@ def _near(text: str) -> bool:
     address = _ADDRESS().search(relay)
     if address is None:
         return "private/" in relay or relay.startswith(("localhost", "127.", "local"))
+    import ipaddress
+
     try:
-        return (
-            ipaddress.ip_address(address[1]).is_loopback
-            or ipaddress.ip_address(address[1]) in _INTERNAL
-            or _internal(address[1])
-        )
+        one = ipaddress.ip_address(address[1])
     except ValueError:
         return False
+    return any(one in ipaddress.ip_network(each) for each in _NEAR)
 
 
-_INTERNAL = ipaddress.ip_network("10.0.0.0/8")
-_INTERNALS = tuple(
-    map(ipaddress.ip_network, ("172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"))
-)
-
-
-def _internal(address: str) -> bool:
-    one = ipaddress.ip_address(address)
-    return any(one in network for network in _INTERNALS if network.version == one.version)
+_NEAR = (
+    "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "::1/128", "fc00::/7", "fe80::/10",
+)  # fmt: skip
 
 
 def _steps(lines: Iterable[LogLine]) -> Iterator[Step]:
@@ -325,7 +310,4 @@ def _linked(messages: list[Message]) -> Iterator[Message]:
     for message in sorted(messages, key=lambda one: (one.first is None, one.first.timestamp() if one.first else 0.0)):
         came_from = tuple(dict.fromkeys(parents.get(message.queue_id, ())))
         went_on = tuple(qid for qid in dict.fromkeys(message.went_on_as) if qid in known)
-        yield Message(
-            message.queue_id, message.host, message.message_id, message.sender, message.size, message.client,
-            message.user, message.steps, message.outcome, came_from, went_on,
-        )  # fmt: skip
+        yield message._replace(came_from=came_from, went_on_as=went_on)

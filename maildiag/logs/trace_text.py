@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from maildiag.logs.events import Delivery
+from maildiag.logs.reasons import Reason
 from maildiag.logs.trace import Message, Step, Trace
 from maildiag.text import safe
 
@@ -21,13 +22,16 @@ def as_document(trace: Trace) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, str):
-        return safe(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    match value:
+        case datetime():
+            return value.isoformat()
+        case str():
+            return safe(value)
+        case Trace() | Message() | Step() | Delivery() | Reason():
+            return {name: _plain(item) for name, item in value._asdict().items()}
+        case tuple():
+            return [_plain(item) for item in value]
+    return value
 
 
 def as_text(trace: Trace) -> Iterator[str]:
