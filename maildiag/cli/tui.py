@@ -58,7 +58,8 @@ def start(
 ) -> int:
     """Show the screen for a host until it is left; the exit status is that of the last report.
 
-    The checks are loaded in a process of their own, where they also run, while this one loads the screen.
+    The checks are loaded in a process of their own, where they also run, while this one loads the screen; not where there
+    is only one processor, which the screen has for itself until it is there.
     """
     from maildiag.tui import terminal
     from maildiag.tui.beside import Beside
@@ -66,8 +67,9 @@ def start(
 
     host, beside = way.host(), Beside()
     try:
-        with contextlib.suppress(OSError):  # it is tried again with the first run
-            beside.each(loaded, load, cancelled=threading.Event())
+        if len(os.sched_getaffinity(0)) > 1:
+            with contextlib.suppress(OSError):  # it is tried again with the first run
+                beside.each(loaded, load, cancelled=threading.Event())
         terminal.prepare()
         from maildiag.tui.app import MaildiagApp
         from maildiag.tui.session import Session

@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from maildiag.text import safe
-from maildiag.tui import palette
+from maildiag.tui import folding, palette
 from maildiag.tui.rows import Row, Tone
 
 _REVERSE = Style(reverse=True)
@@ -124,7 +124,9 @@ class RowList(ScrollView, can_focus=True):
         self._offset = 0
         self._marked = marked
         self._seen = Seen()
+        self._laid: tuple[Seen, int, list[tuple[int, Row]]] = (self._seen, 0, [])
         self._look = Look(Style(), "")
+        self._folds = False
 
     @property
     def marked(self) -> bool:
@@ -137,9 +139,25 @@ class RowList(ScrollView, can_focus=True):
         return self._rows
 
     @property
+    def folds(self) -> bool:
+        """True where a row that is too long for a line goes on on the next."""
+        return self._folds
+
+    def fold(self, on: bool) -> None:
+        """Fold long rows, or cut them; the cursor keeps its row, and stays in sight."""
+        self._folds, self._offset = on, 0
+        self._see_cursor()
+        self.refresh()
+
+    @property
     def current(self) -> Row | None:
         """The row under the cursor."""
         return self._rows[self.cursor] if 0 <= self.cursor < len(self._rows) else None
+
+    def around(self, most: int) -> Sequence[Row]:
+        """At most so many rows, those about the cursor."""
+        first = max(0, min(self.cursor - most // 2, len(self._rows) - most))
+        return self._rows[first : first + most]
 
     def show(self, rows: Sequence[Row], first: str = "") -> None:
         """Show other rows; the cursor stays with the row of the same key, or else at its place.
@@ -173,8 +191,23 @@ class RowList(ScrollView, can_focus=True):
         self._seen = self._seen.moved(self._rows, first, min(first + self.size.height, self.virtual_size.height))
         return self._seen
 
+    @property
+    def _lines(self) -> list[tuple[int, Row]]:
+        """What stands on each line: the number of a row in sight, and the row or a part of it."""
+        seen, width = self._in_sight(), self._text_width
+        if self._laid[0] is not seen or self._laid[1] != width:
+            self._laid = (seen, width, folding.laid(seen.rows, width, self.size.height))
+        return self._laid[2]
+
+    @property
+    def _text_width(self) -> int:
+        return self.scrollable_content_region.width - self._marked
+
     def _redraw(self, before: Seen, now: Seen) -> None:
         """Draw the lines that say something else than before; a list that was scrolled is drawn anew anyway."""
+        if self._folds and before != now:
+            self.refresh()
+            return
         lines = zip_longest(before.rows, now.rows) if before.first == now.first else ()
         changed = [Region(0, y, self.size.width, 1) for y, (old, new) in enumerate(lines) if old != new]
         if changed:
@@ -202,9 +235,9 @@ class RowList(ScrollView, can_focus=True):
     def watch_cursor(self, old: int, new: int) -> None:
         """Keep the cursor in sight and tell who listens."""
         if self._marked:
-            self.refresh_line(old)
-            self.scroll_to_region(Region(0, new, 1, 1), animate=False, force=True)
-            self.refresh_line(new)
+            self._redraw_row(old)
+            self._scroll_to_cursor()
+            self._redraw_row(new)
         if self.current:
             self.post_message(self.Moved(self, self.current))
 
@@ -236,13 +269,37 @@ class RowList(ScrollView, can_focus=True):
         if self._marked:
             top = 0 if self.cursor < self.size.height else self.scroll_offset.y
             self.scroll_to(y=top, animate=False, immediate=True)
+            self._scroll_to_cursor()
+
+    def _scroll_to_cursor(self) -> None:
+        if self._folds:
+            first = self._top_for(self.cursor)
+            y = min(self.cursor, max(first, round(self.scroll_y)))
+            self.scroll_to(y=y, animate=False, force=True, immediate=True)
+        else:
             self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
 
+    def _top_for(self, number: int) -> int:
+        """The row that must stand at the top, at the earliest, for this one to be seen whole."""
+        before = max(0, number + 1 - self.size.height)
+        return before + folding.top(self._rows[before : number + 1], self._text_width, self.size.height)
+
+    @property
+    def max_scroll_y(self) -> int:
+        """How far one can scroll: until the last row is seen whole."""
+        return self._top_for(len(self._rows) - 1) if self._folds and len(self._rows) else super().max_scroll_y
+
+    def _redraw_row(self, number: int) -> None:
+        if self._folds:
+            self.refresh()
+        else:
+            self.refresh_line(number)
+
     def on_focus(self, _: Focus) -> None:
-        self.refresh_line(self.cursor)
+        self._redraw_row(self.cursor)
 
     def on_blur(self, _: Blur) -> None:
-        self.refresh_line(self.cursor)
+        self._redraw_row(self.cursor)
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines that are seen; what they have in common is asked for once."""
@@ -252,9 +309,11 @@ class RowList(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """The line `y` of the visible part."""
         width, look, seen = self.scrollable_content_region.width, self._look, self._in_sight()
-        if y >= len(seen.rows):
+        lines = self._lines if self._folds else seen.rows
+        if y >= len(lines):
             return Strip.blank(width, look.base)
-        row, chosen = seen.rows[y], self._marked and seen.first + y == self.cursor
+        number, row = self._lines[y] if self._folds else (y, seen.rows[y])
+        chosen = self._marked and seen.first + number == self.cursor
         segments = [Segment(">" if chosen else " ", look.base)] if self._marked else []
         segments += [Segment(safe(part.text), look.said(part.tone)) for part in row.parts]
         strip = Strip(segments)
@@ -283,7 +342,8 @@ class RowList(ScrollView, can_focus=True):
 
     def action_page(self, by: int) -> None:
         """Move by a page."""
-        self.action_move(by * max(1, self.size.height - 1))
+        seen = 1 + self._lines[-1][0] if self._folds and self._lines else self.size.height
+        self.action_move(by * max(1, seen - 1))
 
     def action_edge(self, to: int) -> None:
         """First or last row."""
@@ -291,7 +351,7 @@ class RowList(ScrollView, can_focus=True):
 
     def action_sideways(self, by: int) -> None:
         """Show what is cut off at the right."""
-        self._offset = max(0, self._offset + by)
+        self._offset = 0 if self._folds else max(0, self._offset + by)
         self.refresh()
 
     def action_choose(self) -> None:
@@ -301,6 +361,8 @@ class RowList(ScrollView, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         number = event.y + round(self.scroll_y)
+        if self._folds:
+            number = self._in_sight().first + self._lines[event.y][0] if event.y < len(self._lines) else -1
         if not 0 <= number < len(self._rows):
             return
         if self._marked and number != self.cursor:

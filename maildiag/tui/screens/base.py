@@ -22,6 +22,8 @@ from maildiag.tui.keyline import KeyLine
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Row, plain
 
+_MOST_ROWS = 1000
+
 
 class Place(Screen[None]):
     """A screen of maildiag; `place` is its name in the title line."""
@@ -173,8 +175,8 @@ class Place(Screen[None]):
         self.call_after_refresh(self.update_board)
 
     def text(self) -> str:
-        """What the screen says, as plain text in reading order: for copying and screen readers."""
-        return "\n".join(plain(each.rows) for each in self.query(RowList))
+        """What the screen says, as plain text in reading order: for copying and screen readers; of a long list a thousand rows."""
+        return "\n".join(plain(each.around(_MOST_ROWS)) for each in self.query(RowList))
 
     def focus_on(self, selector: str) -> None:
         """Put the focus on a widget."""

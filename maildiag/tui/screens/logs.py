@@ -160,7 +160,7 @@ class LogsScreen(Place):
         total = len(self._file) if self._file is not None else 0
         reading = f"   reading {self._file.share:.0%}" if self._file is not None and self._end is not None else ""
         words = f"   filter: {self.words} ({len(self._rows.rows):,})" if self.words else ""
-        follow = f"   f follow: {'on' if self.following else 'off'}"
+        follow = f"   f follow: {'on' if self.following else 'off'}   w wrap: {'on' if self._rows.folds else 'off'}"
         self.put("#state", row("state", Part(f" {total:,} lines{reading}{follow}{words}", Tone.DIM)))
 
     # -- filtering -------------------------------------------------------------------------------------------------
@@ -206,8 +206,8 @@ class LogsScreen(Place):
         if self.following and self._rows.cursor < len(self._rows.rows) - 1:
             self.following = False
             self._tell()
-        most = max(7, self.size.height // 2 - 1) if self.has_class("-wrapped") else 3
-        self.put("#whole", *cut(list(broken("whole", self._line, self.width, indent=" ")), most))
+        if not self._rows.folds:
+            self.put("#whole", *cut(list(broken("whole", self._line, self.width, indent=" ")), 3))
 
     @property
     def _line(self) -> str:
@@ -226,9 +226,12 @@ class LogsScreen(Place):
         self._tell()
 
     def action_wrap(self) -> None:
-        """Show the line under the cursor in full, in half of the screen, or in three lines again."""
+        """Let long lines go on on the next, or cut them and show the one under the cursor beneath."""
         self.toggle_class("-wrapped")
+        self._rows.fold(not self._rows.folds)
+        self.call_after_refresh(self._rows.fold, self._rows.folds)  # there is room for more lines then, or for less
         self.tell_line()
+        self._tell()
 
     def action_problem(self, by: int) -> None:
         """The next line that tells of trouble."""
