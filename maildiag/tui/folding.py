@@ -19,6 +19,8 @@ def folded(each: Row, width: int) -> list[Row]:
     text = safe(each.text)
     if text.isascii() and len(text) <= width:
         return [each]
+    if text[: width // 3].isspace():  # what stands far to the right on a wide screen would leave its first line empty
+        text = _INDENT + text.lstrip()
     room = max(_LEAST, width - len(_INDENT))
     parts = (
         textwrap.wrap(text, room, break_on_hyphens=False, drop_whitespace=False)

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.events import Click
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input
 
 from maildiag.tui.guide import Guide
 from maildiag.tui.helping import named
@@ -48,6 +49,8 @@ class KeyLine(Widget):
 
     def keys(self) -> list[Shown]:
         """What fits, in the order of its worth."""
+        if isinstance(self.app.focused, Input):
+            return _TYPING
         found = list(self._all())
         last = [each for each in found if each.id == _HELP]
         local = [each for each in found if each.id != _HELP and not each.id.startswith(_LATER)]
@@ -83,6 +86,13 @@ class KeyLine(Widget):
             if place <= event.x < place + len(each.text):
                 self.app.simulate_key(each.key)
             place += len(each.text) + 2
+
+
+_TYPING = [
+    Shown("", "enter", "enter", "Take it"),
+    Shown("", "escape", "esc", "Leave it"),
+    Shown(_HELP, "f1", "f1", "Help"),
+]
 
 
 def fitting(keys: list[Shown], width: int) -> list[Shown]:

@@ -170,14 +170,19 @@ class MessageRows(Sequence[Row]):
         return message_row(entry, entry.id in self._marked, self._now)
 
 
-def message_row(entry: Entry, marked: bool, now: int) -> Row:
-    """One message in a line: mark, queue id, age, size, sender, first recipient."""
+def parties(entry: Entry) -> str:
+    """Sender and first recipient, and how many more there are."""
     to = entry.recipients[0].address if entry.recipients else ""
     more = f" +{len(entry.recipients) - 1}" if len(entry.recipients) > 1 else ""
+    return f"{safe(entry.sender) or '<>'} -> {safe(to)}{more}"
+
+
+def message_row(entry: Entry, marked: bool, now: int) -> Row:
+    """One message in a line: mark, queue id, age, size, sender, first recipient."""
     return row(
         f"message:{entry.id}",
         Part("*" if marked else " ", Tone.WARN),
         f" {safe(entry.id):<14} {age(now - entry.arrived):>7} {amount(entry.size):>9}  ",
-        f"{safe(entry.sender) or '<>'} -> {safe(to)}{more}",
+        parties(entry),
         Part(f"  {safe(entry.queue)}", Tone.DIM),
     )

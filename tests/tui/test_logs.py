@@ -19,7 +19,7 @@ from maildiag.tui.logfile import LogFile, Selected
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.screens.logs import LogsScreen
 from maildiag.tui.screens.trace import TraceScreen
-from tests.tui.conftest import play, until
+from tests.tui.conftest import play, screen_text, until
 
 CLEANUP = "2026-11-23T04:59:58.100000+00:00 mail postfix/cleanup[12]: 4A1B2C3D4E: message-id=<x@example.test>\n"
 SENT = (
@@ -138,3 +138,19 @@ def test_what_a_command_prints_is_followed_like_a_file() -> None:
     assert [shown.line(0), shown.line(1)] == ["one", "two"]
     copy.close()
     assert not copy.path.exists()
+
+
+def test_the_reason_of_a_failure_is_seen_whole_in_a_trace(app: MaildiagApp, tmp_path: Path) -> None:
+    path = tmp_path / "mail.log"
+    path.write_text(
+        CLEANUP + DEFERRED.replace("4F00F00F00", "4A1B2C3D4E").replace("(x)", "(host mx.example.net said: 451 later)")
+    )
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        opened(app, path)
+        app.open_trace("4A1B2C3D4E")
+        await until(app, pilot, lambda: "said: 451 later" in " ".join(screen_text(app).split()))
+        await pilot.press("w")
+        await until(app, pilot, lambda: "451 later" not in screen_text(app))
+
+    play(app, scenario)

@@ -212,3 +212,4 @@ def test_folded_text_keeps_every_letter_and_wide_ones_fit() -> None:
             "".join(each.text.removeprefix("    ") if place else each.text for place, each in enumerate(parts)) == text
         )
         assert all(cell_len(each.text) <= 40 for each in parts)
+    assert folding.folded(row("k", " " * 18 + "x" * 30), 40)[0].text == "    " + "x" * 30

@@ -37,7 +37,7 @@ WIDGETS = [
 MEANT = {
     "__init__", "action_back", "compose", "copy_to_clipboard", "get_line_filters", "get_system_commands", "get_theme",
     "handle_bindings_clash",
-    "on_mount", "render", "render_line", "render_lines", "scroll_y", "show_vertical_scrollbar", "virtual_size", "watch_scroll_y",
+    "max_scroll_y", "on_mount", "render", "render_line", "render_lines", "scroll_y", "show_vertical_scrollbar", "virtual_size", "watch_scroll_y",
 }  # fmt: skip
 
 

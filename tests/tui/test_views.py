@@ -232,3 +232,26 @@ def test_the_screens_know_the_application_only_as_their_guide() -> None:
 def the_application_is_one(app: MaildiagApp) -> Guide:
     """Checked by mypy."""
     return app
+
+
+def test_while_something_is_typed_the_last_line_tells_what_takes_and_what_leaves_it(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        assert "r Re-run" in screen_text(app).splitlines()[-1]
+        await pilot.press("slash")
+        await pilot.pause()
+        assert screen_text(app).splitlines()[-1] == " enter Take it  esc Leave it  f1 Help"
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "r Re-run" in screen_text(app).splitlines()[-1]
+
+    play(app, scenario)
+
+
+def test_a_notice_covers_neither_the_question_nor_the_answer(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        await pilot.press("slash", *"zzz")
+        app.say("a notice")
+        await until(app, pilot, lambda: "a notice" in screen_text(app))
+        assert "a notice" not in "".join(screen_text(app).splitlines()[-4:])
+
+    play(app, scenario)

@@ -46,6 +46,7 @@ class ProbeScreen(Place):
     def opened(self) -> None:
         """Called once, when the screen is there."""
         self.focus_on("#lines")
+        self.query_one("#lines", RowList).fold(True)
 
     def refresh_rows(self) -> None:
         """The hops so far."""

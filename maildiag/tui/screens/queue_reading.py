@@ -175,7 +175,8 @@ class QueueReading(Place):
         entry = self._entry()
         if entry is not None and not self.asking:
             marked = f"{plural(len(self._marked), 'message')} marked. " if self._marked else ""
-            self._tell(marked + (entry.reason or "Postfix tells no reason for this message"), Tone.DIM)
+            whose = f"{queueview.parties(entry)}: " if self.has_class("-narrow") else ""  # the list has no room for it
+            self._tell(marked + whose + (entry.reason or "Postfix tells no reason for this message"), Tone.DIM)
 
     def _entry(self) -> Entry | None:
         shown = self.query_one("#messages", RowList)

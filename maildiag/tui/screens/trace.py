@@ -12,13 +12,17 @@ from maildiag.tui.logcopy import copied
 from maildiag.tui.rowlist import RowList
 from maildiag.tui.rows import Row, Tone, lines, row
 from maildiag.tui.screens.base import Place
+from maildiag.tui.traced import trace_rows
 
 
 class TraceScreen(Place):
     """The trace of a queue id, a Message-ID, or an address."""
 
-    about = "Everything the log says of one message, in order: its hops, delays and outcome."
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "copy", "Copy", id="trace.copy")]
+    about = "Everything the log says of one message, in order: its hops, delays and outcome. w cuts long lines, or lets them go on."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "copy", "Copy", id="trace.copy"),
+        Binding("w", "wrap", "Wrap", id="trace.wrap"),
+    ]
 
     def __init__(self, key: str, source: str) -> None:
         super().__init__()
@@ -37,6 +41,7 @@ class TraceScreen(Place):
     def opened(self) -> None:
         """Called once, when the screen is there."""
         self.focus_on("#lines")
+        self.action_wrap()
         self._look()
 
     @work(thread=True, exclusive=True, group="trace", description="trace", exit_on_error=False)
@@ -47,7 +52,7 @@ class TraceScreen(Place):
         except OSError as error:
             rows = list(lines("error", f"the log cannot be read: {error}", Tone.WARN))
         else:
-            rows = traced(self._key, str(copy.path) if copy else self._source)
+            rows = next(session.compute(trace_rows, self._key, str(copy.path) if copy else self._source))
             if copy:
                 copy.close()
         self.from_thread(self._show, rows)
@@ -60,28 +65,11 @@ class TraceScreen(Place):
         """The trace."""
         self.query_one("#lines", RowList).show(self._rows)
 
+    def action_wrap(self) -> None:
+        """Let long lines go on on the next, where the reason of a failure stands, or cut them."""
+        shown = self.query_one("#lines", RowList)
+        shown.fold(not shown.folds)
+
     def action_copy(self) -> None:
         """Copy the trace as text."""
         self.maildiag.copy(self.text())
-
-
-def traced(key: str, source: str) -> list[Row]:
-    """The trace as rows; what keeps the log from being read is told in words."""
-    from maildiag.logs.source import SourceError, default_source, source_of
-    from maildiag.logs.times import local_now
-    from maildiag.logs.trace import trace
-    from maildiag.logs.trace_text import as_text
-
-    try:
-        found = trace(key, [source_of(source) if source.startswith("/") else default_source()], local_now())
-    except (SourceError, OSError, EOFError) as error:
-        return list(lines("error", f"the log cannot be read: {error}", Tone.WARN))
-    if not found.messages and not found.others:
-        return [row("none", " the log says nothing of it")]
-    return [each for number, line in enumerate(as_text(found)) for each in lines(f"trace:{number}", line, _tone(line))]
-
-
-def _tone(line: str) -> Tone:
-    if "bounced" in line or "expired" in line or "reject" in line:
-        return Tone.BAD
-    return Tone.WARN if "deferred" in line or "warning" in line else Tone.PLAIN
