@@ -16,6 +16,8 @@ _FILE = r"cf|db|lmdb|cdb|pem|crt|cer|key|conf|ext|so|c|h|log|sock|lock|pid|servi
 _SUBSTITUTIONS = later(
     r"(?P<words>(?<!\S)(?:[A-Za-z]+[:,;]? )+)"
     r"|(?P<keep>\b[245]\d\d[ -][245]\.\d{1,3}\.\d{1,3}\b|(?<=said: )[245]\d\d\b|^[245]\d\d\b)"
+    r"|(?P<user>(?<=unknown user: )\"[^\"]*\")"
+    r"|(?P<file>(?<=/tmp/)\d+\.[\w.-]+)"
     r"|(?P<url>https?://[^\s;,()]+)"
     rf"|(?P<address><[^<>\s]*@[^<>\s]*>|<>|[^\s<>\"'(),;:=\[\]]+@[^\s<>\"'(),;:\[\]]+)"
     rf"|(?P<client>[\w.-]+\[(?:{_IP4}|(?:IPv6:)?{_IP6}|unknown)\](?::\d+)?)"
@@ -26,6 +28,8 @@ _SUBSTITUTIONS = later(
     r"|(?P<number>(?<![A-Za-z_.\d])\d+(?:\.\d+)?(?![\w]*[A-Za-z_]))"
 )
 _NAMES = {
+    "user": '"user"',
+    "file": "…",
     "url": "URL",
     "address": "<address>",
     "client": "host",

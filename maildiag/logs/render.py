@@ -63,7 +63,9 @@ def _table(rows: Iterable[Sequence[object]], numbers: int = 1) -> Iterator[str]:
     texts = [[f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     widths = [max((len(row[column]) for row in texts), default=0) for column in range(numbers)]
     for row in texts:
-        yield "  ".join(["", *(cell.rjust(wide) for cell, wide in zip(row, widths, strict=False)), *row[numbers:]])
+        yield "  ".join(
+            ["", *(cell.rjust(wide) for cell, wide in zip(row, widths, strict=False)), *row[numbers:]]
+        ).rstrip()
 
 
 def _section(heading: Heading, title: str, rows: Sequence[Sequence[object]], numbers: int = 1) -> Iterator[str]:
@@ -167,7 +169,7 @@ def _delays(report: LogReport, heading: Heading) -> Iterator[str]:
     spreads = [spread for spread in (report.delay, *report.phases) if spread]
     if not spreads:
         return
-    yield heading("Delays of deliveries, in seconds; where the time went: of those of a second and longer")
+    yield heading("Delays in seconds; where the time went in those of a second and longer")
     whole = sum(spread.total for spread in report.phases) or 1.0
     head = ["average", *(f"{percent}%" for percent in spreads[0].percentiles), "longest", "share", ""]
     yield from _table([head, *(_delay_row(spread, whole) for spread in spreads)], len(head) - 1)
@@ -193,12 +195,12 @@ def _reasons(heading: Heading, title: str, rows: Sequence[ReasonRow]) -> Iterato
     for row in rows:
         yield f"  {row.count:>{wide}}  {' '.join(filter(None, (row.status, row.stage)))}  [{row.meaning}]  {row.text}"
         if row.at:
-            yield f"  {'':{wide}}    {_most(row.at)}"
+            yield f"  {'':{wide}}    {_most(row.at, row.places)}"
 
 
-def _most(places: Sequence[Counted]) -> str:
+def _most(places: Sequence[Counted], of: int) -> str:
     """The three places where something was met most, and how many more there are."""
-    more = f", {len(places) - 3} more" if len(places) > 3 else ""
+    more = f", {of - 3:,} more" if of > 3 else ""
     return ", ".join(f"{place.name} ({place.count})" for place in places[:3]) + more
 
 
@@ -212,7 +214,7 @@ def _failures(report: LogReport, heading: Heading) -> Iterator[str]:
         wide = len(str(failures[0].count))
         for row in failures:
             yield f"  {row.count:>{wide}}  {row.name}"
-            yield f"  {'':{wide}}    {_most(row.at)}"
+            yield f"  {'':{wide}}    {_most(row.at, row.places)}"
 
 
 def _counted(rows: Iterable[Counted]) -> list[Sequence[object]]:

@@ -66,9 +66,9 @@ def _add_sender(into: Row, row: Row) -> None:
 
 def _alike(table: Table, prefix: str, add: Callable[[Row, Row], None]) -> Table:
     """The rows with those of addresses that differ only in the case of the domain put together."""
-    odd = [raw for raw in table if not raw.islower()]
-    if not odd:
+    if (names := "".join(table)) == names.lower():
         return table
+    odd = [raw for raw in table if not raw.islower()]
     people = dict(table)
     for raw in odd:
         alike, row = f"{prefix}{bare_address(raw, prefix)}>", people.pop(raw)

@@ -42,6 +42,7 @@ def reasons_of(tally: Tally, limit: int | None) -> tuple[ReasonRow, ...]:
             shown(dsn),
             count,
             _places(at[key], limit),
+            len(at[key]),
         )
         for key, count in found
         for status, dsn, text in (key,)
@@ -61,7 +62,7 @@ def refusals_of(tally: Tally, limit: int | None) -> tuple[ReasonRow, ...]:
     found = ranked(rows)[:limit]
     at = _at(tally.refused_at, keys, found)
     return tuple(
-        ReasonRow(kind, shown(stage), why.meaning, shown(text), why.dsn, count, _places(at[key], limit))
+        ReasonRow(kind, shown(stage), why.meaning, shown(text), why.dsn, count, _places(at[key], limit), len(at[key]))
         for key, count in found
         for kind, stage, text in (key,)
         for why in (classify_reason(shown(first[key])),)
@@ -92,7 +93,7 @@ def connect_failures_of(tally: Tally, limit: int | None) -> tuple[ConnectRow, ..
         host = text.removeprefix("connect to ").partition(": ")[0]
         hosts.setdefault(normalise(text), Counter())[host] += count
     rows = ranked({text: at.total() for text, at in hosts.items()})[:limit]
-    return tuple(ConnectRow(shown(text), count, counted(hosts[text], limit)) for text, count in rows)
+    return tuple(ConnectRow(shown(text), count, counted(hosts[text], limit), len(hosts[text])) for text, count in rows)
 
 
 def problems_of(tally: Tally, limit: int | None) -> tuple[ProblemRow, ...]:

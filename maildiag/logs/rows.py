@@ -61,18 +61,19 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class ConnectRow:
-    """Equal failures to connect, `at` the hosts that were not reached, those that failed most first."""
+    """Equal failures to connect, `at` the hosts that were not reached, those that failed most first, of `places` hosts."""
 
     name: str
     count: int
     at: tuple[Counted, ...]
+    places: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReasonRow:
     """Equal reasons of deferrals, bounces (status) or refusals (status is the kind, stage the SMTP command).
 
-    `at` has the next hops that bounced so, or the clients that were refused so, the most frequent first.
+    `at` has the next hops that bounced so, or the clients that were refused so, the most frequent first, of `places`.
     """
 
     status: str
@@ -82,6 +83,7 @@ class ReasonRow:
     dsn: str
     count: int
     at: tuple[Counted, ...] = ()
+    places: int = 0
 
 
 @dataclass(frozen=True, slots=True)

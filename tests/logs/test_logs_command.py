@@ -44,6 +44,29 @@ def test_json_is_one_document(log: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert document["lines"] == 2000
 
 
+def test_how_many_more_clients_were_refused_is_told_whatever_the_length_of_the_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mail.log"
+    path.write_text(
+        "".join(
+            f"Nov 16 10:06:00 mail postfix/smtpd[21]: NOQUEUE: reject: RCPT from unknown[192.0.2.{number}]: 554 5.7.1 "
+            "<x@far.test>: Relay access denied; from=<a@example.test> to=<x@far.test> proto=ESMTP helo=<app01>\n"
+            for number in range(1, 31)
+        )
+    )
+    assert command.main(arguments(str(path), "--top", "5")) == 0
+    assert "192.0.2.1 (1), 192.0.2.10 (1), 192.0.2.11 (1), 27 more\n" in capsys.readouterr().out
+    command.main(arguments(str(path), "--top", "5", "--json"))
+    (refusal,) = json.loads(capsys.readouterr().out)["refusals"]
+    assert (len(refusal["at"]), refusal["places"]) == (5, 30)
+
+
+def test_no_line_of_the_report_ends_in_blanks(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(arguments(str(log))) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line != line.rstrip()] == []
+
+
 def test_an_unreadable_file_is_told_and_the_others_are_read(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(arguments(str(log), "/nonexistent/mail.log")) == 0
     assert capsys.readouterr().err == "maildiag logs: /nonexistent/mail.log: No such file or directory\n"

@@ -108,3 +108,17 @@ def test_a_suspended_delivery_has_the_class_of_what_suspended_it() -> None:
 @given(st.text())
 def test_any_text_has_a_class_of_the_closed_list(text: str) -> None:
     assert classify_reason(text).meaning in MEANINGS
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('unknown user: "bob"', 'unknown user: "carol.smith"'),
+        (
+            "maildir delivery failed: create maildir file /nonexistent/Maildir/tmp/1795412967.P225.mail: Permission denied",
+            "maildir delivery failed: create maildir file /nonexistent/Maildir/tmp/1795412978.P224.mail: Permission denied",
+        ),
+    ],
+)
+def test_what_differs_with_each_message_does_not_make_another_reason(one: str, other: str) -> None:
+    assert classify_reason(one).text == classify_reason(other).text
