@@ -172,10 +172,10 @@ def outcome(t: Traffic, qid: str, to: str, total: float) -> bool:
             f"{head}, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {pick.randrange(1 << 44):011X})",
         )
     elif chance < 0.94:
-        said = f"host {relay} said: 550 5.1.1 <{to}>: Recipient address rejected: User unknown in virtual mailbox table (in reply to RCPT TO command)"
+        said = f"host {relay.removesuffix(':25')} said: 550 5.1.1 <{to}>: Recipient address rejected: User unknown in virtual mailbox table (in reply to RCPT TO command)"
         t.emit(0.2 + total, smtp, f"{head}, dsn=5.1.1, status=bounced ({said})")
     elif chance < 0.97:
-        said = f"host {relay} said: 450 4.2.0 <{to}>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/{domain}.html (in reply to RCPT TO command)"
+        said = f"host {relay.removesuffix(':25')} said: 450 4.2.0 <{to}>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/{domain}.html (in reply to RCPT TO command)"
         t.emit(0.2 + total, smtp, f"{head}, dsn=4.2.0, status=deferred ({said})")
         return True
     else:
@@ -286,7 +286,7 @@ def storm_message(t: Traffic) -> None:
                 f"{qid}: to=<{to}>, relay=none, delay={delay}, delays={delay - 30}/0.03/30/0, dsn=4.4.1, status=deferred ({reason})",
             )
         else:
-            reason = f"host {relay} said: 451 4.7.1 <{to}>: Recipient address rejected: try again in {pick.randrange(60, 900)} seconds (in reply to RCPT TO command)"
+            reason = f"host {relay.removesuffix(':25')} said: 451 4.7.1 <{to}>: Recipient address rejected: try again in {pick.randrange(60, 900)} seconds (in reply to RCPT TO command)"
             t.emit(
                 at + 2,
                 smtp,

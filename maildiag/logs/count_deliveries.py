@@ -121,11 +121,12 @@ def _attempts(tally: Tally, lines: list[str], start: int, hour: str, name: str) 
             if seconds >= SLOW:
                 phases.append(phase)
             continue
-        # what varies is taken out by hand, so that equal reasons meet in the counter, not in a regular expression
+        # what varies is taken out by hand, so that equal reasons meet in the counter, not in a regular expression; a
+        # reason names its host without the port: `relay=mx.test[192.0.2.1]:25`, `(host mx.test[192.0.2.1] said: …)`
         if to != "to=<>":
             status = status.replace(to[4:-1], "")
-        if relay != "relay=none":
-            status = status.replace(relay[6:] or relay, "relay")
+        if where := relay[6 : relay.find("]") + 1]:
+            status = status.replace(where, "relay")
         if len(status) > LONGEST_REASON:
             status = f"{status[:LONGEST_REASON]})"
         if kind == "status=defer":
@@ -195,8 +196,8 @@ def _odd_attempt(tally: Tally, line: str, hour: str, name: str) -> None:
         _count_columns(tally, "delivered", _Attempts([relay], [f"delay={seconds:g}"], phases), hour)
         return
     text = match["rest"].replace(match["to"], "") if match["to"] else match["rest"]
-    if relay != "relay=none":
-        text = text.replace(match["relay"], "relay")
+    if where := relay[6 : relay.find("]") + 1]:
+        text = text.replace(where, "relay")
     if len(text) > LONGEST_REASON:
         text = f"{text[:LONGEST_REASON]})"
     why = f"dsn={match['dsn'] or ''} status={status}{text}"

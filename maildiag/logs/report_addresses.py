@@ -22,15 +22,15 @@ def bare_address(raw: str, prefix: str) -> str:
 def recipients_of(tally: Tally) -> tuple[Table, Table]:
     """Return (recipients by `to=<address>`, recipient domains) with their rows; see `tally.Row`."""
     people = _alike(tally.recipients, "to=<", _add_recipient)
-    domains = {name: row[:] for name, row in tally.recipient_domains.items()}
+    rows = {name: [row] for name, row in tally.recipient_domains.items()}
     for raw, row in people.items():
-        name = raw[raw.find("@") + 1 : -1] if "@" in raw else raw[4:-1]
-        domain = domains.get(name)
-        if domain is None:
-            domains[name] = row[:]
-        else:
-            _add_recipient(domain, row)
-    return people, domains
+        rows.setdefault(raw[raw.find("@") + 1 : -1] if "@" in raw else raw[4:-1], []).append(row)
+    return people, {name: _recipients_sum(some) if len(some) > 1 else some[0] for name, some in rows.items()}
+
+
+def _recipients_sum(rows: list[Row]) -> Row:
+    sent, size, seconds, longest, deferred, bounced = zip(*rows, strict=True)
+    return [sum(sent), sum(size), sum(seconds), max(longest), sum(deferred), sum(bounced)]
 
 
 def _add_recipient(into: Row, row: Row) -> None:
@@ -47,16 +47,15 @@ def _add_recipient(into: Row, row: Row) -> None:
 def senders_of(tally: Tally) -> tuple[Table, Table]:
     """Return (senders by `from=<address>`, sending domains) with their messages and bytes."""
     people = _alike(tally.senders, "from=<", _add_sender)
-    domains = {bare_address(name, "from=<") or "<>": row[:] for name, row in tally.sender_domains.items()}
+    rows = {bare_address(name, "from=<") or "<>": [row] for name, row in tally.sender_domains.items()}
     for raw, row in people.items():
-        name = raw[raw.find("@") + 1 : -1]
-        domain = domains.get(name)
-        if domain is None:
-            domains[name] = row[:]
-        else:
-            domain[0] += row[0]
-            domain[1] += row[1]
+        rows.setdefault(raw[raw.find("@") + 1 : -1], []).append(row)
+    domains = {name: _senders_sum(some) if len(some) > 1 else some[0] for name, some in rows.items()}
     return people | tally.bare_senders, domains
+
+
+def _senders_sum(rows: list[Row]) -> Row:
+    return [sum(column) for column in zip(*rows, strict=True)]
 
 
 def _add_sender(into: Row, row: Row) -> None:

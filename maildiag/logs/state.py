@@ -15,7 +15,7 @@ from typing import Any
 from maildiag.logs.tally import Tally
 
 # Changes whenever what is counted changes: a state of another version is read anew.
-VERSION = 4
+VERSION = 5
 _HEAD = 512
 _COUNTER_FIELDS = tuple(
     f.name for f in fields(Tally) if "Counter[" in str(f.type) and str(f.type).startswith("Counter")

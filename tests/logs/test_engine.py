@@ -136,6 +136,20 @@ def test_addresses_with_commas_and_orig_to_are_counted() -> None:
     assert make_report(found, NOW).delay is not None
 
 
+@pytest.mark.parametrize("odd", ["", "conn_use=2, "])
+def test_hosts_that_refuse_in_the_same_words_are_one_reason(odd: str) -> None:
+    # as Postfix 3.7 and 3.10 write it: the relay with its port, the reason without
+    line = (
+        "Nov 16 10:00:01 mail postfix/smtp[5]: 4D4A3180CE2: to=<joe@partner.test>, relay={0}:25, {1}delay=1.5, "
+        "delays=0.1/0.2/0.3/0.9, dsn=4.7.1, status=deferred (host {0} said: 454 4.7.1 <joe@partner.test>: "
+        "Relay access denied (in reply to RCPT TO command))\n"
+    )
+    hosts = ("10.0.1.10[10.0.1.10]", "mx.partner.test[2001:db8::1]")
+    found = in_one("".join(line.format(host, odd) for host in hosts))
+    assert list(found.reasons.values()) == [2]
+    assert [(row.meaning, row.count) for row in make_report(found, NOW).reasons] == [("relay.denied", 2)]
+
+
 def test_dovecot_2_3_and_2_4_logins_are_counted() -> None:
     old = "Nov 16 10:00:00 mail dovecot: imap-login: Login: user=<bob>, method=PLAIN, rip=10.0.1.9, lip=10.0.1.10, mpid=1, TLS, session=<x>"
     new = "2026-11-16T10:00:00.1+00:00 mail dovecot[81]: imap-login: Logged in: user=<bob>, method=PLAIN, rip=10.0.1.9, lip=10.0.1.10, mpid=1, session=<x>"
