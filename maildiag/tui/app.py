@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -51,6 +52,8 @@ _SCREENS = (
     "backup",
 )
 
+_TWICE_S = 2.0
+
 
 class MaildiagApp(Underway):
     """The same checks and the same engine as `maildiag run`, to walk through.
@@ -74,6 +77,7 @@ class MaildiagApp(Underway):
         Binding("O", "home", "Overview", show=False, id="view.overview"),
         Binding("Q", "queue", "Queue", id="view.queue"),
         Binding("L", "logs", "Logs", id="view.logs"),
+        Binding("T", "trace", "Trace", id="view.trace"),
         Binding("P", "probe", "Probe", id="view.probe"),
         Binding("B", "runbook", "Runbook", id="view.runbook"),
         Binding("R", "repairs", "Repairs", id="view.repairs"),
@@ -86,6 +90,7 @@ class MaildiagApp(Underway):
         Binding("x", "cancel", "Cancel", show=False, id="run.cancel"),
         Binding("ctrl+l", "plain", "Plain text", show=False, id="view.plain"),
         Binding("ctrl+q", "leave", "Quit", show=False, id="app.quit"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend"),
     ]
 
     def __init__(self, session: Session) -> None:
@@ -94,6 +99,7 @@ class MaildiagApp(Underway):
         self.notes: list[Note] = []
         self._emergency: Emergency | None = None
         self._warned = False
+        self._pressed_at = float("-inf")
         for theme, _ in palette.THEMES.values():
             self.register_theme(theme)
 
@@ -312,6 +318,15 @@ class MaildiagApp(Underway):
 
         self.push_screen(TraceScreen(key, self._log_source))
 
+    def action_trace(self) -> None:
+        """Everything the log says of a queue id, a Message-ID, or an address that is asked for."""
+        from maildiag.tui.screens.trace import TraceScreen
+
+        if isinstance(self.screen, TraceScreen):
+            self.screen.ask()
+        else:
+            self.open_trace("")
+
     def action_unlock(self) -> None:
         """Leave read-only mode; a recording has nothing that could be unlocked."""
         if not self.session.changeable:
@@ -352,6 +367,15 @@ class MaildiagApp(Underway):
             print(text)
             input("-- enter goes back --")
 
+    def action_help_quit(self) -> None:
+        """ctrl+c, where there is nothing selected to copy: twice within two seconds quits."""
+        now = time.monotonic()
+        if now - self._pressed_at < _TWICE_S:
+            self.action_leave()
+        else:
+            self._pressed_at = now
+            self.say("ctrl+c once more quits")
+
     def action_leave(self) -> None:
         """Quit; a change under way is finished, or stopped and undone, first. Within the emergency procedure asked for twice."""
         if self._emergency is not None and self._emergency.unfinished and not self._warned:
@@ -386,6 +410,7 @@ class MaildiagApp(Underway):
         yield SystemCommand("Walk", "the seven steps, guided", lambda: self.action_walk(""))
         yield SystemCommand("Queue", "grouped; hold, release, requeue, flush, delete", self.action_queue)
         yield SystemCommand("Logs", "the mail log, live", self.action_logs)
+        yield SystemCommand("Trace", "what the log says of a queue id, Message-ID or address", self.action_trace)
         yield SystemCommand("Probe", "send a test message and watch it", self.action_probe)
         yield SystemCommand("Runbook", "the page of the finding on the screen", self.action_runbook)
         yield SystemCommand(

@@ -143,17 +143,17 @@ class Beside:
         self._numbers = count(1)
 
     def each(
-        self, work: Callable[..., Iterator[T]], *given: Any, cancelled: threading.Event, limit_s: float | None = None
+        self, task: Callable[..., Iterator[T]], *given: Any, cancelled: threading.Event, limit_s: float | None = None
     ) -> Iterator[T]:
-        """Begin `work(*given, cancelled)` over there, and yield what it yields.
+        """Begin `task(*given, cancelled)` over there, and yield what it yields.
 
-        `work` is a function of a module, and all that goes back and forth can be pickled. Closed early, the work is
+        `task` is a function of a module, and all that goes back and forth can be pickled. Closed early, the work is
         cancelled. Raises OSError at once where no process can be started, and Broken on the way where the work raises,
-        the process ends, or nothing more was heard before `limit_s` seconds were over: the process is ended then.
+        the process ends, or nothing was heard for `limit_s` seconds of waiting: the process is ended then.
         """
         number = next(self._numbers)
         begun, news = self._living(number)
-        begun.send(Message(number, Kind.DO, pickle.dumps((work, given))))
+        begun.send(Message(number, Kind.DO, pickle.dumps((task, given))))
         return _told(begun, number, news, cancelled, limit_s)
 
     def close(self) -> None:
@@ -175,22 +175,26 @@ class Beside:
 def _told(
     begun: _Begun, number: int, news: queue.SimpleQueue[Message], cancelled: threading.Event, limit_s: float | None
 ) -> Iterator[Any]:
-    until = time.monotonic() + limit_s if limit_s else float("inf")
     asked = over = False
+    silent_s = 0.0  # no clock tells it: a screen that was suspended has not listened either
     try:
         while not over:
             if cancelled.is_set() and not asked:
                 asked = True
                 begun.send(Message(number, Kind.CANCEL))
-            if time.monotonic() > until:
-                begun.kill()
-            with contextlib.suppress(queue.Empty):
+            try:
                 message = news.get(timeout=_LOOK_S)
-                over = message.kind is not Kind.ITEM
-                if message.kind is Kind.ERROR:
-                    raise Broken(pickle.loads(message.pickled))
-                if not over:
-                    yield _opened(message.pickled)
+            except queue.Empty:
+                silent_s += _LOOK_S
+                if limit_s is not None and silent_s > limit_s:
+                    begun.kill()
+                continue
+            silent_s = 0.0
+            over = message.kind is not Kind.ITEM
+            if message.kind is Kind.ERROR:
+                raise Broken(pickle.loads(message.pickled))
+            if not over:
+                yield _opened(message.pickled)
     finally:
         if not over and not asked:
             begun.send(Message(number, Kind.CANCEL))
@@ -259,8 +263,8 @@ def serve() -> None:
 
 def _do(message: Message, stop: threading.Event, answers: queue.SimpleQueue[Message]) -> None:
     try:
-        work, given = pickle.loads(message.pickled)
-        for item in work(*given, stop):
+        task, given = pickle.loads(message.pickled)
+        for item in task(*given, stop):
             answers.put(Message(message.number, Kind.ITEM, pickled(item)))
     except BaseException as error:  # noqa: BLE001 (whatever it is, it is told to whoever waits)
         answers.put(Message(message.number, Kind.ERROR, pickle.dumps(f"{type(error).__name__}: {error}")))

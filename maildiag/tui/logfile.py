@@ -24,9 +24,9 @@ _BLOCK = 1 << 17
 _MOST_OF_A_LINE = 8192
 
 
-def here(work: Callable[..., Iterator[T]], *given: Any) -> Iterator[T]:
+def here(task: Callable[..., Iterator[T]], *given: Any) -> Iterator[T]:
     """Compute in this very thread; see `maildiag.tui.session.Session.compute`."""
-    return work(*given, threading.Event())
+    return task(*given, threading.Event())
 
 
 class LogFile(Sequence[Row]):

@@ -85,14 +85,14 @@ class Session:
         return engine.run(self.host, self.registry, self.settings, checks, cancelled)
 
     def compute(
-        self, work: Callable[..., Iterator[T]], *given: Any, cancelled: threading.Event | None = None
+        self, task: Callable[..., Iterator[T]], *given: Any, cancelled: threading.Event | None = None
     ) -> Iterator[T]:
-        """What `work(*given, cancelled)` yields, computed in the other process where there is one; for a worker thread."""
+        """What `task(*given, cancelled)` yields, computed in the other process where there is one; for a worker thread."""
         stop = cancelled or threading.Event()
         if self.beside is not None:
             with contextlib.suppress(OSError):
-                return self.beside.each(work, *given, cancelled=stop)
-        return work(*given, stop)
+                return self.beside.each(task, *given, cancelled=stop)
+        return task(*given, stop)
 
     def earlier(self, host: str) -> Mapping[str, Status] | None:
         """What the last run of this machine that is kept did not find fine, by finding key; None where none is. Raises HistoryError."""

@@ -160,7 +160,10 @@ def recording(beside: Beside | None) -> Session:
 
 
 def without_times(report: Report) -> Report:
-    findings = tuple(replace(each, duration_ms=0) for each in report.findings)
+    findings = tuple(
+        replace(each, duration_ms=0, evidence=tuple(replace(one, at=None) for one in each.evidence))
+        for each in report.findings
+    )
     return replace(report, findings=findings, started=report.seen, duration_s=0.0, timings=(), diagnosis=None)  # type: ignore[arg-type]
 
 

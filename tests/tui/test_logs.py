@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from maildiag.facts.mail_log import MOST_BYTES
 from maildiag.probes import ReadFile
@@ -152,5 +153,37 @@ def test_the_reason_of_a_failure_is_seen_whole_in_a_trace(app: MaildiagApp, tmp_
         await until(app, pilot, lambda: "said: 451 later" in " ".join(screen_text(app).split()))
         await pilot.press("w")
         await until(app, pilot, lambda: "451 later" not in screen_text(app))
+
+    play(app, scenario)
+
+
+def test_what_is_traced_is_asked_for_and_can_be_asked_again(app: MaildiagApp, log: Path) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        opened(app, log)
+        await pilot.press("T")
+        await until(app, pilot, lambda: isinstance(app.focused, Input))
+        await pilot.press(*"4A1B2C3D4E", "enter")
+        await until(app, pilot, lambda: "4A1B2C3D4E on mail: SENT" in screen_text(app))
+        assert "Trace > 4A1B2C3D4E" in screen_text(app)
+        await pilot.press("T", *"4F00F00F00", "enter")
+        await until(app, pilot, lambda: "4F00F00F00 on mail: DEFERRED" in screen_text(app))
+        await pilot.press("T")
+        await pilot.press("escape")
+        assert isinstance(app.screen, TraceScreen)
+        await pilot.press("escape")
+        assert not isinstance(app.screen, TraceScreen)
+
+    play(app, scenario)
+
+
+def test_a_log_that_the_run_still_looks_for_is_opened_when_it_is_known(app: MaildiagApp, log: Path) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        found, app.board = app.board, replace(app.board, report=None, before=None, running=True)
+        await pilot.press("L")
+        await until(app, pilot, lambda: "still finds out where the log is" in screen_text(app))
+        app.board = found
+        opened(app, log)
+        await row_count(pilot, app, 121)
+        assert str(log)[:20] in screen_text(app).splitlines()[0]
 
     play(app, scenario)

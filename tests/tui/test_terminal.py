@@ -68,6 +68,31 @@ def test_the_demonstration_shows_its_diagnosis_and_its_log_and_ends(need_tmux: N
         tmux.close()
 
 
+def test_control_c_twice_quits_and_once_does_not(tmux: Tmux) -> None:
+    tmux.wait("2 CRIT")
+    tmux.keys("C-c")
+    tmux.wait("ctrl+c once more quits")
+    tmux.wait_while("ctrl+c once more quits")
+    tmux.keys("C-c")
+    tmux.wait("ctrl+c once more quits")
+    tmux.keys("C-c")
+    assert tmux.status() == "2"
+
+
+def test_it_is_suspended_and_goes_on(need_tmux: None, tmp_path: Path) -> None:
+    tmux = Tmux(tmp_path, ["sh", "-mc", f"{sys.executable} -m tests.tui.play; echo suspended; fg >/dev/null; exit $?"])
+    try:
+        tmux.wait("2 CRIT")
+        tmux.keys("C-z")
+        tmux.wait("2 CRIT")
+        tmux.keys("Enter")
+        tmux.wait("# systemctl start postfix")
+        tmux.keys("C-q")
+        assert tmux.status() == "2"
+    finally:
+        tmux.close()
+
+
 def test_exported_sizes_do_not_freeze_the_screen(need_tmux: None, tmp_path: Path) -> None:
     tmux = Tmux(tmp_path, ["env", "COLUMNS=80", "LINES=24", *PLAY])
     try:

@@ -35,7 +35,7 @@ WIDGETS = [
     each for each in SOURCES if each.parent.name == "screens" or each.stem in ("app", "underway", "rowlist", "keyline")
 ]
 MEANT = {
-    "__init__", "action_back", "compose", "copy_to_clipboard", "get_line_filters", "get_system_commands", "get_theme",
+    "__init__", "action_back", "action_help_quit", "compose", "copy_to_clipboard", "get_line_filters", "get_system_commands", "get_theme",
     "handle_bindings_clash",
     "max_scroll_y", "on_mount", "render", "render_line", "render_lines", "scroll_y", "show_vertical_scrollbar", "virtual_size", "watch_scroll_y",
 }  # fmt: skip

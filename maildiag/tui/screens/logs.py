@@ -54,10 +54,11 @@ class LogsScreen(Place):
         self._copy: LogCopy | None = None
         self._selected: Selected | None = None
         self._reading = False
+        self._begun = False
 
     def name_of_place(self) -> str:
         """Which log."""
-        return f"Logs  {self.source or 'no log source'}"
+        return f"Logs  {self.source}".rstrip()
 
     def body(self) -> ComposeResult:
         """The state line, the log, and the whole of the line under the cursor."""
@@ -68,8 +69,18 @@ class LogsScreen(Place):
     def opened(self) -> None:
         """Called once, when the screen is there."""
         self.focus_on("#lines")
-        self._open()
+        self._begin()
         self.set_interval(0.5, self._look_again)
+
+    def _begin(self) -> None:
+        """Open the log; the first run may still have to find out which it is."""
+        if not self.source and self.board.host is None and self.board.running:
+            self._rows.show([row("which", " The run still finds out where the log is …")])
+            return
+        self.source = self.source or (self.board.host.log_source if self.board.host else "")
+        self._begun = True
+        self.update_board()
+        self._open()
 
     def on_unmount(self) -> None:
         if self._copy is not None:
@@ -98,7 +109,7 @@ class LogsScreen(Place):
             self.from_thread(self._opened, file, end)
 
     def _cannot(self, why: str) -> None:
-        note = f"{self.source or 'There is no log file'} cannot be shown: {why}"
+        note = f"{self.source or 'The log'} cannot be shown: {why.removeprefix(': ')}"
         self._rows.show(list(lines("none", note)))
 
     def _opened(self, file: LogFile, end: LogFile) -> None:
@@ -111,6 +122,8 @@ class LogsScreen(Place):
         self._read()
 
     def _look_again(self) -> None:
+        if not self._begun:
+            self._begin()
         if self._file is None or self._reading:
             return
         if self._copy is None and self._file.rotated():
