@@ -61,6 +61,7 @@ def start(
     The checks are loaded in a process of their own, where they also run, while this one loads the screen; not where there
     is only one processor, which the screen has for itself until it is there.
     """
+    from maildiag.text import safe
     from maildiag.tui import terminal
     from maildiag.tui.beside import Beside
     from maildiag.tui.diagnosing import loaded
@@ -77,9 +78,12 @@ def start(
         in_ascii = in_ascii or terminal.ascii_only(os.environ)
         app = MaildiagApp(Session(host, load, settings, allow_fix, in_ascii, beside, way))
         try:
-            return app.run() or 0
+            status = app.run() or 0
         finally:
             app.fleet.close()
+        if app.farewell:
+            print(safe(app.farewell))
+        return status
     except ImportError as error:
         raise UsageError(
             "the interactive screen needs textual: install maildiag[tui], or use `maildiag run`"

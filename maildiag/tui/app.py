@@ -97,6 +97,7 @@ class MaildiagApp(Underway):
         super().__init__(session)
         self.fleet = Fleet(session)
         self.notes: list[Note] = []
+        self.farewell = ""
         self._emergency: Emergency | None = None
         self._warned = False
         self._pressed_at = float("-inf")
@@ -395,14 +396,21 @@ class MaildiagApp(Underway):
 
     def action_export(self) -> None:
         """Write the incident record: the report, the notes, what was done."""
+        self.say(self._written() or "there is no report yet")
+
+    def _written(self) -> str:
         report = self.board.report or self.board.before
         if report is None:
-            self.say("there is no report yet")
-            return
+            return ""
         try:
-            self.say(f"written to {keep(state_directory(), report, self.notes)}")
+            return f"written to {keep(state_directory(), report, self.notes)}"
         except OSError as error:
-            self.say(f"not written: {error}")
+            return f"not written: {error}"
+
+    def ending(self) -> None:
+        """What was noted and done is in the incident record, however the end came; `farewell` tells where."""
+        if self.notes and (told := self._written()):
+            self.farewell = f"the incident record with the notes is {told}"
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """What the command palette offers: the application's own actions, and the theme."""

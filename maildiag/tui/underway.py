@@ -231,7 +231,11 @@ class Underway(App[int]):
         else:
             self.say(f"{self.change.what} is finished first, then maildiag ends")
 
+    def ending(self) -> None:
+        """What is to outlive the screen is kept now."""
+
     def _end(self, status: int) -> None:
+        self.ending()
         self._leaving = None
         self._outdated = False
         self.exit(status, return_code=status)
@@ -255,6 +259,7 @@ class Underway(App[int]):
         self.session.cancel()
         self._gone = True
         if self.change is None:
+            self.ending()
             os._exit(128 + signal.SIGHUP)
         if self.change.stop is not None:
             self.change.stop.set()

@@ -189,6 +189,25 @@ def test_a_hang_up_ends_it_at_once() -> None:
     assert raw.end(3) == 129
 
 
+@pytest.mark.parametrize(("how", "status"), [("ctrl+q", 2), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_what_was_noted_outlives_the_screen_however_it_ends(how: str, status: int, tmp_path: Path) -> None:
+    raw = Raw(where={"XDG_STATE_HOME": str(tmp_path)})
+    raw.read_until(b"CRIT")
+    os.write(raw.master, b"W")
+    raw.read_until(b"step 1 of 7")
+    os.write(raw.master, b"#")
+    raw.read_until(b"Take it")
+    os.write(raw.master, b"called Bob\r")
+    raw.read_until(b"# called Bob")
+    if how == "ctrl+q":
+        os.write(raw.master, b"\x11")
+    else:
+        os.kill(raw.pid, getattr(signal, how))
+    assert raw.end(5) == status
+    (record,) = (tmp_path / "maildiag" / "incidents").glob("*.md")
+    assert "step 1: called Bob" in record.read_text()
+
+
 def test_a_vanished_terminal_leaves_no_process_behind() -> None:
     raw = Raw(ignore_hang_up=True)
     raw.read_until(b"CRIT")
