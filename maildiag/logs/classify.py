@@ -13,7 +13,7 @@ from maildiag.logs.known_postfix import POSTFIX
 from maildiag.logs.known_system import KERNEL, OTHER, SYSTEMD
 from maildiag.logs.lines import Family, Level, LogLine, split_level
 from maildiag.logs.normal import normalise
-from maildiag.logs.patterns import compiled
+from maildiag.logs.patterns import search
 
 _TABLES: Mapping[Family, tuple[ProblemClass, ...]] = MappingProxyType(
     {
@@ -75,7 +75,7 @@ def _classify(family: Family, text: str) -> Found | None:
     if level == "info" and family in ("postfix", "dovecot"):
         return None
     for row in _TABLES[family]:
-        match = compiled(row.pattern).search(body)
+        match = search(row.pattern, body)
         if match:
             # `file2` is a second place for `file` in the same pattern
             fields = tuple((name.rstrip("23"), value) for name, value in match.groupdict().items() if value)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from maildiag.logs.normal import normalise
-from maildiag.logs.patterns import compiled, later
+from maildiag.logs.patterns import later, search
 
 # The closed list: id, pattern, meaning. The first match wins, so what is specific stands before what is general.
 # Patterns are lower case and searched in the lower-cased reason. Wordings: Postfix's smtp, local, virtual, pipe, qmgr
@@ -131,4 +131,4 @@ def classify_reason(text: str, dsn: str = "") -> Reason:
 
 
 def _meaning(lowered: str) -> str:
-    return next((name for name, pattern, _ in _ROWS if compiled(pattern).search(lowered)), "other")
+    return next((name for name, pattern, _ in _ROWS if search(pattern, lowered)), "other")
