@@ -53,6 +53,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "start.down": ("services.postfix",),
         "start.pickup-socket": ("services.postfix", "queue.directories"),
         "process.": (
+            "services.programs",
             "services.common-files",
             "services.main-cf",
             "services.master-cf",
@@ -60,6 +61,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "services.lookup-tables",
         ),
         "process.throttled": (
+            "services.programs",
             "services.common-files",
             "services.main-cf",
             "services.master-cf",
@@ -70,6 +72,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "queue.directories",
         ),
         "process.exit": (
+            "services.programs",
             "services.common-files",
             "services.main-cf",
             "services.master-cf",
@@ -88,7 +91,13 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "services.disk",
         ),
         "spool.old-message": ("services.lookup-tables", "services.backend", "queue.maildrop"),
-        "service.": ("services.master-cf", "services.main-cf", "services.lookup-tables", "services.postfix"),
+        "service.": (
+            "services.programs",
+            "services.master-cf",
+            "services.main-cf",
+            "services.lookup-tables",
+            "services.postfix",
+        ),
         "submit.": ("services.main-cf",),
         "config.tcp-service": ("connectivity.relay-settings", "services.main-cf", "services.lookup-tables"),
         "service.unknown-user": ("services.master-cf",),
@@ -99,7 +108,8 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tls.client-verify": ("connectivity.certificate", "services.clock", "connectivity.starttls"),
         "tls.bad-setting": ("services.main-cf",),
         "tls.session-cache": ("services.master-cf", "queue.directories"),
-        "tls.dnssec": ("dns.resolver",),
+        "tls.dnssec": ("services.main-cf", "dns.resolver"),
+        "tls.policy": ("services.main-cf", "services.lookup-tables"),
         "sasl.": ("authentication.mechanisms", "authentication.sasl-socket", "services.dovecot"),
         "sasl.socket": ("authentication.sasl-socket", "services.dovecot"),
         "sasl.socket-missing": ("authentication.sasl-socket", "services.dovecot"),
@@ -136,6 +146,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dovecot.key-mismatch": ("connectivity.certificate",),
         "dovecot.tls-init": ("connectivity.certificate", "services.dovecot-config"),
         "dovecot.port-taken": ("services.port-taken",),
+        "dovecot.policy-server": ("services.sandbox", "firewall.outbound", "services.dovecot-config"),
         "dovecot.socket": ("services.dovecot-config", "services.sandbox", "services.dovecot"),
         "dovecot.socket-directory": ("services.dovecot-config", "authentication.sasl-socket", "services.postfix"),
         "dovecot.start-failed": (
@@ -258,6 +269,7 @@ _REASONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "filter.unavailable": ("connectivity.milter", "connectivity.policy", "services.backend", "connectivity.relayhost"),
         "disk.full": ("services.disk", "connectivity.relayhost"),
         "transport.unavailable": (
+            "services.programs",
             "services.master-cf",
             "services.main-cf",
             "connectivity.relay-settings",

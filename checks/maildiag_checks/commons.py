@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from maildiag import edits
-from maildiag.facts.commons import Common, Commons, Unasked
+from maildiag.facts.commons import COMMONS, Common, Commons, Unasked
 from maildiag.model import Evidence, Fix, Step, Verdict, critical, ok, warning
 from maildiag.probes import FileInfo
 from maildiag.registry import BOTH, check
@@ -13,6 +13,8 @@ from maildiag.text import plural
 
 _SWITCH = "/etc/nsswitch.conf"
 _MILD = ("/etc/hosts", "/tmp", "/etc/nsswitch.conf")
+CRIPPLING = tuple(f"services.common-files@{each.path}" for each in COMMONS if each.path not in _MILD)
+"""What explains that a daemon does not run at all."""
 
 
 @check(

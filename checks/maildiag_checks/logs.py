@@ -162,7 +162,7 @@ def _span(first: datetime | None, last: datetime | None) -> str:
 _START_NOW = Fix(
     id="logs.crashes/restart-postfix",
     title="Restart Postfix, so that it does not wait",
-    commands=(("postfix", "stop"), ("postfix", "start")),
+    commands=(("systemctl", "restart", "postfix"),),
     guards=(("postfix", "check"),),
     verify=("connectivity.smtp", "connectivity.submission"),
     automatic=True,

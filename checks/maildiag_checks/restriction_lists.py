@@ -37,7 +37,7 @@ _ALL = ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_re
         "smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions")  # fmt: skip
 _REFUSES_ALL = ("reject", "defer", "defer_if_permit")
 _CATCH_ALL = re.compile(
-    r"(!?)(/(\^?\.\*?\$?|\^|\.)/[a-zA-Z]*|(0\.0\.0\.0|::)/0)\s+(REJECT|DISCARD|HOLD|DEFER\w*|[45]\d\d)\b.*",
+    r"(!?)(/(\^?\.\*?\$?|\^|\.|\^(?:from|to|subject|date|received|message-id):?(?:\.\*)?\$?)/[a-zA-Z]*|(0\.0\.0\.0|::)/0)\s+(REJECT|DISCARD|HOLD|DEFER\w*|[45]\d\d)\b.*",
     re.IGNORECASE,
 )
 _COUNTS = ("smtpd_client_connection_rate_limit", "smtpd_client_message_rate_limit", "smtpd_client_recipient_rate_limit")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from maildiag import edits
+from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.fences import Fence, Fences, Place
 from maildiag.facts.mailboxes import Mailboxes
 from maildiag.facts.postfix import Postfix
@@ -23,7 +24,9 @@ _CONDITIONS = ("Condition", "Assert")
     roles=BOTH,
     explained_by=(_MAIN_CF,),
 )
-def sandbox(fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None) -> Iterator[Verdict]:
+def sandbox(
+    fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None, dovecot_config: DovecotConfig | None = None
+) -> Iterator[Verdict]:
     """A hardened unit sees another world than root does: modes and owners look right. Source: systemd.exec(5), systemd.unit(5)."""
     if not fences.fences:
         yield skipped("No unit of mail is loaded")
@@ -34,18 +37,21 @@ def sandbox(fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None
         if each.used:
             found += list(_offline(each))
             found += list(_crippled(each))
-            found += list(_kept_away(each, _needed(each, postfix, mailboxes)))
+            found += list(_kept_away(each, _needed(each, postfix, mailboxes, dovecot_config)))
     yield from found
     if not found:
         units = ", ".join(each.unit for each in fences.fences)
         yield ok("No unit keeps its daemon away from mail", evidence=(Evidence("systemctl show", units),))
 
 
-def _needed(fence: Fence, postfix: Postfix | None, mailboxes: Mailboxes | None) -> list[str]:
-    """The places where the daemon must write, and where its keys lie."""
+def _needed(
+    fence: Fence, postfix: Postfix | None, mailboxes: Mailboxes | None, dovecot_config: DovecotConfig | None
+) -> list[str]:
+    """The places where the daemon must write."""
     boxes = mailboxes.boxes if mailboxes else ()
     if fence.daemon == "dovecot":
-        return [each.inbox for each in boxes if each.inbox]
+        base = [dovecot_config.value("base_dir", "/run/dovecot")] if dovecot_config else []
+        return [*base, *(each.inbox for each in boxes if each.inbox)]
     own = [postfix.get(name) for name in ("queue_directory", "data_directory")] if postfix else []
     return [each for each in (*own, *(box.delivered for box in boxes)) if each.startswith("/")]
 

@@ -29,6 +29,7 @@ from maildiag.registry import BOTH, SERVER, check
 from maildiag_checks import _dovecot_start
 from maildiag_checks._current import lines
 from maildiag_checks._story import Story, story
+from maildiag_checks.commons import CRIPPLING
 
 TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
 _POSTFIX_ROOTS = (
@@ -234,7 +235,7 @@ def _down(
             *_shown(daemon),
         ),
         fixes=(_dovecot_start.correct(blamed[0]),) if blamed else (_start(services, daemon),),
-        explained_by=told.owners(roots),
+        explained_by=tuple(dict.fromkeys((*told.owners(roots), *CRIPPLING))),
         data={"state": unit.result if unit else "down"},
     )
 

@@ -22,6 +22,7 @@ _NO_CONNECTION = (
     "services.postfix",
 )
 _NO_GREETING = (
+    "services.programs",
     "authentication.sasl-socket",
     "services.lookup-tables",
     "services.master-cf",
@@ -33,6 +34,7 @@ _NO_GREETING = (
 )
 _SLOW_GREETING = ("connectivity.milter", "dns.resolver", *_NO_GREETING)
 _NOT_ACCEPTED = (
+    "services.programs",
     "connectivity.own-clients",
     "connectivity.recipients",
     "services.disk",

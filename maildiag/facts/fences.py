@@ -15,10 +15,11 @@ from maildiag.registry import gatherer
 UNITS = ("postfix@-.service", "postfix.service", "dovecot.service")
 PROPERTIES = (
     "Id,LoadState,ActiveState,Type,DropInPaths,ProtectHome,ProtectSystem,PrivateNetwork,ReadOnlyPaths,ReadWritePaths,"
-    "InaccessiblePaths,IPAddressDeny,IPAddressAllow,ConditionResult,ConditionTimestamp"
+    "InaccessiblePaths,IPAddressDeny,IPAddressAllow,ConditionResult,ConditionTimestamp,RuntimeDirectory,StateDirectory"
 )
 _HOMES = ("/home", "/root", "/run/user")
 _SYSTEM = {"yes": ("/usr", "/boot", "/efi"), "full": ("/usr", "/boot", "/efi", "/etc"), "strict": ("/",)}
+_MADE = {"RuntimeDirectory": "/run", "StateDirectory": "/var/lib"}
 _NEVER_STRICT = ("/dev", "/proc", "/sys")
 
 
@@ -90,7 +91,9 @@ class Fence:
         return "ProtectSystem" if _below(path, system) and not _below(path, _NEVER_STRICT) else ""
 
     def _writes(self, path: str) -> bool:
-        return _below(path, self._paths("ReadWritePaths"))
+        """What systemd makes for the unit is writable for it."""
+        made = (f"{parent}/{name}" for key, parent in _MADE.items() for name in self.values.get(key, "").split())
+        return _below(path, (*self._paths("ReadWritePaths"), *made))
 
     def _paths(self, name: str) -> tuple[str, ...]:
         return tuple(each.lstrip("-+") for each in self.values.get(name, "").split())

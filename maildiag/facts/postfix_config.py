@@ -16,7 +16,7 @@ from maildiag.lint.main_cf import MainCf, parse_main_cf
 from maildiag.lint.master_cf import MasterCf, parse_master_cf
 from maildiag.lint.postfix import lint_main, lint_master
 from maildiag.lint.problem import Problem
-from maildiag.lint.programs import COMMANDS, elsewhere, program_of
+from maildiag.lint.programs import COMMANDS, DAEMONS, elsewhere, program_of
 from maildiag.lint.references import may_be_file
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import (
@@ -47,7 +47,8 @@ class PostfixConfig:
 
     `settings` are the effective values, empty where postconf refuses the files. `said` are the lines that postconf printed
     on standard error, `fatal` those with which Postfix's own programs refuse to start; both without repetitions. `closed` are
-    the directory and the file where accounts other than root may not read them.
+    the directory and the file where accounts other than root may not read them. `damaged` are the programs of Postfix that
+    services run and that cannot be executed: by name their mode, None where they are not there.
     """
 
     directory: str
@@ -69,6 +70,7 @@ class PostfixConfig:
     closed: tuple[FileInfo, ...] = ()
     strangers: frozenset[str] = frozenset()
     moved: Mapping[str, str] = field(default_factory=dict)
+    damaged: Mapping[str, int | None] = field(default_factory=dict)
 
     @cached_property
     def context(self) -> Context:
@@ -119,6 +121,7 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
     parsed = parse_main_cf(f"{directory}/main.cf", _text(main))
     services = parse_master_cf(f"{directory}/master.cf", _text(master))
     missing = _missing_programs(ask, services, parsed, settings)
+    programs = ask.maybe(ListDirectory(settings.get("daemon_directory") or defaults.get("daemon_directory", "")))
     return PostfixConfig(
         directory=directory,
         main=parsed,
@@ -128,9 +131,7 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
         said=_lines(told),
         fatal=tuple(dict.fromkeys(line for result in (told, canary) for line in _lines(result) if _refuses(line))),
         table_types=_types(types),
-        daemons=_names(
-            ask.maybe(ListDirectory(settings.get("daemon_directory") or defaults.get("daemon_directory", "")))
-        ),
+        daemons=_names(programs),
         addresses=_addresses(ask.maybe(Interfaces())),
         main_changed=main.modified if isinstance(main, FileText) else None,
         master_changed=master.modified if isinstance(master, FileText) else None,
@@ -141,7 +142,17 @@ def postfix_config(ask: Ask, postfix: Postfix | Gap) -> PostfixConfig:
         hosts=_interface_names(ask, parsed, settings),
         closed=_closed(ask, directory),
         moved=_moved(ask, missing),
+        damaged=_damaged(services, programs),
     )
+
+
+def _damaged(master: MasterCf, programs: Directory | Gap) -> dict[str, int | None]:
+    """Postfix's own programs in use that are not there, or that even root cannot execute; nothing where it cannot be told."""
+    if isinstance(programs, Gap) or programs.truncated or not programs.entries:
+        return {}
+    modes = {each.path.rpartition("/")[2]: each.mode for each in programs.entries}
+    used = dict.fromkeys(each.command for each in master.services if each.command in DAEMONS)
+    return {name: modes.get(name) for name in used if not (modes.get(name) or 0) & 0o111}
 
 
 def _missing_programs(ask: Ask, master: MasterCf, main: MainCf, settings: Mapping[str, str]) -> frozenset[str]:

@@ -47,6 +47,7 @@ def contradictions(context: Context) -> Iterator[Problem]:
     yield from _proxy_protocol(context)
     yield from _service_names(context)
     yield from _no_ipv6(context)
+    yield from _dane_without_dnssec(context)
     yield from _unspoken(context)
     yield from _unmapped(context)
 
@@ -350,6 +351,32 @@ def _no_ipv6(context: Context) -> Iterator[Problem]:
         "Postfix neither listens on an address that others reach, nor delivers to an IPv4 address.",
         (Repair("set inet_protocols to ipv4", (SetParameter("inet_protocols", "ipv4"),), certain=True, restart=True),),
     )  # fmt: skip
+
+
+def _dane_without_dnssec(context: Context) -> Iterator[Problem]:
+    """TLSA records count where DNSSEC proves them (RFC 7672, section 2.1), and smtp(8) asks for that by another setting."""
+    for name, support in (
+        ("smtp_tls_security_level", "smtp_dns_support_level"),
+        ("lmtp_tls_security_level", "lmtp_dns_support_level"),
+    ):
+        entry = context.main.entry(name)
+        if entry is None or entry.value not in ("dane", "dane-only") or context.value(support) == "dnssec":
+            continue
+        only = entry.value == "dane-only"
+        yield _problem(
+            context, entry, "dane-without-dnssec", Status.CRITICAL if only else Status.WARNING,
+            f"{name} = {entry.value}, but {support} is not dnssec: "
+            + ("no mail leaves" if only else "no server's certificate is checked"),
+            "smtp(8) says: dane-only configured with dnssec lookups disabled, and defers: client TLS configuration problem."
+            if only
+            else "smtp(8) says: dane configured with dnssec lookups disabled, and goes on as with the level may.",
+            (
+                Repair(
+                    f"set {support} to dnssec; the name server of resolv.conf must validate", (SetParameter(support, "dnssec"),)
+                ),
+                *((Repair(f"set {name} to may, as long as other servers have no TLSA records", (SetParameter(name, "may"),)),) if only else ()),
+            ),
+        )  # fmt: skip
 
 
 def _unspoken(context: Context) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ from maildiag.lint.problem import (
     SetOverride,
     SetService,
 )
+from maildiag.lint.programs import DAEMONS
 from maildiag.lint.references import TRANSPORTS, class_names
 from maildiag.lint.services import Needed, needed_services
 from maildiag.lint.values import Form, complaint, form_of, meant, wrong_words
@@ -214,7 +215,7 @@ def _takes(field: str) -> str:
 
 
 def _daemon(context: Context, service: Service) -> Iterator[Problem]:
-    if not context.daemons or service.command in context.daemons or service.command.startswith("/"):
+    if not context.daemons or service.command in context.daemons | DAEMONS or service.command.startswith("/"):
         return
     near = difflib.get_close_matches(service.command, context.daemons, 1, 0.7)
     repairs: tuple[Repair, ...] = ()

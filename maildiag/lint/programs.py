@@ -1,4 +1,4 @@
-"""Programs that main.cf and master.cf name by their path, and the places where distributions put programs of that name."""
+"""Programs that main.cf and master.cf name, and the places where distributions put programs of that name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from maildiag.lint.main_cf import Entry
 from maildiag.lint.problem import Problem, Repair, SetParameter
 from maildiag.model import Status
 
+DAEMONS = frozenset(
+    {
+        "anvil", "bounce", "cleanup", "discard", "dnsblog", "error", "flush", "lmtp", "local", "master", "nqmgr", "oqmgr", "pickup",
+        "pipe", "postlogd", "postscreen", "proxymap", "qmgr", "qmqpd", "scache", "showq", "smtp", "smtpd", "spawn", "tlsmgr",
+        "tlsproxy", "trivial-rewrite", "verify", "virtual",
+    }
+)  # fmt: skip
+"""The programs that Postfix brings for master.cf (postfix-files, master(5))."""
 COMMANDS = ("mailbox_command",)
 """Parameters whose value is a shell command (postconf(5))."""
 # Debian, the Red Hat family, and what is built from source: hier(7), and the packages of dovecot and postfix.

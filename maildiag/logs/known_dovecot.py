@@ -84,6 +84,7 @@ DOVECOT: tuple[ProblemClass, ...] = (
              "Dovecot may not use a file or directory of a mailbox."),
     critical("dovecot.no-space", r"No space left on device|Disk quota exceeded|Not enough disk space", "The file system of the mailboxes is full."),
     critical("dovecot.read-only", r"Read-only file system", "The file system of the mailboxes became read-only."),
+    warning("dovecot.policy-server", r"[Pp]olicy server (?P<reason>.*)", "The policy server that Dovecot asks about each login cannot be asked."),
     critical("dovecot.socket", r"(?:net_connect_unix|connect)\((?P<socket>[^)]+)\)(?: in directory (?P<directory>\S+))? failed: (?P<errno>.*)",
              "A process of Dovecot cannot reach another."),
     warning("dovecot.index", r"(?:[Cc]orrupted|[Bb]roken) (?P<what>(?:index|cache|transaction|file|header|dbox|mailbox|message|record|virtual|physical|squat|uidlist|thread)[\w ]*)|Index .*is (?:broken|corrupted)|UIDVALIDITY changed|Expunged message reappeared|Rebuilding (?:index|mailbox)|Cached message size|duplicate (?:file entry|UIDs?)",

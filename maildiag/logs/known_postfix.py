@@ -85,6 +85,8 @@ CONFIGURATION: tuple[ProblemClass, ...] = (
 )
 
 MAPS: tuple[ProblemClass, ...] = (
+    critical("tls.policy", r"TLS policy lookup for (?P<host>[^\s/]+)\S*: client TLS configuration problem",
+             "What the SMTP client's TLS is to be cannot be: its settings contradict each other, and mail waits."),
     critical("map.missing", r"open database (?P<file>/[^\s:]+): No such file or directory",
              "A lookup table's database file does not exist; it was never built or was removed."),
     critical("map.unreadable", r"open database (?P<file>/[^\s:]+): (?P<errno>Permission denied)",

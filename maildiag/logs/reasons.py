@@ -19,7 +19,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("tls.unverified", r"server certificate not (?:verified|trusted)|certificate verification failed|certificate has expired|unable to verify|server certificate.{0,30}(?:mismatch|untrusted)", "The other server's certificate is not trusted."),
     ("tls.not-offered", r"tls is required, but was not offered|tls is required, but host \S+ refused to start tls|encryption (?:is )?required but", "TLS is required and the other server does not offer it."),
     ("tls.required", r"must issue a starttls command first|(?:tls|starttls|encryption).{0,20}(?:required|needed)|5\.7\.10", "The server wants TLS before anything else."),
-    ("tls.local-problem", r"tls not available due to local problem|tls is required, but (?:our )?tls engine is unavailable|tls is required, but unavailable|local tls problem", "TLS cannot be used because of a local problem."),
+    ("tls.local-problem", r"tls not available due to local problem|tls is required, but (?:our )?tls engine is unavailable|tls is required, but unavailable|local tls problem|client tls configuration problem", "TLS cannot be used because of a local problem."),
     ("tls.handshake", r"cannot start tls|tls handshake|ssl_connect error|while (?:performing|sending) (?:the )?(?:tls|starttls)", "The TLS handshake failed."),
     ("tls.dane", r"tlsa lookup|dane |no tlsa|non dnssec destination|dnssec", "DANE is required and cannot be used."),
     ("auth.rejected", r"sasl (?:\[cached\] )?authentication failed|authentication (?:failed|unsuccessful|credentials invalid)|\b535[ -]|5\.7\.139|bad username or password|username and password not accepted", "The relay does not accept user and password."),

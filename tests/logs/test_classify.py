@@ -17,7 +17,7 @@ POSTFIX = [
     (
         "smtp",
         "warning: TLS policy lookup for partner.test/mx.partner.test: client TLS configuration problem",
-        "map.lookup-error",
+        "tls.policy",
     ),
     (
         "smtp",
@@ -154,6 +154,10 @@ POSTFIX = [
 ]
 
 DOVECOT = [
+    (
+        "auth(alice,10.0.1.21,sasl:plain)<U6kSG0thwNIKAAEV>: Error: policy: Policy server HTTP error: connect(10.0.1.99:4001) failed: No route to host",
+        "dovecot.policy-server",
+    ),
     (
         "doveconf: Fatal: Error in configuration file /etc/dovecot/dovecot.conf line 33: Unknown setting: foo_bar",
         "dovecot.config-unknown-setting",

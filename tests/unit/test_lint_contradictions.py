@@ -298,3 +298,20 @@ def test_authorities_that_are_gone_matter_where_tls_is_spoken(more: tuple[str, .
 def test_a_home_mailbox_that_nothing_reads_is_no_fault(more: tuple[str, ...], kinds: list[str]) -> None:
     told = found("home_mailbox = Maildir", "mailbox_command =", *more)
     assert [each.kind for each in told if each.subject == "home_mailbox"] == kinds
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "repairs"),
+    [
+        (("smtp_tls_security_level = dane-only",), Status.CRITICAL, 2),
+        (("smtp_tls_security_level = dane",), Status.WARNING, 1),
+        (("smtp_tls_security_level = dane-only", "smtp_dns_support_level = dnssec"), None, 0),
+        (("smtp_tls_security_level = verify",), None, 0),
+    ],
+)
+def test_dane_asks_for_dnssec(lines: tuple[str, ...], status: Status | None, repairs: int) -> None:
+    told = [each for each in found(*lines) if each.kind == "dane-without-dnssec"]
+    assert [(each.status, len(each.repairs)) for each in told] == ([(status, repairs)] if status else [])
+    if told:
+        assert told[0].repairs[0].edits == (SetParameter("smtp_dns_support_level", "dnssec"),)
+        assert not told[0].repairs[0].certain

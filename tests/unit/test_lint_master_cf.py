@@ -10,7 +10,7 @@ from maildiag.lint.master_cf import parse_master_cf
 from maildiag.lint.postfix import lint_master
 from maildiag.lint.problem import Problem, ReplaceLine, SetField, SetService
 from maildiag.model import Status
-from tests.unit.postfix_files import RELEASES, config, recorded
+from tests.unit.postfix_files import DAEMONS, RELEASES, config, recorded
 
 SMTPD = "smtp      inet  n       -       y       -       -       smtpd\n"
 
@@ -95,6 +95,14 @@ def test_what_keeps_a_service_from_starting_is_critical(new: str, kind: str) -> 
     found = only((SMTPD, new))
     assert (found.kind, found.status) == (kind, Status.CRITICAL)
     assert found.place.line
+
+
+def test_a_program_of_postfix_that_is_gone_is_no_misspelling() -> None:
+    assert not [
+        each
+        for each in lint_master(config(daemons=DAEMONS - {"smtp", "smtpd"}).context, server=True)
+        if each.kind == "unknown-daemon"
+    ]
 
 
 def test_blanks_around_the_equals_sign_of_an_option_are_taken_away() -> None:

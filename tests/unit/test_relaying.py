@@ -150,7 +150,14 @@ def test_names_are_tested_behind_permit_mynetworks_or_it_is_a_notice() -> None:
 
 @pytest.mark.parametrize(
     ("text", "hit"),
-    [("/./ REJECT no", True), ("/.*/  DISCARD", True), ("/^Subject: x/ REJECT", False), ("!/./ REJECT", False)],
+    [
+        ("/./ REJECT no", True),
+        ("/.*/  DISCARD", True),
+        ("/^Subject:/ DISCARD", True),
+        ("/^Subject:.*spam/ DISCARD", False),
+        ("/^Subject: x/ REJECT", False),
+        ("!/./ REJECT", False),
+    ],
 )
 def test_a_pattern_that_matches_everything_is_critical(text: str, hit: bool) -> None:
     path = "/etc/postfix/hc"

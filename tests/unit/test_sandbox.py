@@ -11,6 +11,7 @@ from maildiag.model import Status, Verdict
 from maildiag.probes import ReadFile, command
 from maildiag.testing import file, gather, judge, printed
 from maildiag_checks.sandbox import sandbox
+from tests.unit.test_dovecot_checks import config
 
 DROP_IN = "/etc/systemd/system/dovecot.service.d/hard.conf"
 BOX = Mailbox("alice", "alice", "alice", "/home/alice", "/home/alice/Maildir", "/home/alice/Maildir")
@@ -58,6 +59,15 @@ def test_each_setting_that_closes_a_mailbox_or_the_network_is_told(values: dict[
 def test_a_sandbox_with_the_needed_places_open_is_fine(values: dict[str, str]) -> None:
     (told,) = judge(sandbox, Fences((fence(**values),)), POSTFIX, BOXES)
     assert told.status is Status.OK
+
+
+@pytest.mark.parametrize(("made", "status"), [("", Status.CRITICAL), ("dovecot", Status.OK)])
+def test_a_locked_place_to_run_in_is_told_of_dovecot(made: str, status: Status) -> None:
+    runs_in = config("base_dir = /run/dovecot\n")
+    strict = fence(ProtectSystem="strict", RuntimeDirectory=made, ReadWritePaths="/home", ActiveState="failed")
+    (told,) = judge(sandbox, Fences((strict,)), POSTFIX, None, runs_in)
+    assert told.status is status
+    assert status is Status.OK or "Dovecot from writing to /run/dovecot" in told.title
 
 
 def test_a_locked_spool_is_told_of_postfix() -> None:

@@ -93,6 +93,12 @@ def test_the_start_limit_does_not_hide_the_first_failure(release: str) -> None:
     assert "services.dovecot-config" in verdict.explained_by
 
 
+def test_a_daemon_that_did_not_start_hangs_beneath_what_cripples_every_account() -> None:
+    edges = of_postfix("debian12-killed").explained_by or ()
+    assert "services.common-files@/dev/null" in edges
+    assert "services.common-files@/tmp" not in edges
+
+
 def test_a_killed_master_is_told_although_debian_12_does_not_see_the_signal() -> None:
     assert "vanished (killed)" in of_postfix("debian12-killed").title
     assert "killed by signal 9" in of_postfix("debian13-killed").title
