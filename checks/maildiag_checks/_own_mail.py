@@ -17,7 +17,7 @@ def nobody_is_sent_here(public: PublicNames | None, postfix: Postfix | None, soc
         return False
     found = dict(public.mx_addresses)
     elsewhere = all(_elsewhere(each, found, postfix, sockets) for each in public.domains)
-    return elsewhere and all(_only_this_host(word) for word in postfix.list("mynetworks"))
+    return elsewhere and _alone(postfix)
 
 
 def takes_logins_alone(public: PublicNames | None, postfix: Postfix | None, sockets: Sockets | None) -> bool:
@@ -27,8 +27,7 @@ def takes_logins_alone(public: PublicNames | None, postfix: Postfix | None, sock
     if public is None or postfix is None or sockets is None:
         return False
     submits = any(each.owner is Owner.POSTFIX and each.number in (465, 587) for each in sockets.expected)
-    alone = all(_only_this_host(word) for word in postfix.list("mynetworks"))
-    return submits and alone and (not public.domains or nobody_is_sent_here(public, postfix, sockets))
+    return submits and _alone(postfix) and (not public.domains or nobody_is_sent_here(public, postfix, sockets))
 
 
 def _elsewhere(each: DomainRecords, addresses: Mapping[str, object], postfix: Postfix, sockets: Sockets) -> bool:
@@ -39,6 +38,10 @@ def _elsewhere(each: DomainRecords, addresses: Mapping[str, object], postfix: Po
     known = all(isinstance(one, DnsAnswer) and one.records for one in found)
     here = any(isinstance(one, DnsAnswer) and set(one.records) & set(sockets.own) for one in found)
     return known and not here and postfix.get("myhostname").lower() not in targets
+
+
+def _alone(postfix: Postfix) -> bool:
+    return all(_only_this_host(word) for word in postfix.list("mynetworks"))
 
 
 def _only_this_host(word: str) -> bool:

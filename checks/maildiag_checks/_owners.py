@@ -140,7 +140,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "queue.": ("queue.sender", "queue.backlog"),
         "delivery.": ("services.sandbox", "authentication.mailbox", "authentication.inbox-place"),
         "network.socket": ("services.memory", "services.main-cf"),
-        "dovecot.": ("services.dovecot-config", "services.dovecot"),
+        "dovecot.": ("services.programs", "services.dovecot-config", "services.dovecot"),
         "dovecot.config": ("services.dovecot-config", "services.dovecot-limits", "services.dovecot"),
         "dovecot.certificate": ("services.sandbox", "connectivity.certificate", "services.dovecot-config"),
         "dovecot.key-mismatch": ("connectivity.certificate",),
@@ -150,6 +150,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dovecot.socket": ("services.dovecot-config", "services.sandbox", "services.dovecot"),
         "dovecot.socket-directory": ("services.dovecot-config", "authentication.sasl-socket", "services.postfix"),
         "dovecot.start-failed": (
+            "services.programs",
             "services.sandbox",
             "services.dovecot-config",
             "services.port-taken",
@@ -170,6 +171,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dovecot.out-of-memory": ("services.memory", "services.dovecot-limits"),
         "dovecot.killed": ("services.memory", "logs.crashes"),
         "dovecot.child-died": (
+            "services.programs",
             "services.sandbox",
             "services.dovecot-limits",
             "services.dovecot-config",
@@ -178,6 +180,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "logs.crashes",
         ),
         "dovecot.throttled": (
+            "services.programs",
             "services.sandbox",
             "services.dovecot-config",
             "authentication.passdb",
@@ -192,12 +195,18 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dovecot.pam": ("authentication.passdb", "authentication.accounts"),
         "dovecot.sql": ("services.backend", "authentication.passdb"),
         "dovecot.ldap": ("services.backend", "authentication.passdb"),
-        "dovecot.auth-socket": ("services.dovecot", "authentication.passdb", "services.dovecot-config"),
+        "dovecot.auth-socket": (
+            "services.programs",
+            "services.dovecot",
+            "authentication.passdb",
+            "services.dovecot-config",
+        ),
         "dovecot.auth-refused": ("authentication.accounts", "authentication.passdb"),
         "dovecot.auth-failed": ("authentication.failures",),
         "dovecot.auth-permission": ("authentication.sasl-socket", "services.dovecot-config", "authentication.passdb"),
         "dovecot.quota": ("authentication.quota",),
         "dovecot.permission": (
+            "services.programs",
             "services.sandbox",
             "authentication.mailbox",
             "authentication.sasl-socket",

@@ -19,6 +19,7 @@ from maildiag.text import first_line
 from maildiag_checks.smtp import connection
 
 _EDGES = (
+    "services.programs",
     "connectivity.listeners",
     "firewall.inbound",
     "firewall.outbound",

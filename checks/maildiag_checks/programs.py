@@ -1,65 +1,111 @@
-"""Step 1, below the configuration: are the programs of Postfix that master.cf runs there, and can they be executed?"""
+"""Step 1, below the configuration: are the programs that Postfix and Dovecot start there, and can they be executed?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from maildiag.facts.dovecot_programs import DovecotPrograms
 from maildiag.facts.host import Distribution
 from maildiag.facts.postfix_config import PostfixConfig
-from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok
+from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, skipped
 from maildiag.registry import BOTH, check
 
 PROGRAMS = "services.programs"
-_MODE = 0o755  # postfix-files
+_MODE = 0o755  # postfix-files; what Dovecot's packages ship
+_PACKAGES = {
+    "imap": "dovecot-imapd",
+    "pop3": "dovecot-pop3d",
+    "lmtp": "dovecot-lmtpd",
+    "submission": "dovecot-submissiond",
+}
 
 
-@check(PROGRAMS, step=Step.SERVICES, asks="Can every program of Postfix be executed?", roles=BOTH, explained_by=())
-def programs(config: PostfixConfig, distribution: Distribution | None) -> Iterator[Verdict]:
+@dataclass(frozen=True, slots=True)
+class _Suite:
+    """The programs of one of the two: where they lie, which are damaged, and the unit that runs them."""
+
+    title: str
+    unit: str
+    place: str
+    damaged: Mapping[str, int | None]
+
+
+@check(
+    PROGRAMS,
+    step=Step.SERVICES,
+    asks="Can every program of Postfix and Dovecot be executed?",
+    roles=BOTH,
+    explained_by=(),
+)
+def programs(
+    config: PostfixConfig | None, dovecot: DovecotPrograms | None, distribution: Distribution | None
+) -> Iterator[Verdict]:
     """One that cannot is tried again every minute, and what needs it waits without a word. Source: master(8), postfix-files."""
-    place = config.get("daemon_directory")
-    for name, mode in config.damaged.items():
-        path = f"{place}/{name}"
-        users = [each for each in config.master.services if each.command == name]
-        lines = tuple(Evidence(config.master.path, f"{each.line}: {each.key} runs {name}") for each in users[:3])
-        yield critical(
-            f"{path} is not there: no service of Postfix that runs it works"
-            if mode is None
-            else f"{path} may not be executed (mode {mode:04o}): no service of Postfix that runs it works",
-            subject=name,
-            detail="The package is damaged." if mode is None else "",
-            evidence=(Evidence(f"ls {place}", f"no {name}" if mode is None else f"{name}: mode {mode:04o}"), *lines),
-            fixes=_reinstall(distribution) if mode is None else (_executable(path, mode),),
-        )
-    if not config.damaged:
-        yield ok("Every program that master.cf runs can be executed", evidence=(Evidence(f"ls {place}", "all there"),))
+    suites = []
+    if config is not None:
+        suites.append(_Suite("Postfix", "postfix", config.get("daemon_directory"), config.damaged))
+    if dovecot is not None and dovecot.place:
+        suites.append(_Suite("Dovecot", "dovecot", dovecot.place, dovecot.damaged))
+    if not suites:
+        yield skipped("No program of Postfix or Dovecot could be looked at")
+    for suite in suites:
+        for name, mode in suite.damaged.items():
+            lines = _lines(config, name) if config is not None and suite.unit == "postfix" else ()
+            yield _damaged(suite, name, mode, lines, distribution)
+    if suites and not any(each.damaged for each in suites):
+        shown = tuple(Evidence(f"ls {each.place}", "all there") for each in suites)
+        yield ok("Every program that is to run can be executed", evidence=shown)
 
 
-def _executable(path: str, mode: int) -> Fix:
+def _lines(config: PostfixConfig, name: str) -> tuple[Evidence, ...]:
+    """The services that run it."""
+    users = [each for each in config.master.services if each.command == name]
+    return tuple(Evidence(config.master.path, f"{each.line}: {each.key} runs {name}") for each in users[:3])
+
+
+def _damaged(
+    suite: _Suite, name: str, mode: int | None, lines: tuple[Evidence, ...], distribution: Distribution | None
+) -> Verdict:
+    path, gone = f"{suite.place}/{name}", mode is None
+    what = "is not there" if mode is None else f"may not be executed (mode {mode:04o})"
+    return critical(
+        f"{path} {what}: no service of {suite.title} that runs it works",
+        subject=name,
+        detail="The package is damaged." if gone else "",
+        evidence=(Evidence(f"ls {suite.place}", f"no {name}" if mode is None else f"{name}: mode {mode:04o}"), *lines),
+        fixes=_reinstall(suite, name, distribution) if mode is None else (_executable(suite, path, mode),),
+    )
+
+
+def _executable(suite: _Suite, path: str, mode: int) -> Fix:
     return Fix(
         id=f"{PROGRAMS}/mode",
         title=f"Let {path} be executed",
-        commands=(("chmod", f"{_MODE:04o}", path), ("systemctl", "restart", "postfix")),
+        commands=(("chmod", f"{_MODE:04o}", path), ("systemctl", "restart", suite.unit)),
         undo=(("chmod", f"{mode:04o}", path),),
         verify=(PROGRAMS,),
         automatic=True,
         disrupts="connections under way are cut",
-        why="master(8) holds a program that it could not start back for a minute; a restart does not wait.",
+        why="A program that could not be started is held back for a minute; a restart does not wait.",
     )
 
 
-def _reinstall(distribution: Distribution | None) -> tuple[Fix, ...]:
+def _reinstall(suite: _Suite, name: str, distribution: Distribution | None) -> tuple[Fix, ...]:
     if distribution is None or distribution.family not in ("debian", "redhat"):
         return ()
-    debian = distribution.family == "debian"
+    if distribution.family == "redhat":
+        command: tuple[str, ...] = ("dnf", "reinstall", "-y", suite.unit)
+    else:
+        package = _PACKAGES.get(name.removesuffix("-login"), "dovecot-core") if suite.unit == "dovecot" else "postfix"
+        command = ("apt-get", "install", "--reinstall", "-y", package)
     return (
         Fix(
             id=f"{PROGRAMS}/reinstall",
             title="Put back what the package brings",
-            commands=(("apt-get", "install", "--reinstall", "-y", "postfix"),)
-            if debian
-            else (("dnf", "reinstall", "-y", "postfix"),),
+            commands=(command,),
             risk=Risk.MEDIUM,
             verify=(PROGRAMS,),
-            disrupts="Postfix is started anew",
+            disrupts=f"{suite.title} is started anew",
         ),
     )

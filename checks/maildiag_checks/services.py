@@ -33,6 +33,7 @@ from maildiag_checks.commons import CRIPPLING
 
 TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
 _POSTFIX_ROOTS = (
+    "services.programs",
     "services.installed",
     "services.disk",
     "services.main-cf",
@@ -43,6 +44,7 @@ _POSTFIX_ROOTS = (
     "services.sandbox",
 )
 _DOVECOT_ROOTS = (
+    "services.programs",
     "services.installed",
     "services.disk",
     "services.dovecot-config",
@@ -235,7 +237,7 @@ def _down(
             *_shown(daemon),
         ),
         fixes=(_dovecot_start.correct(blamed[0]),) if blamed else (_start(services, daemon),),
-        explained_by=tuple(dict.fromkeys((*told.owners(roots), *CRIPPLING))),
+        explained_by=tuple(dict.fromkeys((*told.owners(roots), "services.programs", *CRIPPLING))),
         data={"state": unit.result if unit else "down"},
     )
 

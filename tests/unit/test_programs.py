@@ -1,16 +1,20 @@
-"""Postfix's own programs: all there, one without its execute bits, one gone, a directory that cannot be listed."""
+"""Postfix's and Dovecot's own programs: all there, one without its execute bits, one gone, a directory that cannot be listed."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from maildiag.facts.dovecot_programs import DovecotPrograms, dovecot_programs
 from maildiag.facts.host import Distribution
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.postfix_config import PostfixConfig, postfix_config
 from maildiag.model import Gap, GapReason, Status
-from maildiag.probes import Directory, FileKind, ListDirectory
+from maildiag.probes import Directory, FileKind, ListDirectory, Probe
 from maildiag.testing import gather, info, judge
 from maildiag_checks.programs import programs
+from tests.unit import test_dovecot_checks
 from tests.unit.postfix_files import DAEMONS, config
 from tests.unit.test_postfix_config import ANSWERS
 
@@ -50,11 +54,11 @@ def test_what_master_cf_runs_and_nobody_can_execute_is_found(
 
 
 def test_all_there_is_fine() -> None:
-    assert [each.status for each in judge(programs, config(), DEBIAN)] == [Status.OK]
+    assert [each.status for each in judge(programs, config(), None, DEBIAN)] == [Status.OK]
 
 
 def test_a_program_without_its_bits_gets_them_back() -> None:
-    (told,) = judge(programs, config(damaged={"cleanup": 0o644}), DEBIAN)
+    (told,) = judge(programs, config(damaged={"cleanup": 0o644}), None, DEBIAN)
     assert (told.status, told.subject) == (Status.CRITICAL, "cleanup")
     (fix,) = told.fixes
     assert fix.commands[0][:2] == ("chmod", "0755")
@@ -74,7 +78,55 @@ def test_a_program_without_its_bits_gets_them_back() -> None:
 def test_a_program_that_is_gone_comes_back_with_the_package(
     system: Distribution | None, command: tuple[str, ...] | None
 ) -> None:
-    (told,) = judge(programs, config(damaged={"smtp": None}), system)
+    (told,) = judge(programs, config(damaged={"smtp": None}), None, system)
     assert told.status is Status.CRITICAL
     assert [each.commands for each in told.fixes] == ([(command,)] if command else [])
     assert not any(each.automatic for each in told.fixes)
+
+
+LIBEXEC = "/usr/lib/dovecot"
+SHIPPED = ("anvil", "auth", "config", "imap", "imap-login", "log", "pop3", "pop3-login", "stats")
+
+
+def of_dovecot(text: str, place: str = LIBEXEC, **modes: int) -> DovecotPrograms:
+    entries = {**dict.fromkeys(SHIPPED, 0o755), **{name.replace("_", "-"): mode for name, mode in modes.items()}}
+    listing = Directory(
+        tuple(info(f"{place}/{name}", mode, kind=FileKind.FILE) for name, mode in entries.items() if mode)
+    )
+    absent = Gap(GapReason.ABSENT, "no such directory")
+    answers: dict[Probe[Any], Any] = {ListDirectory(each): absent for each in (LIBEXEC, "/usr/libexec/dovecot")} | {
+        ListDirectory(place): listing
+    }
+    found = gather(dovecot_programs, answers, config=test_dovecot_checks.config(text))
+    assert isinstance(found, DovecotPrograms)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "modes", "expected"),
+    [
+        ("protocols = imap\n", {}, {}),
+        ("protocols = imap\n", {"imap": 0o644}, {"imap": 0o644}),
+        ("protocols = imap\n", {"imap_login": 0, "pop3": 0}, {"imap-login": None}),
+        ("protocols = imap\nservice imap {\n  executable = /usr/local/bin/other\n}\n", {"imap": 0}, {}),
+        ("protocols = imap\n", {"auth": 0o600}, {"auth": 0o600}),
+    ],
+)
+def test_what_dovecot_s_protocols_need_is_looked_at(
+    text: str, modes: dict[str, int], expected: dict[str, int | None]
+) -> None:
+    assert of_dovecot(text, LIBEXEC, **modes).damaged == expected
+
+
+def test_the_red_hat_family_keeps_them_elsewhere_and_an_unknown_place_is_not_judged() -> None:
+    assert of_dovecot("protocols = imap\n", "/usr/libexec/dovecot", auth=0).damaged == {"auth": None}
+    assert of_dovecot("protocols = imap\n", "/opt/dovecot").place == ""
+
+
+def test_a_damaged_program_of_dovecot_is_put_right_and_its_package_named() -> None:
+    told = judge(
+        programs, config(), DovecotPrograms(LIBEXEC, {"imap": 0o644, "pop3-login": None, "auth": None}), DEBIAN
+    )
+    assert [each.subject for each in told] == ["imap", "pop3-login", "auth"]
+    assert told[0].fixes[0].commands[1] == ("systemctl", "restart", "dovecot")
+    assert [each.fixes[0].commands[0][-1] for each in told[1:]] == ["dovecot-pop3d", "dovecot-core"]
