@@ -30,11 +30,32 @@ def common_files(commons: Commons) -> Iterator[Verdict]:
         yield _passed_over(each)
     for common, info in commons.broken:
         yield _broken(common, info)
-    if not commons.broken and not commons.unasked:
+    for path, fails in commons.gone:
+        yield critical(
+            f"{path} is not there: {fails}",
+            subject=path,
+            evidence=(Evidence(f"stat {path}", "No such file or directory"),),
+            fixes=_put_back(path),
+        )
+    if not commons.broken and not commons.unasked and not commons.gone:
         yield ok(
             f"{plural(len(commons.found), 'path')} that every account needs are open",
             evidence=(Evidence("stat", ", ".join(each.path for each, _ in commons.found)),),
         )
+
+
+def _put_back(path: str) -> tuple[Fix, ...]:
+    """The tools that change accounts leave the last version of a table beside it, with a hyphen."""
+    if path not in ("/etc/passwd", "/etc/group", "/etc/shadow"):
+        return ()
+    return (
+        Fix(
+            id="services.common-files/put-back",
+            title=f"Put {path} back from a backup, or from {path}-, which vipw(8) and its like leave behind",
+            why="Which accounts and passwords are right cannot be told from here.",
+            ask=f"ls -l {path}*\ncp -p {path}- {path}",
+        ),
+    )
 
 
 def _passed_over(each: Unasked) -> Verdict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from maildiag.facts.dovecot_programs import DovecotPrograms
 from maildiag.facts.host import Distribution
 from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.facts.services import Services
 from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, skipped
 from maildiag.registry import BOTH, check
 
@@ -23,12 +24,13 @@ _PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class _Suite:
-    """The programs of one of the two: where they lie, which are damaged, and the unit that runs them."""
+    """The programs of one of the two: where they lie, which are damaged, the unit that runs them, and what lets it try again."""
 
     title: str
     unit: str
     place: str
     damaged: Mapping[str, int | None]
+    again: tuple[str, ...]
 
 
 @check(
@@ -39,14 +41,28 @@ class _Suite:
     explained_by=(),
 )
 def programs(
-    config: PostfixConfig | None, dovecot: DovecotPrograms | None, distribution: Distribution | None
+    config: PostfixConfig | None,
+    dovecot: DovecotPrograms | None,
+    distribution: Distribution | None,
+    services: Services | None,
 ) -> Iterator[Verdict]:
     """One that cannot is tried again every minute, and what needs it waits without a word. Source: master(8), postfix-files."""
     suites = []
     if config is not None:
-        suites.append(_Suite("Postfix", "postfix", config.get("daemon_directory"), config.damaged))
+        suites.append(
+            _Suite(
+                "Postfix",
+                "postfix",
+                config.get("daemon_directory"),
+                config.damaged,
+                ("systemctl", "restart", "postfix"),
+            )
+        )
     if dovecot is not None and dovecot.place:
-        suites.append(_Suite("Dovecot", "dovecot", dovecot.place, dovecot.damaged))
+        # One that runs goes on where it refuses to be loaded anew, as after an undo; a restart would end it.
+        runs = services is not None and services.dovecot.running
+        again = ("doveadm", "reload") if runs else ("systemctl", "restart", "dovecot")
+        suites.append(_Suite("Dovecot", "dovecot", dovecot.place, dovecot.damaged, again))
     if not suites:
         yield skipped("No program of Postfix or Dovecot could be looked at")
     for suite in suites:
@@ -82,12 +98,12 @@ def _executable(suite: _Suite, path: str, mode: int) -> Fix:
     return Fix(
         id=f"{PROGRAMS}/mode",
         title=f"Let {path} be executed",
-        commands=(("chmod", f"{_MODE:04o}", path), ("systemctl", "restart", suite.unit)),
+        commands=(("chmod", f"{_MODE:04o}", path), suite.again),
         undo=(("chmod", f"{mode:04o}", path),),
         verify=(PROGRAMS,),
         automatic=True,
-        disrupts="connections under way are cut",
-        why="A program that could not be started is held back for a minute; a restart does not wait.",
+        disrupts="connections under way are cut" if "restart" in suite.again else "",
+        why="A program that could not be started is held back for a minute; this does not wait.",
     )
 
 

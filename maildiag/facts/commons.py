@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from maildiag.access import mode_for
 from maildiag.asking import Ask
-from maildiag.model import Gap, Missing
+from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, FileInfo, FileKind, FileText, ReadFile, Stat, command
 from maildiag.registry import gatherer
 
@@ -58,10 +58,13 @@ class Unasked:
 
 @dataclass(frozen=True, slots=True)
 class Commons:
-    """What was found of them; those that are not there are left out. `unasked` are the tables that the system passes over."""
+    """What was found of them. `unasked` are the tables that the system passes over, `gone` the paths that every system has and
+    this one has not, with what fails.
+    """
 
     found: tuple[tuple[Common, FileInfo], ...]
     unasked: tuple[Unasked, ...] = ()
+    gone: tuple[tuple[str, str], ...] = ()
 
     @property
     def broken(self) -> tuple[tuple[Common, FileInfo], ...]:
@@ -78,7 +81,27 @@ def commons(ask: Ask) -> Commons:
     if all(isinstance(each, Gap) for each in told):
         raise Missing(next(each for each in told if isinstance(each, Gap)))
     found = tuple((common, info) for common, info in zip(COMMONS, told, strict=True) if isinstance(info, FileInfo))
-    return Commons(found, tuple(_unasked(ask)))
+    gone = [
+        (common.path, common.fails)
+        for common, info in zip(COMMONS, told, strict=True)
+        if _absent(info) and common.path not in _DISPENSABLE
+    ]
+    return Commons(found, tuple(_unasked(ask)), (*gone, *_without_shadow(ask)))
+
+
+# Without them the C library goes by its defaults (nsswitch.conf(5), hosts(5)).
+_DISPENSABLE = ("/etc/nsswitch.conf", "/etc/hosts")
+
+
+def _without_shadow(ask: Ask) -> Iterator[tuple[str, str]]:
+    """passwd(5) refers to shadow(5) by an `x`."""
+    passwd, shadow = ask.maybe(ReadFile("/etc/passwd")), ask.maybe(Stat("/etc/shadow"))
+    if _absent(shadow) and isinstance(passwd, FileText) and re.search(r"^root:x:", passwd.text, re.M):
+        yield "/etc/shadow", "no password of an account can be checked"
+
+
+def _absent(answer: object) -> bool:
+    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
 
 
 def _unasked(ask: Ask) -> Iterator[Unasked]:

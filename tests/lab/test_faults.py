@@ -50,7 +50,7 @@ class Task:
         return f"{self.release}-{self.name}"
 
 
-# The cures take longer than the diagnoses: half of the faults, drawn as well, are proven to break what they say and are cured, on
+# The cures take longer than the diagnoses: a third of the faults, drawn as well, are proven to break what they say and are cured, on
 # the first release. MAILDIAG_LAB_FIX=all does that with all of them on both, and MAILDIAG_LAB_FIX=0 with none.
 _FIX = os.environ.get("MAILDIAG_LAB_FIX", "1")
 
@@ -70,7 +70,7 @@ class Draw:
 
     def cure(self, name: str) -> bool:
         """Whether its cure is tried."""
-        return _FIX == "all" or (_FIX != "0" and random.Random(f"{self._code} {name} cured").random() < 0.5)
+        return _FIX == "all" or (_FIX != "0" and random.Random(f"{self._code} {name} cured").random() < 1 / 3)
 
 
 def _tasks(draw: Draw) -> Iterator[Task]:

@@ -8,7 +8,7 @@ import pytest
 
 from maildiag.facts.commons import COMMONS, Commons
 from maildiag.facts.commons import commons as gather_commons
-from maildiag.model import Status
+from maildiag.model import Gap, GapReason, Status
 from maildiag.probes import FileKind, ReadFile, Stat, command
 from maildiag.testing import file, gather, info, judge, printed
 from maildiag_checks.commons import common_files
@@ -82,3 +82,35 @@ def test_a_system_that_does_not_ask_the_file_of_accounts_is_told_with_its_line()
 @pytest.mark.parametrize("switch", ["passwd: files sss\n", "passwd: compat\n", "hosts: files dns\n", ""])
 def test_a_getent_that_prints_nothing_alone_is_no_fault(switch: str) -> None:
     assert [each.status for each in judge(common_files, looked(switch))] == [Status.OK]
+
+
+ABSENT = Gap(GapReason.ABSENT, "No such file or directory")
+
+
+@pytest.mark.parametrize(
+    ("path", "passwd", "told"),
+    [
+        (
+            "/etc/shadow",
+            "root:x:0:0::/root:/bin/sh\n",
+            "/etc/shadow is not there: no password of an account can be checked",
+        ),
+        ("/etc/shadow", "root:$6$abc:0:0::/root:/bin/sh\n", ""),
+        (
+            "/dev/null",
+            "root:x:0:0::/root:/bin/sh\n",
+            "/dev/null is not there: daemons and scripts cannot throw output away",
+        ),
+        ("/etc/hosts", "root:x:0:0::/root:/bin/sh\n", ""),
+    ],
+)
+def test_what_every_system_has_and_this_one_has_not(path: str, passwd: str, told: str) -> None:
+    answers: dict[Any, Any] = {Stat(each.path): info(each.path, each.mode, kind=each.kind) for each in COMMONS}
+    answers |= {
+        Stat("/etc/shadow"): info("/etc/shadow", 0o640),
+        ReadFile("/etc/passwd"): file(passwd),
+        Stat(path): ABSENT,
+    }
+    found = gather(gather_commons, answers | {ReadFile("/etc/nsswitch.conf"): ABSENT})
+    verdicts = judge(common_files, found)
+    assert [each.title for each in verdicts if each.status.failing] == ([told] if told else [])

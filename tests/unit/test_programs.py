@@ -16,6 +16,7 @@ from maildiag.testing import gather, info, judge
 from maildiag_checks.programs import programs
 from tests.unit import test_dovecot_checks
 from tests.unit.postfix_files import DAEMONS, config
+from tests.unit.recorded import services
 from tests.unit.test_postfix_config import ANSWERS
 
 PLACE = "/usr/lib/postfix/sbin"
@@ -54,11 +55,11 @@ def test_what_master_cf_runs_and_nobody_can_execute_is_found(
 
 
 def test_all_there_is_fine() -> None:
-    assert [each.status for each in judge(programs, config(), None, DEBIAN)] == [Status.OK]
+    assert [each.status for each in judge(programs, config(), None, DEBIAN, None)] == [Status.OK]
 
 
 def test_a_program_without_its_bits_gets_them_back() -> None:
-    (told,) = judge(programs, config(damaged={"cleanup": 0o644}), None, DEBIAN)
+    (told,) = judge(programs, config(damaged={"cleanup": 0o644}), None, DEBIAN, None)
     assert (told.status, told.subject) == (Status.CRITICAL, "cleanup")
     (fix,) = told.fixes
     assert fix.commands[0][:2] == ("chmod", "0755")
@@ -78,12 +79,13 @@ def test_a_program_without_its_bits_gets_them_back() -> None:
 def test_a_program_that_is_gone_comes_back_with_the_package(
     system: Distribution | None, command: tuple[str, ...] | None
 ) -> None:
-    (told,) = judge(programs, config(damaged={"smtp": None}), None, system)
+    (told,) = judge(programs, config(damaged={"smtp": None}), None, system, None)
     assert told.status is Status.CRITICAL
     assert [each.commands for each in told.fixes] == ([(command,)] if command else [])
     assert not any(each.automatic for each in told.fixes)
 
 
+RUNNING = services("debian12-healthy")
 LIBEXEC = "/usr/lib/dovecot"
 SHIPPED = ("anvil", "auth", "config", "imap", "imap-login", "log", "pop3", "pop3-login", "stats")
 
@@ -125,8 +127,10 @@ def test_the_red_hat_family_keeps_them_elsewhere_and_an_unknown_place_is_not_jud
 
 def test_a_damaged_program_of_dovecot_is_put_right_and_its_package_named() -> None:
     told = judge(
-        programs, config(), DovecotPrograms(LIBEXEC, {"imap": 0o644, "pop3-login": None, "auth": None}), DEBIAN
+        programs, config(), DovecotPrograms(LIBEXEC, {"imap": 0o644, "pop3-login": None, "auth": None}), DEBIAN, RUNNING
     )
     assert [each.subject for each in told] == ["imap", "pop3-login", "auth"]
-    assert told[0].fixes[0].commands[1] == ("systemctl", "restart", "dovecot")
+    assert told[0].fixes[0].commands[1] == ("doveadm", "reload")
+    (down,) = judge(programs, config(), DovecotPrograms(LIBEXEC, {"imap": 0o644}), DEBIAN, services("debian12-stopped"))
+    assert down.fixes[0].commands[1] == ("systemctl", "restart", "dovecot")
     assert [each.fixes[0].commands[0][-1] for each in told[1:]] == ["dovecot-pop3d", "dovecot-core"]
