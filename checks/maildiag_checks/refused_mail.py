@@ -1,13 +1,12 @@
-"""Step 4, from the log: are own clients let in, and is mail taken for the people whose mailboxes are here?"""
+"""Step 4, from the log: are own clients let in?"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from maildiag.facts.accounts import Accounts
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
@@ -15,6 +14,8 @@ from maildiag.facts.tables import Table, Tables
 from maildiag.lint import networks, restrictions
 from maildiag.lint.access import Decision, address_keys, client_keys, decision
 from maildiag.lint.context import words
+from maildiag.lint.cure import CHECKED
+from maildiag.lint.master_cf import Service
 from maildiag.logs.events import Reject, event_of
 from maildiag.logs.lines import parse_line
 from maildiag.logs.summary import ReasonGroup
@@ -25,7 +26,6 @@ from maildiag.text import plural
 from maildiag_checks._main_cf import setting, shown
 
 CLIENTS = "connectivity.own-clients"
-RECIPIENTS = "connectivity.recipients"
 
 # Refusals that are the client's fault, that pass, or that other checks judge by their own evidence.
 _NOT_HERE = re.compile(
@@ -50,7 +50,9 @@ _ROOTS = (
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Equal refusals of an own client, the latest line among them, and what of the configuration refused."""
+    """Equal refusals of an own client, the latest line among them, and what of the configuration refused; `service` where
+    its entry in master.cf has a list of its own.
+    """
 
     group: ReasonGroup
     event: Reject
@@ -59,6 +61,7 @@ class _Refusal:
     word: str
     table: Table | None = None
     decided: Decision | None = None
+    service: Service | None = None
 
 
 @check(
@@ -76,10 +79,10 @@ def own_clients(
     if not config.settings:
         yield skipped("Postfix refuses its configuration; see services.main-cf")
         return
-    found: dict[str, list[_Refusal]] = {}
+    found: dict[tuple[str, str], list[_Refusal]] = {}
     for each in _refusals(log, config, tables):
-        found.setdefault(each.list, []).append(each)
-    for name, refusals in found.items():
+        found.setdefault((each.list, each.service.key if each.service else ""), []).append(each)
+    for (name, _), refusals in found.items():
         yield _refused(name, refusals, log, config, postfix_process)
     if not found:
         yield ok("No client of the own networks was refused by a rule", evidence=shown(config, "mynetworks"))
@@ -96,8 +99,45 @@ def _refusals(log: MailLog, config: PostfixConfig, tables: Tables | None) -> Ite
             parsed = parse_line(line, log.since)
             event = event_of(parsed) if parsed else None
             if isinstance(event, Reject) and _within(event.address, own) and not _CLIENTS_FAULT.search(event.reason):
-                yield _origin(group, event, line, config, tables)
+                service = _service(line, config)
+                refusal = _origin(group, event, line, _Lists(config, service), tables)
+                own_list = service is not None and service.override(refusal.list) is not None
+                yield replace(refusal, service=service if own_list else None)
                 break
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """The settings as a service of master.cf has them: its own `-o`, or main.cf's."""
+
+    config: PostfixConfig
+    service: Service | None
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """The words of a list; a name in an `-o` stands for the parameter's value."""
+        own = self.service.override(name) if self.service else None
+        if own is None:
+            return self.config.context.words(name)
+        return tuple(
+            each
+            for word in words(own)
+            for each in (self.config.context.words(word.strip("${}()")) if word[0] == "$" else (word,))
+        )
+
+
+_TAG = re.compile(r"\s(?P<name>\S+)/smtpd\[\d+\]:")
+
+
+def _service(line: str, config: PostfixConfig) -> Service | None:
+    """The service of master.cf whose log name the line has, where it is the only one."""
+    tag = _TAG.search(line)
+    usual = config.get("syslog_name") or "postfix"
+    found = [
+        each
+        for each in config.master.running("smtpd")
+        if tag and (each.override("syslog_name") or usual) == tag["name"]
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _within(address: str, own: list[networks.Network]) -> bool:
@@ -139,11 +179,18 @@ def _said_by(name: str, reason: str) -> bool:
     return bool(own and re.search(own, name))
 
 
-def _origin(group: ReasonGroup, event: Reject, line: str, config: PostfixConfig, tables: Tables | None) -> _Refusal:
+_OTHER_LOGIN = re.compile(r"not (?:owned by user|logged in)", re.IGNORECASE)
+_LOGIN_MAPS = "smtpd_sender_login_maps"
+
+
+def _origin(group: ReasonGroup, event: Reject, line: str, own: _Lists, tables: Tables | None) -> _Refusal:
     """The restriction that says what the client was told: a table's line, a test of its kind, a plain `reject`."""
+    config = own.config
+    if _OTHER_LOGIN.search(event.reason):
+        return _Refusal(group, event, line, _LOGIN_MAPS, ", ".join(own.words(_LOGIN_MAPS)))
     about = next((name for pattern, name in _SUBJECTS if pattern.search(event.reason)), "")
     keys = _keys(about, event, line)
-    lists = {name: restrictions.parse(config.context.words(name)) for name in restrictions.LISTS}
+    lists = {name: restrictions.parse(own.words(name)) for name in restrictions.LISTS}
     for name, parsed in lists.items():
         for each in parsed:
             table = _table(each.argument or each.name, tables)
@@ -194,16 +241,22 @@ def _refused(
     success, last = log.summary.last_success, first.group.last
     passed_since = success is not None and last is not None and success > last
     clients = list(dict.fromkeys(f"{each.event.client}[{each.event.address}]" for each in refusals))
-    where = f"{first.table.use.path} line {first.decided.number}" if first.table and first.decided else name
-    by = f"{where}: {first.decided.text}" if first.decided else f"{name}: {first.word}" if first.word else name
-    return (warning if passed_since else critical)(
-        f"The own client {clients[0]} is refused by {by}",
-        subject=name,
+    place = f"{name} of {first.service.key} in master.cf" if first.service else name
+    where = f"{first.table.use.path} line {first.decided.number}" if first.table and first.decided else place
+    by = f"{where}: {first.decided.text}" if first.decided else f"{place}: {first.word}" if first.word else place
+    logins = first.service is not None and "permit_sasl_authenticated" in words(first.service.override(name) or "")
+    return (warning if passed_since or logins else critical)(
+        f"The own client {clients[0]} is refused by {by}" + (", for it has not logged in" if logins else ""),
+        subject=f"{first.service.key}/{name}" if first.service else name,
         detail=f"It was told: {first.event.reason}. {plural(sum(each.group.count for each in refusals), 'refusal')} since the last "
         "start or reload; what it sends is returned to the sender, or waits there.",
         data={"clients": list(clients), "list": name, "restriction": first.word},
-        evidence=(*shown(config, name), *_lines(first), *(Evidence(log.source, each.line) for each in refusals[:2])),
-        fixes=_let_in(name, config, process),
+        evidence=(
+            *(_option(first.service, name, config) if first.service else shown(config, name)),
+            *_lines(first),
+            *(Evidence(log.source, each.line) for each in refusals[:2]),
+        ),
+        fixes=_let_in(name, first, config, process),
         explained_by=(f"connectivity.restrictions@{name}", *_ROOTS, "connectivity.recipients"),
         confidence=Confidence.LIKELY,
     )
@@ -215,7 +268,26 @@ def _lines(refusal: _Refusal) -> tuple[Evidence, ...]:
     return (Evidence(f"{refusal.table.use.path}:{refusal.decided.number}", refusal.decided.text),)
 
 
-def _let_in(name: str, config: PostfixConfig, process: PostfixProcess | None) -> tuple[Fix, ...]:
+def _option(service: Service, name: str, config: PostfixConfig) -> tuple[Evidence, ...]:
+    """The lines of the service that set it."""
+    lines = [each for each in service.logical.lines if f"{name}=" in each.text or f"{name} =" in each.text]
+    return tuple(Evidence(config.master.path, f"{each.number}: {each.text.strip()}") for each in lines)
+
+
+def _let_in(name: str, refusal: _Refusal, config: PostfixConfig, process: PostfixProcess | None) -> tuple[Fix, ...]:
+    if name == _LOGIN_MAPS:
+        return (
+            Fix(
+                id=f"{CLIENTS}/owner",
+                title="Name the login beside the address in the table, or send with an address of one's own",
+                verify=(CLIENTS,),
+                why="Who may use the address cannot be told from here.",
+                ask=f"{refusal.event.reason}\n"
+                + "\n".join(f"postmap -q ADDRESS {each}" for each in refusal.word.split(", ")),
+            ),
+        )
+    if refusal.service is not None:
+        return _let_logins_in(name, refusal.service, config, process)
     if name == "smtpd_reject_unlisted_sender":
         return (setting(CLIENTS, "any-sender", f"Set {name} to no", config, process, (name, "no")),)
     rest = [f"{each.name} {each.argument}".strip() for each in restrictions.parse(config.context.words(name))]
@@ -230,100 +302,25 @@ def _let_in(name: str, config: PostfixConfig, process: PostfixProcess | None) ->
     )  # fmt: skip
 
 
-_CLASSES = {
-    "local recipient table": "local_recipient_maps",
-    "virtual alias table": "virtual_alias_domains",
-    "virtual mailbox table": "virtual_mailbox_domains",
-    "relay recipient table": "relay_recipient_maps",
-}
-
-
-@check(
-    RECIPIENTS,
-    step=Step.CONNECTIVITY,
-    asks="Does Postfix take mail for the people who have their mailboxes here?",
-    roles=SERVER,
-    explained_by=("connectivity.domains", "services.lookup-tables", "services.main-cf", "dns.chroot"),
-)
-def recipients(
-    log: MailLog, postfix_config: PostfixConfig, postfix_process: PostfixProcess | None, accounts: Accounts | None
-) -> Iterator[Verdict]:
-    """Who is known is told by the table of the domain's class, not by the system. Source: LOCAL_RECIPIENT_README, ADDRESS_CLASS_README."""
-    if accounts is None:
-        yield skipped("The accounts of this host are not known")
-        return
-    people = {each.name.lower() for each in accounts.people}
-    own = _own_domains(postfix_config)
-    unknown: dict[str, list[tuple[Reject, str, ReasonGroup]]] = {}
-    for group in log.summary.reasons:
-        if group.status != "rejected" or group.over or group.reason.meaning != "mailbox.unknown-user":
-            continue
-        for line in group.samples:
-            parsed = parse_line(line, log.since)
-            event = event_of(parsed) if parsed else None
-            if isinstance(event, Reject) and (name := _named(event, people, own)):
-                unknown.setdefault(name, []).append((event, line, group))
-    for name, events in unknown.items():
-        yield _unknown(name, events, log, postfix_config, postfix_process)
-    if not unknown:
-        yield ok(
-            "Nobody who has an account here was called unknown", evidence=(Evidence(log.source, "no such refusal"),)
-        )
-
-
-def _own_domains(config: PostfixConfig) -> frozenset[str]:
-    names = [
-        config.get("myhostname"),
-        config.get("mydomain"),
-        config.get("myorigin"),
-        *words(config.get("mydestination")),
-    ]
-    return frozenset(name.lower() for name in names if "." in name)
-
-
-def _named(event: Reject, people: set[str], own: frozenset[str]) -> str:
-    """The parameter that calls a person of this host unknown, or ""."""
-    user, _, domain = event.to.lower().rpartition("@")
-    table = next((name for words_, name in _CLASSES.items() if words_ in event.reason), "")
-    return table if user in people and domain in own else ""
-
-
-def _unknown(
-    name: str,
-    events: list[tuple[Reject, str, ReasonGroup]],
-    log: MailLog,
-    config: PostfixConfig,
-    process: PostfixProcess | None,
-) -> Verdict:
-    addresses = list(dict.fromkeys(event.to for event, *_ in events))
-    domain = addresses[0].rpartition("@")[2]
-    by = (
-        f"{config.main.where(name).rpartition('/')[2].replace(':', ' line ')}: {name}"
-        if config.main.entry(name)
-        else name
-    )
-    told = (
-        f"{by} makes {domain} a domain of another class than the accounts"
-        if name.endswith("_domains")
-        else f"{by} does not name them"
-    )
-    return critical(
-        f"Mail for {addresses[0]} is refused as unknown, though the account is here: {told}",
-        subject=name,
-        detail=f"{plural(len(addresses), 'address')} of people with an account: {', '.join(addresses[:5])}. smtpd says: {events[-1][0].reason}",
-        data={"addresses": list(addresses), "setting": name},
-        evidence=(*shown(config, name, "mydestination"), Evidence(log.source, events[-1][1])),
-        fixes=_know(name, config, process),
-    )
-
-
-def _know(name: str, config: PostfixConfig, process: PostfixProcess | None) -> tuple[Fix, ...]:
-    if name != "local_recipient_maps" or config.main.entry(name) is None:
+def _let_logins_in(
+    name: str, service: Service, config: PostfixConfig, process: PostfixProcess | None
+) -> tuple[Fix, ...]:
+    """A service for users' programs lets those in that have logged in."""
+    rest = words(service.override(name) or "")
+    if "permit_sasl_authenticated" in rest or not all(re.fullmatch(r"\w+", each) for each in rest):
         return ()
-    usual = "proxy:unix:passwd.byname $alias_maps"
+    effect = (process or PostfixProcess(False, False)).reload
+    value = ",".join(["permit_sasl_authenticated", *rest])
     return (
-        setting(
-            RECIPIENTS, "know-accounts", f"Set {name} to its default: {usual}", config, process, (name, usual),
-            automatic=True, why="The accounts and the aliases, as Postfix does without the setting.",
+        Fix(
+            id=f"{CLIENTS}/logins-{name}",
+            title=f"Let logins in first in {name} of {service.key}",
+            commands=(("postconf", "-P", f"{service.key}/{name}={value}"), effect),
+            risk=Risk.MEDIUM,
+            changes=(config.master.path,),
+            undo=(effect,),
+            verify=(CLIENTS,),
+            guards=CHECKED,
+            why="If the client is refused on purpose, leave it.",
         ),
-    )  # fmt: skip
+    )

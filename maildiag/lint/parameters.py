@@ -71,11 +71,12 @@ def _form(context: Context, entry: Entry, value: str) -> Iterator[Problem]:
         )
     )
     unused = _daemon_not_used(context, entry.name)
+    what = "out of its range" if form is Form.NUMBER and value.isdigit() else f"no {form.value}"
     yield Problem(
         kind="wrong-form",
         subject=entry.name,
         status=Status.WARNING if unused else Status.CRITICAL,
-        title=f"main.cf line {entry.line}: {entry.name} = {value or '(empty)'} is no {form.value}"
+        title=f"main.cf line {entry.line}: {entry.name} = {value or '(empty)'} is {what}"
         + ("" if unused else ", and Postfix's programs stop over it"),
         detail=f"{entry.name} takes {_takes(form)}. Each program that reads it stops with: {said}" + unused,
         place=context.main.place(entry),

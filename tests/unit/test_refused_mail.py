@@ -13,8 +13,9 @@ from maildiag.lint.access import address_keys, client_keys, decision
 from maildiag.lint.tables import TableUse
 from maildiag.model import Status, Verdict
 from maildiag.testing import file, info, judge
-from maildiag_checks.refused_mail import own_clients, recipients
-from tests.unit.postfix_files import config
+from maildiag_checks.refused_mail import own_clients
+from maildiag_checks.refused_recipients import recipients
+from tests.unit.postfix_files import config, recorded
 from tests.unit.recorded import log
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -61,6 +62,58 @@ def test_a_plain_reject_is_named_with_its_list() -> None:
     (verdict,) = clients(DENIED, "smtpd_client_restrictions = permit_sasl_authenticated, reject")
     assert verdict.subject == "smtpd_client_restrictions"
     assert "reject" in verdict.title
+
+
+SUBMISSION = """submission inet n - y - - smtpd
+  -o syslog_name=postfix/submission
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+"""
+AT_587 = HEAD.replace("postfix/smtpd", "postfix/submission/smtpd")
+
+
+def at_submission(reason: str, options: str, *lines: str) -> Verdict:
+    master = recorded("master.cf", "debian12") + SUBMISSION + options
+    made = config(NETWORKS, *lines, master=master)
+    (verdict,) = judge(own_clients, said(AT_587 + reason + TAIL), made, None, Tables(()))
+    return verdict
+
+
+def test_the_list_of_a_service_in_master_cf_is_named_and_mended_there() -> None:
+    told = at_submission(
+        DENIED, "  -o smtpd_client_restrictions=reject\n", "smtpd_client_restrictions = permit_mynetworks"
+    )
+    assert told.subject == "submission/inet/smtpd_client_restrictions"
+    assert "smtpd_client_restrictions of submission/inet in master.cf: reject" in told.title
+    assert told.evidence[0].text.endswith("-o smtpd_client_restrictions=reject")
+    assert told.fixes[0].commands[0] == (
+        "postconf",
+        "-P",
+        "submission/inet/smtpd_client_restrictions=permit_sasl_authenticated,reject",
+    )
+    assert told.fixes[0].changes == ("/etc/postfix/master.cf",)
+
+
+def test_a_client_without_a_login_is_refused_where_logins_alone_are_let_in() -> None:
+    options = "  -o smtpd_client_restrictions=permit_sasl_authenticated,reject\n"
+    told = at_submission(DENIED, options)
+    assert told.status is Status.WARNING
+    assert told.title.endswith("for it has not logged in")
+    assert not told.fixes
+
+
+def test_a_list_that_the_service_leaves_to_main_cf_is_main_cf_s() -> None:
+    told = at_submission(DENIED, "", "smtpd_client_restrictions = permit_sasl_authenticated, reject")
+    assert told.subject == "smtpd_client_restrictions"
+    assert told.fixes[0].commands[0][:2] == ("postconf", "-e")
+
+
+def test_an_address_that_is_another_login_s_is_no_matter_of_order() -> None:
+    owned = "553 5.7.1 <bob@example.test>: Sender address rejected: not owned by user bob"
+    options = "  -o smtpd_sender_restrictions=reject_sender_login_mismatch\n"
+    told = at_submission(owned, options, "smtpd_sender_login_maps = hash:/etc/postfix/lm")
+    assert told.subject == "smtpd_sender_login_maps"
+    assert "hash:/etc/postfix/lm" in told.title
+    assert [each.commands for each in told.fixes] == [()]
 
 
 # Recorded on Debian 12: a HELO rule behind a client rule whose name ends in hostname, too.
