@@ -105,6 +105,12 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "delivery.uid": ("authentication.mailbox", "services.main-cf"),
         "delivery.forward-closed": ("authentication.mailbox",),
         "tls.": ("connectivity.certificate", "connectivity.starttls"),
+        "tls.certificate-unreadable": (
+            "connectivity.certificate",
+            "services.main-cf@main.cf:smtp_tls_CAfile",
+            "services.main-cf@main.cf:smtpd_tls_CAfile",
+            "connectivity.starttls",
+        ),
         "tls.client-verify": ("connectivity.certificate", "services.clock", "connectivity.starttls"),
         "tls.bad-setting": ("services.main-cf",),
         "tls.session-cache": ("services.master-cf", "queue.directories"),

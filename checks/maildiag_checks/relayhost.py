@@ -375,7 +375,12 @@ def _verification(
         subject=relay.hop.text,
         data={"reason": why},
         evidence=(Evidence("openssl verify", told.text.strip()), Evidence("postconf -x", "\n".join(files)), *shown),
-        explained_by=("services.clock", "connectivity.relay-settings"),
+        explained_by=(
+            "services.main-cf@main.cf:smtp_tls_CAfile",
+            "services.main-cf@main.cf:smtp_tls_CApath",
+            "services.clock",
+            "connectivity.relay-settings",
+        ),
     )
 
 

@@ -397,8 +397,10 @@ def _bind(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Ver
         if value.strip("[]").startswith(("127.", "::1")) and not _relay_is_here(config):
             yield _bound_to_loopback(config, process, name, value)
         elif value and config.addresses and value.strip("[]") not in {*config.addresses, "0.0.0.0", "::"}:
-            yield critical(
-                f"{name} = {value} is no address of this host: mail for other hosts does not leave",
+            enforced = config.context.yes("smtp_bind_address_enforce")
+            yield (critical if enforced else warning)(
+                f"{name} = {value} is no address of this host"
+                + (": mail for other hosts does not leave" if enforced else "; smtp(8) warns, and sends from another"),
                 subject=name,
                 detail=f"smtp(8) cannot bind to it: Cannot assign requested address. This host has {', '.join(sorted(config.addresses))}.",
                 evidence=shown(config, name),

@@ -215,6 +215,7 @@ def _bind_address(routes: Routes, postfix: Postfix | None, shown: Evidence) -> I
             subject="smtp_bind_address",
             evidence=(Evidence("postconf -x", f"smtp_bind_address = {bind}"), shown),
             fixes=(fix,),
+            explained_by=("connectivity.restrictions@smtp_bind_address",),
         )
 
 

@@ -149,7 +149,8 @@ def read_rules(
 ) -> Ruleset:
     """The rules of all programs as one set. Raises Missing where neither nft nor iptables could be had.
 
-    A table that iptables-nft made holds extensions that nft cannot spell: those are read from iptables-save alone. An nft
+    A chain that iptables-nft made holds extensions that nft cannot spell: those are read from iptables-save alone; of chains
+    that were made with nft in a table of that name, iptables-save says that they are incompatible, and shows none. An nft
     that prints nothing at all, where it always tells at least its own version, may hide rules: what is seen may stop a
     packet, and nothing lets it pass for certain.
     """
@@ -165,7 +166,8 @@ def read_rules(
     silent = isinstance(ruleset, CommandResult) and not ruleset.status and not ruleset.stdout.strip()
     spelt = [*_saved(saved, "iptables"), *_saved(saved6, "ip6tables")]
     both = {(each.family, each.table) for each in spelt}
-    chains = [each for each in chains if (each.family, each.table) not in both] + spelt
+    named = {(each.family, each.table, each.name) for each in spelt}
+    chains = [each for each in chains if (each.family, each.table, each.name) not in named] + spelt
     kept = [each for each in chains if each.family != "ip6" or (each.family, each.table) not in foreign - both]
     found = [*kept, *_saved(legacy, "iptables-legacy")]
     if silent and not any(each.rules for each in found):

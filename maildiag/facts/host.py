@@ -9,8 +9,9 @@ from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.firewall import Firewall
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix import Postfix
+from maildiag.lint.main_cf import parse_main_cf
 from maildiag.model import Gap, HostInfo, HostRole, Role
-from maildiag.probes import Identity, ReadFile, WhoAmI
+from maildiag.probes import FileText, Identity, ReadFile, WhoAmI
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
 
@@ -52,7 +53,16 @@ def role(ask: Ask, settings: Settings, postfix: Postfix | Gap, dovecot: Dovecot 
     """Mail server or relay client: forced, or read from the configuration. See `decide_role`."""
     if settings.role is not None:
         return HostRole(settings.role, "forced with --role or role in the configuration")
-    return decide_role(postfix if isinstance(postfix, Postfix) else None, dovecot)
+    return decide_role(postfix if isinstance(postfix, Postfix) else _as_written(ask), dovecot)
+
+
+def _as_written(ask: Ask) -> Postfix | None:
+    """What main.cf says where postconf stops, as it does at a broken master.cf."""
+    path = "/etc/postfix/main.cf"
+    file = ask.maybe(ReadFile(path))
+    if not isinstance(file, FileText):
+        return None
+    return Postfix(True, settings={each.name: each.value for each in parse_main_cf(path, file.text).entries})
 
 
 def decide_role(postfix: Postfix | None, dovecot: Dovecot | None) -> HostRole:

@@ -213,7 +213,7 @@ def test_a_port_that_listens_and_times_out_is_blamed_on_the_firewall() -> None:
 def test_no_greeting_is_blamed_on_what_keeps_smtpd_from_starting() -> None:
     status, edges = smtp_verdict(said(failed="banner", error="the server closed the connection"))
     assert status is Status.CRITICAL
-    assert edges[0] == "authentication.sasl-socket"
+    assert edges[0] == "services.programs"
     assert "services.lookup-tables" in edges
 
 
