@@ -10,10 +10,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from maildiag import engine
 from maildiag.asking import Ask
 from maildiag.events import CheckFinished, FactFinished, RunFinished, RunStarted
 from maildiag.facts import host as host_facts
+from maildiag.facts.dovecot import Dovecot
 from maildiag.hosts.local import LocalHost
 from maildiag.model import (
     Evidence,
@@ -34,7 +37,7 @@ from maildiag.probes import Command, DnsLookup, DnsStatus, Probe, ReadFile, comm
 from maildiag.registry import CLIENT, BrokenPlugin, Check, Gatherer, Registry, begins, check, gatherer
 from maildiag.report import Report
 from maildiag.settings import Acknowledgement, Settings
-from maildiag.testing import TableHost, printed
+from maildiag.testing import TableHost, file, gather, printed
 from maildiag.typed import lines
 from tests.support import HOSTILE, NOW
 
@@ -382,6 +385,22 @@ def test_every_fact_and_check_is_told_as_it_ends() -> None:
 
 def test_the_role_is_read_from_the_configuration() -> None:
     assert host_facts.decide_role(None, None).role is Role.MAIL_SERVER
+
+
+@pytest.mark.parametrize(
+    ("main_cf", "expected"),
+    [
+        ("relayhost = [10.0.1.10]:25\ninet_interfaces = loopback-only\nmydestination =\n", Role.RELAY_CLIENT),
+        ("inet_interfaces = all\nmydestination = example.test\n", Role.MAIL_SERVER),
+        ("", Role.MAIL_SERVER),
+    ],
+)
+def test_where_postconf_stops_main_cf_s_text_tells_the_role(main_cf: str, expected: Role) -> None:
+    stopped = Gap(GapReason.FAILED, "postconf printed no settings")
+    answers = {ReadFile("/etc/postfix/main.cf"): file(main_cf)} if main_cf else {}
+    found = gather(host_facts.role, answers, settings=Settings(), postfix=stopped, dovecot=Dovecot(True, "2.4.1"))
+    assert isinstance(found, HostRole)
+    assert found.role is expected
 
 
 def test_a_reading_carries_the_time_of_the_answer() -> None:
