@@ -397,7 +397,7 @@ def test_the_role_is_read_from_the_configuration() -> None:
 )
 def test_where_postconf_stops_main_cf_s_text_tells_the_role(main_cf: str, expected: Role) -> None:
     stopped = Gap(GapReason.FAILED, "postconf printed no settings")
-    answers = {ReadFile("/etc/postfix/main.cf"): file(main_cf)} if main_cf else {}
+    answers: dict[Probe[Any], Any] = {ReadFile("/etc/postfix/main.cf"): file(main_cf)} if main_cf else {}
     found = gather(host_facts.role, answers, settings=Settings(), postfix=stopped, dovecot=Dovecot(True, "2.4.1"))
     assert isinstance(found, HostRole)
     assert found.role is expected
