@@ -95,8 +95,10 @@ _DISPENSABLE = ("/etc/nsswitch.conf", "/etc/hosts")
 
 def _without_shadow(ask: Ask) -> Iterator[tuple[str, str]]:
     """passwd(5) refers to shadow(5) by an `x`."""
-    passwd, shadow = ask.maybe(ReadFile("/etc/passwd")), ask.maybe(Stat("/etc/shadow"))
-    if _absent(shadow) and isinstance(passwd, FileText) and re.search(r"^root:x:", passwd.text, re.M):
+    if not _absent(ask.maybe(Stat("/etc/shadow"))):
+        return
+    passwd = ask.maybe(ReadFile("/etc/passwd"))
+    if isinstance(passwd, FileText) and re.search(r"^root:x:", passwd.text, re.M):
         yield "/etc/shadow", "no password of an account can be checked"
 
 
