@@ -134,7 +134,7 @@ def test_the_guide_s_restrictions_refuse_nobody_they_should_not() -> None:
         ("message_size_limit = 1000", Status.WARNING),
         ("smtpd_client_connection_rate_limit = 2", Status.WARNING),
         ("default_process_limit = 1", Status.WARNING),
-        ("smtp_bind_address = 192.0.2.9", Status.CRITICAL),
+        ("smtp_bind_address = 192.0.2.9", Status.WARNING),
         ("smtpd_tls_security_level = encrypt", Status.WARNING),
     ],
 )
