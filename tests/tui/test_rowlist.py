@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
@@ -164,6 +165,19 @@ def test_the_last_of_the_folded_rows_is_seen_to_its_end_and_pages_leave_no_row_o
         rows.scroll_to(y=10_000, animate=False, force=True)
         await pilot.pause()
         assert said(app).endswith("the end of 999")
+
+    shown(scenario)
+
+
+@pytest.mark.parametrize(("down", "up"), [("pagedown", "pageup"), ("ctrl+d", "ctrl+u")])
+def test_a_page_down_and_a_page_up_lead_back(down: str, up: str) -> None:
+    async def scenario(app: Shows, rows: Counting, pilot: Pilot[Any]) -> None:
+        rows.show(long(100))
+        rows.focus()
+        await pilot.press(down)
+        assert rows.cursor > 1
+        await pilot.press(up)
+        assert rows.cursor == 0
 
     shown(scenario)
 

@@ -88,6 +88,20 @@ def test_the_walk_goes_through_the_steps_and_keeps_notes(app: MaildiagApp) -> No
     play(app, scenario)
 
 
+def test_each_digit_walks_to_its_step_and_a_capital_o_goes_home(app: MaildiagApp) -> None:
+    async def scenario(pilot: Pilot[Any]) -> None:
+        for digit in "1234567":
+            await pilot.press(digit)
+            await pilot.pause()
+            assert isinstance(app.screen, WalkScreen)
+            assert app.screen.step.number == int(digit)
+        await pilot.press("O")
+        await pilot.pause()
+        assert isinstance(app.screen, Overview)
+
+    play(app, scenario)
+
+
 def test_the_incident_record_holds_the_report_and_the_notes(
     app: MaildiagApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
