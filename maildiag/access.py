@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from maildiag.probes import AclEntry, AclTag, FileInfo
+from maildiag.probes import AclEntry, AclTag, Directory, FileInfo
 
 READ, WRITE, SEARCH = 4, 2, 1
 
@@ -17,6 +17,12 @@ def allows(info: FileInfo, wanted: int, user: str, groups: Collection[str]) -> b
         return _acl_allows(info, wanted, user, groups)
     shift = 6 if info.owner == user else 3 if info.group in groups else 0
     return (info.mode >> shift) & wanted == wanted
+
+
+def not_executable(listed: Directory, names: Iterable[str]) -> dict[str, int | None]:
+    """Of these names in a directory those that even root cannot execute: their modes, None where one is not there (execve(2))."""
+    modes = {each.path.rpartition("/")[2]: each.mode for each in listed.entries}
+    return {name: modes.get(name) for name in names if not (modes.get(name) or 0) & 0o111}
 
 
 def mode_for(info: FileInfo, user: str, groups: Collection[str]) -> int:

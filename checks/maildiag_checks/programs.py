@@ -9,7 +9,7 @@ from maildiag.facts.dovecot_programs import DovecotPrograms
 from maildiag.facts.host import Distribution
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.services import Services
-from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, skipped
+from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, skipped, unknown
 from maildiag.registry import BOTH, check
 
 PROGRAMS = "services.programs"
@@ -48,7 +48,13 @@ def programs(
 ) -> Iterator[Verdict]:
     """One that cannot is tried again every minute, and what needs it waits without a word. Source: master(8), postfix-files."""
     suites = []
-    if config is not None:
+    if config is not None and not config.daemons:
+        yield unknown(
+            "Could not tell whether the programs of Postfix can be executed",
+            subject="postfix",
+            detail=f"{config.get('daemon_directory')} could not be listed",
+        )
+    elif config is not None:
         suites.append(
             _Suite(
                 "Postfix",
@@ -63,8 +69,8 @@ def programs(
         runs = services is not None and services.dovecot.running
         again = ("doveadm", "reload") if runs else ("systemctl", "restart", "dovecot")
         suites.append(_Suite("Dovecot", "dovecot", dovecot.place, dovecot.damaged, again))
-    if not suites:
-        yield skipped("No program of Postfix or Dovecot could be looked at")
+    if not suites and config is None:
+        yield skipped("No program of Postfix or Dovecot is known here")
     for suite in suites:
         for name, mode in suite.damaged.items():
             lines = _lines(config, name) if config is not None and suite.unit == "postfix" else ()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from maildiag.access import not_executable
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.probes import Directory, ListDirectory
@@ -39,21 +40,17 @@ def dovecot_programs(ask: Ask, config: DovecotConfig) -> DovecotPrograms:
         listed = ask.maybe(ListDirectory(place))
         if not isinstance(listed, Directory) or listed.truncated:
             continue
-        modes = {each.path.rpartition("/")[2]: each.mode for each in listed.entries}
-        if len(modes.keys() & set(_CORE)) > 1:
-            wanted = dict.fromkeys(_wanted(config))
-            return DovecotPrograms(
-                place, {each: modes.get(each) for each in wanted if not (modes.get(each) or 0) & 0o111}
-            )
-    return DovecotPrograms("", {})
+        if len({each.path.rpartition("/")[2] for each in listed.entries} & set(_CORE)) > 1:
+            return DovecotPrograms(place, not_executable(listed, _wanted(config)))
+    return DovecotPrograms()
 
 
-def _wanted(config: DovecotConfig) -> Iterator[str]:
+def _wanted(config: DovecotConfig) -> list[str]:
     """What runs unless the configuration gives the service another program."""
     others = {
         setting.within[-1].name
         for setting in config.source.settings
         if setting.name == "executable" and setting.within and setting.within[-1].kind == "service"
     }
-    for protocol in ("", *config.words("protocols")):
-        yield from (each for each in (_OF_PROTOCOL.get(protocol, ()) if protocol else _CORE) if each not in others)
+    named = (*_CORE, *(each for protocol in config.words("protocols") for each in _OF_PROTOCOL.get(protocol, ())))
+    return [each for each in dict.fromkeys(named) if each not in others]

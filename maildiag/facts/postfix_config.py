@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from maildiag.access import mode_for
+from maildiag.access import mode_for, not_executable
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.lint.context import Context, words
@@ -150,9 +150,7 @@ def _damaged(master: MasterCf, programs: Directory | Gap) -> dict[str, int | Non
     """Postfix's own programs in use that are not there, or that even root cannot execute; nothing where it cannot be told."""
     if isinstance(programs, Gap) or programs.truncated or not programs.entries:
         return {}
-    modes = {each.path.rpartition("/")[2]: each.mode for each in programs.entries}
-    used = dict.fromkeys(each.command for each in master.services if each.command in DAEMONS)
-    return {name: modes.get(name) for name in used if not (modes.get(name) or 0) & 0o111}
+    return not_executable(programs, dict.fromkeys(each.command for each in master.services if each.command in DAEMONS))
 
 
 def _missing_programs(ask: Ask, master: MasterCf, main: MainCf, settings: Mapping[str, str]) -> frozenset[str]:

@@ -134,3 +134,10 @@ def test_a_damaged_program_of_dovecot_is_put_right_and_its_package_named() -> No
     (down,) = judge(programs, config(), DovecotPrograms(LIBEXEC, {"imap": 0o644}), DEBIAN, services("debian12-stopped"))
     assert down.fixes[0].commands[1] == ("systemctl", "restart", "dovecot")
     assert [each.fixes[0].commands[0][-1] for each in told[1:]] == ["dovecot-pop3d", "dovecot-core"]
+
+
+def test_a_directory_that_cannot_be_listed_is_not_told_to_be_fine() -> None:
+    assert [each.status for each in judge(programs, config(daemons=frozenset()), None, DEBIAN, None)] == [
+        Status.UNKNOWN
+    ]
+    assert [each.status for each in judge(programs, None, None, DEBIAN, None)] == [Status.SKIPPED]
