@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypedDict, TypeVar, Unpack
+from typing import Generic, TypedDict, TypeGuard, TypeVar, Unpack
 
 T = TypeVar("T", covariant=True)
 
@@ -107,6 +107,16 @@ class Gap:
 
     def __str__(self) -> str:
         return f"{self.detail} ({self.remedy})" if self.remedy else self.detail
+
+
+def is_absent(answer: object) -> TypeGuard[Gap]:
+    """True for a gap that says: what was asked for is not there."""
+    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
+
+
+def is_unseen(answer: object) -> TypeGuard[Gap]:
+    """True for a gap that leaves open whether it is there: we may not look, or could not."""
+    return isinstance(answer, Gap) and answer.reason is not GapReason.ABSENT
 
 
 class Missing(Exception):  # noqa: N818 (it is raised to say "could not look", which is no error)

@@ -12,7 +12,7 @@ from maildiag.facts.mail_log import MailLog
 from maildiag.facts.names import DOMAIN_CLASSES, own_domains
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.sockets import Owner
-from maildiag.facts.tls import CertificateFile, Certificates, Certified, Served, is_absent
+from maildiag.facts.tls import CertificateFile, Certificates, Certified, Served
 from maildiag.model import (
     Evidence,
     Fix,
@@ -21,6 +21,7 @@ from maildiag.model import (
     Step,
     Verdict,
     critical,
+    is_absent,
     notice,
     ok,
     skipped,

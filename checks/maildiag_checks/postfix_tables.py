@@ -11,7 +11,7 @@ from maildiag import edits
 from maildiag.access import READ, SEARCH, let_group
 from maildiag.dialogue_text import means
 from maildiag.facts.postfix_config import PostfixConfig
-from maildiag.facts.tables import Table, Tables, absent, unseen
+from maildiag.facts.tables import Table, Tables
 from maildiag.lint.table_source import BadLine, bad_lines
 from maildiag.lint.table_values import BadValue, bad_values
 from maildiag.lint.tables import BUILT, REMOTE, TEXTS
@@ -24,6 +24,8 @@ from maildiag.model import (
     Step,
     Verdict,
     critical,
+    is_absent,
+    is_unseen,
     notice,
     ok,
     skipped,
@@ -64,13 +66,13 @@ def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]
         yield _dead_server(table, config)
     elif table.use.server is not None:
         yield from ()
-    elif unseen(table.source) or unseen(table.built):
+    elif is_unseen(table.source) or is_unseen(table.built):
         yield unknown(
             f"{table.name}: could not be looked at", subject=table.name, detail=f"{table.source}, {table.built}"
         )
-    elif table.use.type in BUILT and absent(table.built):
+    elif table.use.type in BUILT and is_absent(table.built):
         yield _not_built(table, config) if isinstance(table.source, FileInfo) else _no_file(table, config)
-    elif table.use.type not in BUILT and absent(table.source):
+    elif table.use.type not in BUILT and is_absent(table.source):
         yield _no_file(table, config)
     elif table.closed:
         yield _unreadable(table, config)
@@ -321,7 +323,7 @@ def _contents(table: Table, config: PostfixConfig) -> Iterator[Verdict]:
             fixes=(_build(table, "rebuild"),),
         )
         return
-    if table.use.type in BUILT and absent(source):
+    if table.use.type in BUILT and is_absent(source):
         yield notice(f"The source of {table.name} is gone: it works, but cannot be built again", subject=table.name,
                      evidence=(Evidence(f"stat {table.use.path}", "No such file or directory"),))  # fmt: skip
         return

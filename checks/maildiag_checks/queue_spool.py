@@ -16,6 +16,7 @@ from maildiag.model import (
     Step,
     Verdict,
     critical,
+    is_unseen,
     notice,
     ok,
     unknown,
@@ -75,7 +76,7 @@ def directories(
     if postfix_config is not None and (named := _other_group(wrong, postfix_config)):
         yield _wrong_setting(named, postfix_config, services)
         return
-    closed = [each for each in spool.paths if isinstance(each.found, Gap) and each.found.reason is not GapReason.ABSENT]
+    closed = [each for each in spool.paths if is_unseen(each.found)]
     if len(wrong) > _MANY:
         yield _whole_spool(wrong, services)
     else:

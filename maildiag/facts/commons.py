@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from maildiag.access import mode_for
 from maildiag.asking import Ask
-from maildiag.model import Gap, GapReason, Missing
+from maildiag.model import Gap, Missing, is_absent
 from maildiag.probes import CommandResult, FileInfo, FileKind, FileText, ReadFile, Stat, command
 from maildiag.registry import gatherer
 
@@ -84,7 +84,7 @@ def commons(ask: Ask) -> Commons:
     gone = [
         (common.path, common.fails)
         for common, info in zip(COMMONS, told, strict=True)
-        if _absent(info) and common.path not in _DISPENSABLE
+        if is_absent(info) and common.path not in _DISPENSABLE
     ]
     return Commons(found, tuple(_unasked(ask)), (*gone, *_without_shadow(ask)))
 
@@ -95,15 +95,11 @@ _DISPENSABLE = ("/etc/nsswitch.conf", "/etc/hosts")
 
 def _without_shadow(ask: Ask) -> Iterator[tuple[str, str]]:
     """passwd(5) refers to shadow(5) by an `x`."""
-    if not _absent(ask.maybe(Stat("/etc/shadow"))):
+    if not is_absent(ask.maybe(Stat("/etc/shadow"))):
         return
     passwd = ask.maybe(ReadFile("/etc/passwd"))
     if isinstance(passwd, FileText) and re.search(r"^root:x:", passwd.text, re.M):
         yield "/etc/shadow", "no password of an account can be checked"
-
-
-def _absent(answer: object) -> bool:
-    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
 
 
 def _unasked(ask: Ask) -> Iterator[Unasked]:

@@ -11,7 +11,7 @@ from maildiag.dovecot.tree import Setting
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
-from maildiag.model import Gap, GapReason
+from maildiag.model import Gap, is_absent
 from maildiag.probes import Directory, FileInfo, Interfaces, ListDirectory, Stat
 from maildiag.registry import gatherer
 
@@ -75,8 +75,7 @@ def _spoilt(ask: Ask, config: DovecotConfig) -> Iterator[RunDirectory]:
     wanted = ((base, 0o055), (f"{base}/login", 0o050))
     answers = ask.all([Stat(path) for path, _ in wanted]) if base.startswith("/") else []
     for (path, bits), info in zip(wanted, answers, strict=False):
-        absent = isinstance(info, Gap) and info.reason is GapReason.ABSENT
-        if absent or (isinstance(info, FileInfo) and _refuses(config, path, base, info, bits)):
+        if is_absent(info) or (isinstance(info, FileInfo) and _refuses(config, path, base, info, bits)):
             yield RunDirectory(path, info, bits)
 
 
@@ -143,14 +142,14 @@ def _directories(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
         if section.kind in _LISTENERS and section.name.startswith("/"):
             directory = section.name.rsplit("/", 1)[0] or "/"
             answer = ask.maybe(Stat(directory))
-            if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT:
+            if is_absent(answer):
                 shown = Setting(section.kind, section.name, section.place, section.within)
                 yield Reference("directory", directory, shown)
     for setting in config.source.settings:
         if setting.name in _LOGS and setting.value.startswith("/") and not setting.value.startswith("/dev/"):
             directory = setting.value.rsplit("/", 1)[0] or "/"
             answer = ask.maybe(Stat(directory))
-            if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT:
+            if is_absent(answer):
                 yield Reference("directory", directory, setting)
 
 
@@ -203,7 +202,7 @@ def _programs(ask: Ask, config: DovecotConfig) -> Iterator[Reference]:
         if word.startswith("/")
     ]
     for (setting, path), answer in zip(named, ask.all([Stat(path) for _, path in named]), strict=True):
-        if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT:
+        if is_absent(answer):
             yield Reference("program", path, setting)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from maildiag.asking import Ask
 from maildiag.facts.services import BOOTED
-from maildiag.model import Gap, GapReason, Missing
+from maildiag.model import Gap, GapReason, Missing, is_absent
 from maildiag.probes import CommandResult, FileText, ReadFile, command
 from maildiag.registry import gatherer
 
@@ -143,7 +143,7 @@ class Fences:
 def fences(ask: Ask) -> Fences:
     """Ask systemctl for the settings, and read the drop-ins; a host that systemd did not boot has none."""
     booted = ask.maybe(BOOTED)
-    if isinstance(booted, Gap) and booted.reason is GapReason.ABSENT:
+    if is_absent(booted):
         return Fences(())
     told = ask(command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *UNITS))
     if told.status:

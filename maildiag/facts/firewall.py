@@ -10,7 +10,7 @@ from maildiag.asking import Ask
 from maildiag.facts.processes import ProcessTable
 from maildiag.firewall import iptables, nft
 from maildiag.firewall.rules import Chain, Ruleset
-from maildiag.model import Gap, GapReason, Missing
+from maildiag.model import Gap, GapReason, Missing, is_absent, is_unseen
 from maildiag.probes import CommandResult, FileText, Identity, ListDirectory, ReadFile, Stat, command
 from maildiag.registry import gatherer
 
@@ -107,7 +107,7 @@ def firewall(ask: Ask, identity: Identity | None, processes: ProcessTable | None
     account = command("getent", "passwd", "postfix")
     ask.begin(account)
     ruleset, saved = ask.all([command("nft", "-j", "list", "ruleset"), command("iptables-save")])
-    if _is_absent(ruleset) and processes is not None and processes.named("firewalld"):
+    if is_absent(ruleset) and processes is not None and processes.named("firewalld"):
         raise Missing(
             Gap(GapReason.ABSENT, "nft is not installed: firewalld's rules cannot be seen", "install nftables")
         )
@@ -135,10 +135,6 @@ def _further(ask: Ask, ruleset: CommandResult | Gap, saved: CommandResult | Gap)
     legacy = ask.maybe(command("iptables-legacy-save")) if "iptables-legacy tables present" in told else _NONE
     listed = ruleset.stdout if isinstance(ruleset, CommandResult) else ""
     return legacy, ask.maybe(command("ip6tables-save")) if '"xt"' in listed and '"ip6"' in listed else _NONE
-
-
-def _is_absent(answer: object) -> bool:
-    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
 
 
 def read_rules(
@@ -193,10 +189,10 @@ def _demand(ruleset: CommandResult | Gap, saved: CommandResult | Gap) -> None:
     An nft that is there and tells nothing may hide rules that iptables-save does not know; a kernel without nf_tables has none.
     """
     unsupported = isinstance(ruleset, CommandResult) and "not supported" in ruleset.stderr
-    if (unsupported or _is_absent(ruleset)) and isinstance(saved, CommandResult) and saved.status == 0:
+    if (unsupported or is_absent(ruleset)) and isinstance(saved, CommandResult) and saved.status == 0:
         return
     for each in (ruleset, saved):
-        if isinstance(each, Gap) and each.reason is not GapReason.ABSENT:
+        if is_unseen(each):
             raise Missing(each)
         if isinstance(each, CommandResult):
             denied = "Operation not permitted" in each.stderr or "you must be root" in each.stderr

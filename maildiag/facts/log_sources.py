@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
-from maildiag.model import Gap, GapReason
+from maildiag.model import Gap, is_absent
 from maildiag.probes import Directory, FileInfo, FileKind, FileText, ListDirectory, ReadFile, Stat
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
@@ -39,7 +39,7 @@ class LogFile:
     @property
     def absent(self) -> bool:
         """True where it is certain that there is no such file."""
-        return isinstance(self.found, Gap) and self.found.reason is GapReason.ABSENT
+        return is_absent(self.found)
 
     @property
     def misfit(self) -> str:
@@ -65,7 +65,7 @@ class LogSources:
     @property
     def unheard(self) -> bool:
         """True where it is certain that nobody takes what programs log."""
-        return isinstance(self.socket, Gap) and self.socket.reason is GapReason.ABSENT
+        return is_absent(self.socket)
 
     @property
     def persistent(self) -> bool:

@@ -12,7 +12,7 @@ from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_users import MailUser, MailUsers
 from maildiag.facts.postfix import Postfix
-from maildiag.model import Gap, GapReason
+from maildiag.model import Gap, GapReason, is_absent
 from maildiag.probes import CommandResult, Directory, FileInfo, FileKind, ListDirectory, Stat, command
 from maildiag.registry import gatherer
 
@@ -128,10 +128,8 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
         return box
     groups = (*accounts.groups_of(owner, group), *extra)
     home = ask.maybe(Stat(user.home)) if user.home not in _NO_HOMES else None
-    absent = isinstance(home, Gap) and home.reason is GapReason.ABSENT
-    homeless = (
-        absent and local and user.inbox.startswith(user.home + "/")
-    )  # a virtual user's is made with the first mail
+    # a virtual user's home is made with the first mail
+    homeless = is_absent(home) and local and user.inbox.startswith(user.home + "/")
     maildir = delivered.endswith("/") and same_place(delivered, user.inbox)
     dangling = _to_nowhere(ask, PurePosixPath(user.home)) if homeless else None
     troubles = (dangling,) if dangling else tuple(_troubles(ask, user, owner, groups, maildir))

@@ -12,7 +12,7 @@ from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.facts.relay import is_address, parse_hosts
 from maildiag.facts.sockets import Sockets, master_lines
-from maildiag.model import Gap, GapReason, HostRole, Missing, Reading, Role
+from maildiag.model import Gap, HostRole, Missing, Reading, Role, is_unseen
 from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, DnsStatus, FileInfo, FileText, ReadFile, Stat, command
 from maildiag.registry import begins, gatherer
 
@@ -159,7 +159,7 @@ def _essence(text: str) -> list[str]:
 def resolver(ask: Ask, postfix: Postfix | None) -> Resolver:
     """Ask each name server of resolv.conf for the host's own name, all side by side."""
     file, told = ask.all([ReadFile(_RESOLV_CONF), Stat(_RESOLV_CONF)])
-    if isinstance(file, Gap) and file.reason is not GapReason.ABSENT:
+    if is_unseen(file):
         raise Missing(file)
     text = file.text if isinstance(file, FileText) else ""
     servers, search = parse_resolv_conf(text)
@@ -190,7 +190,7 @@ def _slow(ask: Ask, probes: list[DnsLookup]) -> tuple[tuple[str, float], ...]:
 def name_switch(ask: Ask) -> NameSwitch:
     """Read the `hosts:` line; without the file the C library has its default."""
     file = ask.maybe(ReadFile("/etc/nsswitch.conf"))
-    if isinstance(file, Gap) and file.reason is not GapReason.ABSENT:
+    if is_unseen(file):
         raise Missing(file)
     return parse_name_switch(file.text if isinstance(file, FileText) else "")
 

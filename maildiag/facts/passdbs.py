@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import Database, DovecotConfig
-from maildiag.model import Gap, GapReason
+from maildiag.model import Gap, is_absent
 from maildiag.probes import CommandResult, Directory, FileInfo, FileText, ListDirectory, ReadFile, Stat, command
 from maildiag.registry import gatherer
 
@@ -112,8 +112,7 @@ def _pam_service(ask: Ask, config: DovecotConfig, database: Database) -> PamServ
     if "%" in name or name == "*":
         name = "imap"  # the service is named after the protocol
     text = ask.maybe(ReadFile(f"{_PAM}/{name}"))
-    absent = isinstance(text, Gap) and text.reason is GapReason.ABSENT
-    fallback = ask.maybe(ReadFile(f"{_PAM}/other")) if absent else None
+    fallback = ask.maybe(ReadFile(f"{_PAM}/other")) if is_absent(text) else None
     missing, includes = tuple(_missing_modules(ask, text)), tuple(_absent_includes(ask, text))
     return PamService(database, name, text, fallback, missing, refusing(text), includes, _nologin(ask, text))
 
@@ -143,7 +142,7 @@ def _absent_includes(ask: Ask, text: FileText | Gap) -> Iterator[tuple[str, str]
     for include in _PAM_INCLUDE.finditer("" if isinstance(text, Gap) else text.text):
         name = include["name"]
         answer = ask.maybe(ReadFile(name if name.startswith("/") else f"{_PAM}/{name}"))
-        if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT:
+        if is_absent(answer):
             yield name, _nearest(ask, name)
 
 

@@ -18,7 +18,7 @@ from maildiag.lint.postfix import lint_main, lint_master
 from maildiag.lint.problem import Problem
 from maildiag.lint.programs import COMMANDS, DAEMONS, elsewhere, program_of
 from maildiag.lint.references import may_be_file
-from maildiag.model import Gap, GapReason, Missing
+from maildiag.model import Gap, GapReason, Missing, is_absent
 from maildiag.probes import (
     CommandResult,
     Directory,
@@ -159,12 +159,8 @@ def _missing_programs(ask: Ask, master: MasterCf, main: MainCf, settings: Mappin
     named += [program_of(settings.get(name, "")) for name in COMMANDS]
     used = list(dict.fromkeys(each for each in named if each.startswith("/")))
     return frozenset(
-        path for path, answer in zip(used, ask.all([Stat(each) for each in used]), strict=True) if _gone(answer)
+        path for path, answer in zip(used, ask.all([Stat(each) for each in used]), strict=True) if is_absent(answer)
     )
-
-
-def _gone(answer: object) -> bool:
-    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
 
 
 def _moved(ask: Ask, missing: frozenset[str]) -> dict[str, str]:
@@ -260,9 +256,5 @@ def _absent(ask: Ask, main: MainCf, settings: Mapping[str, str]) -> frozenset[st
         values += [value, f"{value}/{DIRECTORIES[each.name]}"]
     paths = list(dict.fromkeys(word.lstrip("!") for word in values if word.lstrip("!").startswith("/")))
     answers = ask.all([Stat(path) for path in paths])
-    gone = (
-        path
-        for path, answer in zip(paths, answers, strict=True)
-        if isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
-    )
+    gone = (path for path, answer in zip(paths, answers, strict=True) if is_absent(answer))
     return frozenset(gone)

@@ -180,13 +180,3 @@ def _barrier(ask: Ask, account: str, file: FileInfo) -> FileInfo | None:
 def _groups(ask: Ask, account: str) -> frozenset[str]:
     told = ask.maybe(command("id", "-Gn", account))
     return frozenset(told.stdout.split()) if isinstance(told, CommandResult) else frozenset()
-
-
-def unseen(answer: FileInfo | Gap | None) -> bool:
-    """True where a file may be there, but we may not look."""
-    return isinstance(answer, Gap) and answer.reason is not GapReason.ABSENT
-
-
-def absent(answer: FileInfo | Gap | None) -> bool:
-    """True where there is no such file."""
-    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT

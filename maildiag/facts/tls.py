@@ -351,8 +351,3 @@ def _served(ask: Ask, own: OwnDialogues, known: dict[str, Certified | None]) -> 
 def _leaf(talk: Talk) -> str:
     certificate = None if isinstance(talk.transcript, Gap) else talk.transcript.certificate
     return certificate.chain[0] if certificate and certificate.chain else ""
-
-
-def is_absent(answer: object) -> bool:
-    """True for a gap that says: there is no such file."""
-    return isinstance(answer, Gap) and answer.reason is GapReason.ABSENT
