@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -62,11 +63,38 @@ class _Help(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with the contract's exit status for bad usage; options are written out, never abbreviated."""
+    """argparse with the contract's exit status for bad usage; options are written out, never abbreviated.
+
+    `typed` are the words that this parser is given.
+    """
+
+    typed: Sequence[str] = ()
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and exit 64 (with `--format nagios`: on standard output and exit 3)."""
-        raise SystemExit(complain(USAGE_ERROR, self.prog, f"{message} (see {self.prog} --help)"))
+        """Say what is wrong and exit 64 (with `--format nagios`: on standard output and exit 3).
+
+        An option that is not known goes first: what follows it was taken for an argument, and the complaint may be of that.
+        """
+        told = self._unknown_option() or message
+        raise SystemExit(complain(USAGE_ERROR, self.prog, f"{told} (see {self.prog} --help)"))
+
+    def _unknown_option(self) -> str:
+        """What to say of the first typed option that there is not, with the nearest one; empty where all are known."""
+        options = itertools.takewhile(lambda word: word != "--", self.typed)
+        return next((self.not_understood(word) for word in options if self._is_unknown(word)), "")
+
+    def _is_unknown(self, word: str) -> bool:
+        """By argparse's own rules, "-", "-5" and "-a b" are arguments; `-oFILE` is `-o FILE`."""
+        if not word.startswith("-") or " " in word or word[1:2].isdigit() or word == "-":
+            return False
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        return name not in self._option_string_actions
+
+    def not_understood(self, word: str) -> str:
+        """What to say of a word that is no argument here, with the nearest option."""
+        from maildiag.nearest import hint
+
+        return f"{word!r} is not understood{hint(word.partition('=')[0], self.options())}"
 
     def print_help(self, file: SupportsWrite[str] | None = None) -> None:
         """The page of help; a monitoring system gets a line (monitoring-plugins.org, guidelines, 2.6 and 2.7)."""
@@ -108,8 +136,11 @@ def complain(status: int, who: str, message: str) -> int:
     return status
 
 
-def parser(command: str | None = None, known: Iterable[str] = COMMANDS) -> Parser:
-    """The parser of the `known` commands; with `command`, only that one's module is imported for its arguments."""
+def parser(command: str | None = None, known: Iterable[str] = COMMANDS, typed: Sequence[str] = ()) -> Parser:
+    """The parser of the `known` commands; with `command`, only that one's module is imported for its arguments.
+
+    `typed` is the command line behind the command, for what is said of a mistake in it.
+    """
     top = Parser(
         prog="maildiag",
         description="What is broken on a Postfix + Dovecot host, why, and what to type. "
@@ -130,6 +161,7 @@ def parser(command: str | None = None, known: Iterable[str] = COMMANDS) -> Parse
             module(name).add_arguments(sub)
             sub.add_argument("--version", action=_Version, nargs=0, help=argparse.SUPPRESS)
             sub.set_defaults(parser=sub)
+            sub.typed = typed
     return top
 
 
@@ -143,14 +175,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments as a namespace; a mistyped command or option is answered with the nearest one."""
     from maildiag.nearest import hint
 
-    name = next((each for each in arguments if not each.startswith("-")), None)
-    top = parser(name if name in COMMANDS else None, [name] if name in COMMANDS and arguments[0] == name else COMMANDS)
+    before = list(itertools.takewhile(lambda each: each.startswith("-"), arguments))
+    name, behind = next(iter(arguments[len(before) :]), None), arguments[len(before) + 1 :]
+    top = parser(name if name in COMMANDS else None, [name] if name in COMMANDS and not before else COMMANDS, behind)
+    top.typed = before
     if name is not None and name not in COMMANDS:
         top.error(f"there is no command {name!r}{hint(name, COMMANDS)}")
     args, unknown = top.parse_known_args(arguments)
     if unknown:
-        mine: Parser = getattr(args, "parser", top)
-        mine.error(f"{unknown[0]!r} is not understood{hint(unknown[0].partition('=')[0], mine.options())}")
+        mine: Parser = top if unknown[0] in before else getattr(args, "parser", top)
+        mine.error(mine.not_understood(unknown[0]))
     return args
 
 

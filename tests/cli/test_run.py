@@ -124,6 +124,47 @@ def test_a_monitoring_system_that_asks_for_a_page_gets_a_line_and_exit_3(asked: 
         assert (plain.status, plain.err) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("queue --olde 3", "maildiag queue: '--olde' is not understood, did you mean --older?"),
+        ("queue --top x --olde=3", "maildiag queue: '--olde=3' is not understood, did you mean --older?"),
+        ("trace --sinse 2d", "maildiag trace: '--sinse' is not understood, did you mean --since?"),
+        ("trace --sinse", "maildiag trace: '--sinse' is not understood, did you mean --since?"),
+        ("logs -q /dev/null", "maildiag logs: '-q' is not understood"),
+        ("explain --al", "maildiag explain: '--al' is not understood"),
+        ("fix --confrim x", "maildiag fix: '--confrim' is not understood, did you mean --confirm?"),
+        ("probe --too x", "maildiag probe: '--too' is not understood, did you mean --to?"),
+        ("debug-peer --levl 3", "maildiag debug-peer: '--levl' is not understood, did you mean --level?"),
+        ("--asci run", "maildiag: '--asci' is not understood, did you mean --ascii?"),
+        ("--hots mail run", "maildiag: '--hots' is not understood"),
+    ],
+)
+def test_of_a_misspelt_option_its_name_is_told_not_what_its_value_was_taken_for(line: str, words: str) -> None:
+    ran = maildiag(*line.split())
+    assert (ran.status, ran.out) == (64, "")
+    assert ran.err.startswith(words)
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("queue --top x", "invalid int value: 'x'"),
+        ("queue --top -5", "--top may not be negative"),
+        ("queue 3", "invalid choice: '3'"),
+        ("queue 3 -- --olde", "invalid choice: '3'"),
+        ("bundle -o/dev/null --timeout 0", "number of seconds"),
+        ("--allow-fix=3 run --json", "ignored explicit argument '3'"),
+        ("run --format=jsn", "did you mean json?"),
+    ],
+)
+def test_where_every_option_is_known_the_complaint_is_of_what_is_wrong(line: str, words: str) -> None:
+    ran = maildiag(*line.split())
+    assert ran.status == 64
+    assert words in ran.err
+
+
 def test_a_mistyped_command_is_answered_with_the_nearest() -> None:
     ran = maildiag("rum")
     assert (ran.status, ran.out) == (64, "")
