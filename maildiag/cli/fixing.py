@@ -75,7 +75,7 @@ class Fixing:
     def __post_init__(self) -> None:
         host = LocalHost()
         bench = Bench(host, registry.load(), self.settings)
-        self._shop = Workshop(hand=Hand(host), bench=bench, store=Store(), cancelled=self._signals)
+        self._shop = Workshop(hand=Hand(host), bench=bench, store=Store(), cancelled=self._signals, diagnoses=True)
 
     @property
     def cancelled(self) -> bool:
@@ -195,11 +195,13 @@ class Fixing:
 
     def _apply(self, chosen: Cure, consent: Consent) -> Outcome:
         ran: list[Ran] = []
-        undoing = False
-        for event in apply(chosen, self._shop, consent):
+        undoing, left = False, None
+        for event in apply(chosen, self._shop, consent, self._report):
             undoing = undoing or isinstance(event, events.Undoing)
             if isinstance(event, events.Finished) and not undoing:
                 ran.append(event.ran)
+            if isinstance(event, events.Diagnosed):
+                left = event.report
             if isinstance(event, events.Done):
                 outcome = event.outcome
             text = words.told(event)
@@ -207,7 +209,7 @@ class Fixing:
                 self._say(text)
         self._say(f"{safe(chosen.finding.key)}: {words.concluded(outcome)}")
         self.attempts.append(Attempt(chosen, tuple(ran), outcome))
-        self._report = None
+        self._report = left if isinstance(outcome, events.Cured) else None
         return outcome
 
     def _refusal(self, cause: Cause, fix: Fix) -> str:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from maildiag.model import Finding, Fix
@@ -32,20 +33,26 @@ class Consent(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """All that applying needs. `patience_s`: how long services may take to come up; `settle_s`: how long they must stay."""
+    """All that applying needs. `patience_s`: how long services may take to come up; `settle_s`: how long they must stay.
+
+    `diagnoses`: whether the look that confirms a service's start is at everything, and told as `Diagnosed`: for who would
+    diagnose next anyway.
+    """
 
     hand: Hand
     bench: Bench
     store: Store
     patience_s: float = 10.0
     settle_s: float = 1.0
+    diagnoses: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
-def apply(cure: Cure, shop: Workshop, consent: Consent) -> Steps:
+def apply(cure: Cure, shop: Workshop, consent: Consent, shown: Report | None = None) -> Steps:
     """Apply one fix and yield what happens; the last event is `Done`. Closing the generator early undoes.
 
-    Raises nothing for what the host does: an error of the state directory is a refusal too.
+    `shown` is the report that the fix was chosen from: it is the first look, unless it is too old for that. Raises
+    nothing for what the host does: an error of the state directory is a refusal too.
     """
     wrong = refusal(cure, shop.hand, consent)
     if wrong:
@@ -55,7 +62,7 @@ def apply(cure: Cure, shop: Workshop, consent: Consent) -> Steps:
         shop.store.prepare()
         with lock.held(shop.store.lock):
             lock.wait_for_children(shop.store.children, shop.patience_s)
-            outcome = yield from _locked(cure, shop)
+            outcome = yield from _locked(cure, shop, shown)
     except lock.Locked as locked:
         outcome = events.Refused(str(locked))
     except (saved.CannotSave, store.Unsafe, OSError) as error:
@@ -85,10 +92,9 @@ def services(fix: Fix, hand: Hand) -> tuple[str, ...]:
     return tuple(f"services.{name}" for name in ("postfix", "dovecot") if any(name in unit for unit in units))
 
 
-def _locked(cure: Cure, shop: Workshop) -> Generator[RepairEvent, None, Outcome]:
-    yield events.Judging(cure.finding.key)
+def _locked(cure: Cure, shop: Workshop, shown: Report | None) -> Generator[RepairEvent, None, Outcome]:
     checks = judging.watched(cure, shop.bench, services(cure.fix, shop.hand))
-    before = shop.bench.look(checks)
+    before = yield from _first_look(cure, shop, checks, shown)
     unfit = _judged_again(cure, before)
     if unfit is not None:
         return unfit
@@ -104,6 +110,17 @@ def _locked(cure: Cure, shop: Workshop) -> Generator[RepairEvent, None, Outcome]
         raise
     finally:
         transaction.journal.close()
+
+
+def _first_look(
+    cure: Cure, shop: Workshop, checks: tuple[str, ...], shown: Report | None
+) -> Generator[RepairEvent, None, Report]:
+    changes = saving.changes(cure.fix, saving.places(shop.hand)) if shown else ()
+    paths = [path for path, _ in targets.paths(changes)]
+    if shown is not None and judging.serves(shown, checks, paths, datetime.now(UTC)):
+        return judging.only(shown, checks)
+    yield events.Judging(cure.finding.key)
+    return shop.bench.look(checks)
 
 
 def _judged_again(cure: Cure, now: Report) -> Outcome | None:
@@ -154,9 +171,13 @@ def _verify(
     waiting: tuple[str, ...] = ()
     while True:
         yield events.Verifying(attempt, waiting)
-        judgement = judging.judge(cure, before, shop.bench.look(checks), edits)
+        whole = clean_before and shop.diagnoses
+        after = shop.bench.look_at_all() if whole else shop.bench.look(checks)
+        judgement = judging.judge(cure, before, judging.only(after, checks), edits)
         clean = isinstance(judgement, Clean)
         if clean and (clean_before or not restarts):
+            if whole:
+                yield events.Diagnosed(after)
             return judgement
         if not clean and (time.monotonic() >= deadline or shop.cancelled.is_set()):
             return judgement
@@ -174,8 +195,9 @@ def _conclude(
         case Worse(keys):
             return events.MadeWorse(keys, (yield from _undo(transaction, shop, f"{keys[0]} fails now")))
         case StillFailing(keys, own=False) if judging.explained_elsewhere(
-            keys, cure.finding.key, shop.bench.look_at_all()
+            keys, cure.finding.key, after := shop.bench.look_at_all()
         ):
+            yield events.Diagnosed(after)
             return _cured(transaction, acted, keys)
         case CannotTell(why) if isinstance(acted, Completed) and not acted.left_out:
             transaction.journal.write(*undo.left_by(transaction.saved), journal.Ended(journal.now(), "Unverified", why))

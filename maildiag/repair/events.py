@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maildiag.repair.hand import Ran
+from maildiag.report import Report
 
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """The finding is judged again before anything is touched."""
+    """The finding is judged again before anything is touched; left out where the report that was shown serves."""
 
     finding: str
 
@@ -65,6 +66,13 @@ class Verifying:
 
     attempt: int
     waiting_for: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """The last look of the verification was at everything: where the end is `Cured`, this is the host as it was left."""
+
+    report: Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +185,7 @@ RepairEvent = (
     | Finished
     | LeftOut
     | Verifying
+    | Diagnosed
     | Undoing
     | Restored
     | Undone

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from maildiag import engine
 from maildiag.hosts import Host
@@ -13,6 +15,7 @@ from maildiag.report import Report
 from maildiag.settings import Settings
 
 _FINE = (Status.OK, Status.NOTICE)
+_FRESH = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,32 @@ def watched(cure: Cure, bench: Bench, besides: Iterable[str] = ()) -> tuple[str,
     names = [cure.finding.check, *cure.fix.verify, *(key.partition("@")[0] for key in cure.explains), *besides]
     checks = [bench.check_of(name, (cure.finding,)) for name in names]
     return tuple(dict.fromkeys(each.id for each in checks if each is not None))
+
+
+def serves(shown: Report, checks: Collection[str], paths: Iterable[str], now: datetime) -> bool:
+    """True where a report needs no repeating before a fix that changes these paths.
+
+    It began less than a minute ago, answers every one of the checks, and nothing was changed there since.
+    """
+    answered = {each.check for each in shown.findings}
+    fresh = timedelta(0) <= now - shown.started < _FRESH
+    return shown.complete and fresh and answered.issuperset(checks) and _untouched(paths, shown.started)
+
+
+def _untouched(paths: Iterable[str], since: datetime) -> bool:
+    """By the time of the inode's last change, which nobody can set; for what is not there, by its directory's (inode(7))."""
+    for each in paths:
+        path = Path(each)
+        while not path.is_symlink() and not path.exists():
+            path = path.parent
+        if path.lstat().st_ctime >= since.timestamp():
+            return False
+    return True
+
+
+def only(report: Report, checks: Collection[str]) -> Report:
+    """The report with what these checks found alone."""
+    return replace(report, findings=tuple(each for each in report.findings if each.check in checks))
 
 
 def judge(cure: Cure, before: Report, after: Report, edits: bool) -> Judgement:

@@ -36,7 +36,7 @@ def told(event: RepairEvent) -> str:
             return f"put back {_safe(path)}"
         case events.Undone(_, _, left):
             return "\n".join(f"could not be put back: {_safe(each)}" for each in left)
-        case events.Saving() | events.Done():
+        case events.Saving() | events.Diagnosed() | events.Done():
             return ""
 
 

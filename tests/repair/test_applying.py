@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from maildiag.repair import events, lock
 from maildiag.repair.applying import Consent, apply
 from maildiag.repair.events import Outcome, RepairEvent
 from maildiag.repair.hand import Hand
+from maildiag.repair.judging import Cure
+from maildiag.report import Report
 from tests.repair.workbench import BAD, GOOD, World, fix, world
 
 
@@ -126,6 +130,89 @@ def test_a_fix_that_the_finding_does_not_offer_any_more_is_refused(tmp_path: Pat
     assert isinstance(outcome, events.Refused)
     assert "changed since" in outcome.why
     assert here.file.read_text() == BAD
+
+
+def after_showing(here: World, chosen: Fix, shown: Report) -> tuple[Outcome, bool]:
+    """How the fix ends that was chosen from this report, and whether it was judged again first."""
+    found = shown.finding("services.relay")
+    assert found is not None
+    seen = list(apply(Cure(found, chosen), here.shop, Consent.CONFIRMED, shown))
+    last = seen[-1]
+    assert isinstance(last, events.Done)
+    return last.outcome, any(isinstance(each, events.Judging) for each in seen)
+
+
+def test_the_report_that_was_shown_is_the_first_look(tmp_path: Path) -> None:
+    right = fix(tmp_path)
+    here = world(tmp_path, right)
+    outcome, looked = after_showing(here, right, here.report())
+    assert isinstance(outcome, events.Cured)
+    assert not looked
+    assert here.file.read_text() == GOOD
+
+
+@pytest.mark.parametrize(
+    "aged",
+    [
+        lambda shown: replace(shown, started=shown.started - timedelta(minutes=1)),
+        lambda shown: replace(shown, started=shown.started + timedelta(minutes=1)),
+        lambda shown: replace(shown, complete=False),
+        lambda shown: replace(shown, findings=shown.findings[:1]),
+    ],
+    ids=["old", "from the future", "cut short", "without a check that is watched"],
+)
+def test_a_report_that_may_not_be_true_any_more_is_not_relied_on(
+    tmp_path: Path, aged: Callable[[Report], Report]
+) -> None:
+    right = fix(tmp_path, verify=("services.loaded",))
+    here = world(tmp_path, right)
+    assert not after_showing(here, right, here.report())[1]
+    other = world(tmp_path, right)
+    outcome, looked = after_showing(other, right, aged(other.report()))
+    assert isinstance(outcome, events.Cured)
+    assert looked
+
+
+def test_what_was_changed_by_hand_since_it_was_shown_is_judged_again(tmp_path: Path) -> None:
+    right = fix(tmp_path)
+    here = world(tmp_path, right)
+    shown = here.report()
+    here.file.write_text(GOOD)
+    outcome, looked = after_showing(here, right, shown)
+    assert isinstance(outcome, events.NoLongerNeeded)
+    assert looked
+    here.file.write_text(BAD)
+    shown = here.report()
+    here.file.rename(tmp_path / "away")
+    outcome, looked = after_showing(here, right, shown)
+    assert isinstance(outcome, events.Refused)
+    assert looked
+
+
+def test_the_look_that_confirms_a_start_is_at_everything_for_who_diagnoses_next(tmp_path: Path) -> None:
+    right = fix(tmp_path)
+    here = world(tmp_path, right)
+    seen = list(apply(here.cure(right), replace(here.shop, diagnoses=True), Consent.CONFIRMED))
+    (told,) = [each.report for each in seen if isinstance(each, events.Diagnosed)]
+    assert [each.id for each in told.findings] == ["services.relay", "services.loaded"]
+    assert not told.diagnosis.causes
+    assert sum(isinstance(each, events.Verifying) for each in seen) == 2
+    assert not any(isinstance(each, events.Diagnosed) for each in applied(world(tmp_path, right), right)[1])
+
+
+def test_a_look_at_everything_judges_the_fix_by_what_is_watched_alone(tmp_path: Path) -> None:
+    edit = replace_line(str(tmp_path / "service.cf"), 2, "host = relay.example.test")
+    lost = delete_line(str(tmp_path / "service.cf"), 3)
+    chosen = fix(tmp_path, commands=(edit, lost, fix(tmp_path).commands[1]))
+    here = world(tmp_path, chosen)
+    shop, shown = replace(here.shop, diagnoses=True), here.report()
+    found = shown.finding("services.relay")
+    assert found is not None
+    seen = list(apply(Cure(found, chosen), shop, Consent.CONFIRMED, shown))
+    assert isinstance(seen[-1], events.Done)
+    assert isinstance(seen[-1].outcome, events.Cured)
+    (told,) = [each.report for each in seen if isinstance(each, events.Diagnosed)]
+    assert [each.finding.id for each in told.diagnosis.causes] == ["services.loaded"]
 
 
 @pytest.mark.parametrize(
