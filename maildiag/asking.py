@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,10 +28,15 @@ _GRACE_S = 1.0
 
 
 class Ask:
-    """What a gatherer asks the host through: each probe once in a run, however many ask."""
+    """What a gatherer asks the host through: each probe once in a run, however many ask.
+
+    `read_at` says when each source was read for it. Several probes may have one source (a name asked over UDP, then over
+    TCP): what is shown of it was there by the last of them.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.read_at: dict[str, datetime] = {}
 
     @property
     def source(self) -> str:
@@ -52,7 +57,10 @@ class Ask:
 
     def reading(self, probe: Probe[A]) -> Reading[A] | Gap:
         """The answer with its time and duration, or the gap."""
-        return self._session.wait(probe, self._session.start(probe))
+        answer = self._session.wait(probe, self._session.start(probe))
+        if isinstance(answer, Reading):
+            self.read_at[probe.source] = max(answer.at, self.read_at.get(probe.source, answer.at))
+        return answer
 
     def begin(self, probe: Probe[Any]) -> None:
         """Start asking what will be wanted later, so that it is under way beside what is asked meanwhile."""
@@ -75,7 +83,7 @@ class Session:
     deadline: float
     news: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
     timings: list[Timing] = field(default_factory=list)
-    read_at: dict[str, datetime] = field(default_factory=dict)
+    _read_at: dict[type, dict[str, datetime]] = field(default_factory=dict)
     _probes: dict[Probe[Any], Future[Any]] = field(default_factory=dict)
     _facts: dict[type, Future[Any]] = field(default_factory=dict)
     _values: dict[type, Any] = field(default_factory=dict)
@@ -97,8 +105,6 @@ class Session:
         answered = isinstance(answer, Reading)
         with self._lock:
             self.timings.append(Timing(safe(probe.source), time.monotonic() - begun, answered))
-            if isinstance(answer, Reading):
-                self.read_at[probe.source] = answer.at
         return answer
 
     def wait(self, probe: Probe[A], answer: Future[Reading[A] | Gap]) -> Reading[A] | Gap:
@@ -142,8 +148,10 @@ class Session:
             if isinstance(value, Gap) and need.want is Want.REQUIRED:
                 return value
             given[need.name] = None if isinstance(value, Gap) and need.want is Want.OR_NONE else value
+        ask = Ask(self)
+        self._read_at[found.fact] = ask.read_at
         try:
-            return found.gather(Ask(self), **given)
+            return found.gather(ask, **given)
         except Missing as missing:
             return missing.gap
         except Exception as error:  # noqa: BLE001 (a bug of ours or of a plug-in: told as such, and the run goes on)
@@ -159,6 +167,19 @@ class Session:
             return Gap(GapReason.TIMEOUT, f"{wanted.__name__}: the run's time was up")
         self._values[wanted] = value
         return value
+
+    def read_at(self, source: str, facts: Iterable[type]) -> datetime | None:
+        """When a source was read for these facts, or for what they needed; None where it was not read for them."""
+        ahead, seen, times = list(facts), set[type](), []
+        while ahead:
+            fact = ahead.pop()
+            if fact in seen:
+                continue
+            seen.add(fact)
+            times += [self._read_at[fact][source]] if source in self._read_at.get(fact, {}) else []
+            gatherer = self.registry.gatherers.get(fact)
+            ahead += [need.fact for need in gatherer.needs] if gatherer else []
+        return max(times, default=None)
 
     def known(self, wanted: type) -> Any:
         """The fact where it is there by now, or a gap; waits for nothing."""

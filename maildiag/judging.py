@@ -101,7 +101,7 @@ def _finding(session: Session, check: Check, verdict: Verdict, gap: Gap | None, 
         title=safe(cut_secrets(verdict.title), 300),
         detail=safe_lines(cut_secrets(verdict.detail)),
         data={safe(key): _clean(value) for key, value in verdict.data.items()},
-        evidence=tuple(_evidence(session, each) for each in verdict.evidence),
+        evidence=tuple(_evidence(session, check, each) for each in verdict.evidence),
         fixes=tuple(_clean_fix(each) for each in verdict.fixes),
         explained_by=check.explained_by if verdict.explained_by is None else verdict.explained_by,
         confidence=verdict.confidence,
@@ -112,8 +112,8 @@ def _finding(session: Session, check: Check, verdict: Verdict, gap: Gap | None, 
     )
 
 
-def _evidence(session: Session, each: Evidence) -> Evidence:
-    at = each.at or session.read_at.get(each.source)
+def _evidence(session: Session, check: Check, each: Evidence) -> Evidence:
+    at = each.at or session.read_at(each.source, (need.fact for need in check.needs))
     return Evidence(safe(cut_secrets(each.source), 300), safe_lines(cut_secrets(each.text)), at)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ from maildiag.model import (
     critical,
     ok,
 )
-from maildiag.probes import Command, DnsLookup, DnsStatus, Probe, ReadFile, command
+from maildiag.probes import Command, DnsAnswer, DnsLookup, DnsStatus, Probe, ReadFile, command
 from maildiag.registry import CLIENT, BrokenPlugin, Check, Gatherer, Registry, begins, check, gatherer
 from maildiag.report import Report
 from maildiag.settings import Acknowledgement, Settings
@@ -407,3 +407,56 @@ def test_a_reading_carries_the_time_of_the_answer() -> None:
     reading = TableHost({command("hostname"): printed("fine")}).ask(command("hostname"))
     assert isinstance(reading, Reading)
     assert reading.at == NOW
+
+
+ASKED, PATIENTLY = (DnsLookup("mail.example.test", "A", "10.0.1.53", tries=tries) for tries in (2, 1))
+ANSWERED = DnsAnswer(DnsStatus.ANSWER, ("10.0.1.10",))
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A fact that needs both answers of one source."""
+
+
+@gatherer
+def looked(ask: Ask) -> Looked:
+    ask.all([ASKED, PATIENTLY])
+    return Looked()
+
+
+@check("dns.looked", step=Step.DNS, asks="What was read, and when?")
+def tells(looked: Looked) -> Iterator[Verdict]:
+    yield ok("both answered", evidence=(Evidence(ASKED.source, "10.0.1.10"), Evidence("hostname", "of another fact")))
+
+
+class TwoTimes(TableHost):
+    """The patient question is answered a second later than the other by the host's clock, whichever ends first."""
+
+    def __init__(self, last: Probe[Any]) -> None:
+        super().__init__({ASKED: ANSWERED, PATIENTLY: ANSWERED, command("hostname", timeout=0.5): printed("fine")})
+        self._last, self._first_is_there = last, threading.Event()
+
+    def ask(self, probe: Probe[A]) -> Reading[A] | Gap:
+        if probe == self._last:
+            assert self._first_is_there.wait(10)
+        found = super().ask(probe)
+        if probe in (ASKED, PATIENTLY):
+            self._first_is_there.set()
+        return replace(found, at=NOW + timedelta(seconds=probe == PATIENTLY)) if isinstance(found, Reading) else found
+
+
+@pytest.mark.parametrize("last", [ASKED, PATIENTLY], ids=["asked", "patiently"])
+def test_where_two_questions_have_one_source_its_time_is_that_of_the_later_answer(last: Probe[Any]) -> None:
+    report = run(TwoTimes(last), looked, tells, speaks)
+    found = report.finding("dns.looked")
+    assert found is not None
+    assert [each.at for each in found.evidence] == [NOW + timedelta(seconds=1), None]
+
+
+def test_what_a_needed_fact_read_has_its_time_too() -> None:
+    @check("dns.late", step=Step.DNS, asks="Was it asked?")
+    def belated(late: Late) -> Iterator[Verdict]:
+        yield ok("yes", evidence=(Evidence("hostname", "fine"),))
+
+    report = run(TableHost({command("hostname", timeout=0.5): printed("fine")}), late, belated)
+    assert report.findings[0].evidence[0].at == NOW
