@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 MAILDIAG = (sys.executable, "-c", "import sys; from maildiag.__main__ import main; sys.exit(main())")
 COMPILED = tempfile.TemporaryDirectory(prefix="maildiag-bench-")
 ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+    **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
     "PYTHONPATH": f"{ROOT}:{ROOT / 'checks'}",
     "PYTHONPYCACHEPREFIX": COMPILED.name,
     "XDG_STATE_HOME": COMPILED.name,

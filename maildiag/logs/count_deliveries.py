@@ -231,7 +231,7 @@ def _number(text: str) -> float:
 def _other_lines(tally: Tally, lines: list[str], start: int, name: str) -> None:
     """Count the other lines of delivery agents: TLS, connections that failed, notifications, problems."""
     secured = [line for line in lines if " TLS connection " in line]
-    tls(tally, secured, "out")
+    tls(tally, secured, start, "out")
     for line in lines if not secured else [line for line in lines if " TLS connection " not in line]:
         text = line[line.find(": ", start) :]
         if ": connect to " in text and (match := _CONNECT().match(text)):

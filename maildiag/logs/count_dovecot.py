@@ -31,14 +31,7 @@ def _logged_in(tally: Tally, lines: list[str], service: str) -> None:
     tally.totals["logins"] += len(lines)
     tally.logins[f"{service} TLS"] += secure
     tally.logins[f"{service} no TLS"] += len(lines) - secure
-    tally.login_users.update([_user(line) for line in lines])
-
-
-def _user(line: str) -> str:
-    """The user of `…user=<name>…`, "" where there is none."""
-    begin = line.find("user=<") + 6
-    end = line.find(">", begin)
-    return line[begin : end if end > 0 else None] if begin > 5 else ""
+    tally.login_users.update([line.partition("user=<")[2].partition(">")[0] for line in lines])
 
 
 # What Dovecot's lines begin with behind the service. Every other text is searched for a level.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from maildiag.logs.count_problems import problem_of
@@ -58,14 +59,14 @@ def smtpd(tally: Tally, lines: list[str], start: int, name: str) -> None:
         at = line.find(": ", start) + 2
         words["]: " + line[at : at + 2]](line)
     tally.totals["connections"] += len(kinds["connect"])
-    tls(tally, kinds["tls"], "in")
+    tls(tally, kinds["tls"], start, "in")
     kinds["refusal"] += [*others, *_odd_clients(tally, kinds["message"], start)]
     refusals(tally, kinds["refusal"], start, name)
     for line in kinds["problem"]:
         problem_of(tally, line, start, name)
-    for line in kinds["hangup"]:
-        text = line[line.find(": ", start) + 2 :]
-        tally.totals[text.partition(" from ")[0].partition(" [")[0][:60]] += 1
+    hangups = [line[line.find(": ", start) + 2 :].partition(" from ")[0] for line in kinds["hangup"]]
+    for text, count in Counter(hangups).items():
+        tally.totals[text.partition(" [")[0][:60]] += count
     if "count sessions" in tally.scratch:
         _sessions(tally, lines, start)
 

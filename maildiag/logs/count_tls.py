@@ -9,10 +9,12 @@ from maildiag.logs.tally import Tally
 _TRUST = (": Anonymous TLS ", ": Trusted TLS ", ": Untrusted TLS ", ": Verified TLS ")
 
 
-def tls(tally: Tally, lines: list[str], direction: str) -> None:
+def tls(tally: Tally, lines: list[str], start: int, direction: str) -> None:
     """Count `Trusted TLS connection established from host[address]: TLSv1.3 with cipher …` by all but the peer."""
+    at = lines[0].find(": ", start) if lines else 0  # where nearly every line has the word
     for trust in _TRUST:
-        some = [line for line in lines if trust in line]
+        end = at + len(trust)
+        some = [line for line in lines if line[at:end] == trust or trust in line]
         for cipher, count in Counter([line.rpartition(": ")[2] for line in some]).items():
             tally.tls[f"{direction}{trust}{cipher}"] += count
         if len(some) == len(lines):  # nearly always with the first word

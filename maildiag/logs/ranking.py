@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from heapq import nlargest
-from typing import Any
+from itertools import compress, repeat
+from operator import le
+from typing import Any, TypeVar
 
 from maildiag.logs.rows import Counted
 from maildiag.text import safe
+
+T = TypeVar("T")
 
 
 def shown(raw: str) -> str:
@@ -17,9 +21,16 @@ def shown(raw: str) -> str:
 
 def heaviest(names: Collection[str], weights: Collection[float], limit: int | None) -> list[str]:
     """The names of most weight, equal ones in order of name. Only those that may be among them are sorted by name."""
-    least = nlargest(limit, weights)[-1] if limit is not None and len(weights) > limit else None
-    pairs = [(-weight, name) for name, weight in zip(names, weights, strict=True) if least is None or weight >= least]
-    return [name for _, name in sorted(pairs)][:limit]
+    return [name for _, name in sorted([(-weight, name) for name, weight in heavy(names, weights, limit)])][:limit]
+
+
+def heavy(things: Collection[T], weights: Collection[float], limit: int | None) -> Iterable[tuple[T, float]]:
+    """Those that may be among the `limit` of most weight, with their weights: all of the least such weight too."""
+    pairs = zip(things, weights, strict=True)
+    if limit is None or len(weights) <= limit:
+        return pairs
+    least = nlargest(limit, weights)[-1]
+    return compress(pairs, map(le, repeat(least), weights))
 
 
 def ranked(counter: Mapping[Any, int]) -> list[tuple[Any, int]]:

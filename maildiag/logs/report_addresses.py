@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from heapq import nlargest
 
-from maildiag.logs.ranking import shown
+from maildiag.logs.ranking import heavy, shown
 from maildiag.logs.rows import RecipientRow, SenderRow
 from maildiag.logs.tally import Row, Tally
 
@@ -22,9 +22,11 @@ def bare_address(raw: str, prefix: str) -> str:
 def recipients_of(tally: Tally) -> tuple[Table, Table]:
     """Return (recipients by `to=<address>`, recipient domains) with their rows; see `tally.Row`."""
     people = _alike(tally.recipients, "to=<", _add_recipient)
-    rows = {name: [row] for name, row in tally.recipient_domains.items()}
+    rows: defaultdict[str, list[Row]] = defaultdict(
+        list, {name: [row] for name, row in tally.recipient_domains.items()}
+    )
     for raw, row in people.items():
-        rows.setdefault(raw[raw.find("@") + 1 : -1] if "@" in raw else raw[4:-1], []).append(row)
+        rows[raw[raw.find("@", 4) + 1 or 4 : -1]].append(row)
     return people, {name: _recipients_sum(some) if len(some) > 1 else some[0] for name, some in rows.items()}
 
 
@@ -47,9 +49,11 @@ def _add_recipient(into: Row, row: Row) -> None:
 def senders_of(tally: Tally) -> tuple[Table, Table]:
     """Return (senders by `from=<address>`, sending domains) with their messages and bytes."""
     people = _alike(tally.senders, "from=<", _add_sender)
-    rows = {bare_address(name, "from=<") or "<>": [row] for name, row in tally.sender_domains.items()}
+    rows = defaultdict(
+        list, {bare_address(name, "from=<") or "<>": [row] for name, row in tally.sender_domains.items()}
+    )
     for raw, row in people.items():
-        rows.setdefault(raw[raw.find("@") + 1 : -1], []).append(row)
+        rows[raw[raw.find("@") + 1 : -1]].append(row)
     domains = {name: _senders_sum(some) if len(some) > 1 else some[0] for name, some in rows.items()}
     return people | tally.bare_senders, domains
 
@@ -112,10 +116,8 @@ def _sender_rows(table: Table, weights: Sequence[float], limit: int | None) -> t
 
 def _heaviest(table: Table, prefix: str, weights: Sequence[float], limit: int | None) -> list[tuple[str, Row]]:
     """The rows of most weight with their plain names, equal ones in order of name."""
-    least = nlargest(limit, weights)[-1] if limit is not None and len(weights) > limit else None
     rows = [
         (-weight, bare_address(raw, prefix) or "<>", row)
-        for (raw, row), weight in zip(table.items(), weights, strict=True)
-        if least is None or weight >= least
+        for (raw, row), weight in heavy(list(table.items()), weights, limit)
     ]
     return [(name, row) for _, name, row in sorted(rows)[:limit]]
