@@ -74,6 +74,7 @@ class MaildiagApp(Underway):
             for step in Step
         ),
         Binding("W", "walk('')", "Walk", id="view.walk"),
+        Binding("U", "unlock", "Unlock", id="view.unlock"),
         Binding("O", "home", "Overview", show=False, id="view.overview"),
         Binding("Q", "queue", "Queue", id="view.queue"),
         Binding("L", "logs", "Logs", id="view.logs"),
@@ -83,7 +84,6 @@ class MaildiagApp(Underway):
         Binding("R", "repairs", "Repairs", id="view.repairs"),
         Binding("H", "history", "History", id="view.history"),
         Binding("at", "hosts", "Hosts", id="view.hosts"),
-        Binding("U", "unlock", "Unlock", id="view.unlock"),
         Binding("question_mark,f1", "help", "Help", id="view.help"),
         Binding("colon", "command_palette", "Commands", id="view.palette"),
         Binding("e", "export", "Export", id="view.export"),
@@ -337,6 +337,7 @@ class MaildiagApp(Underway):
             )
             return
         self.session.allow_fix = not self.session.allow_fix
+        self.refresh_bindings()
         self.say("fixes can be applied now, each after a confirmation" if self.session.allow_fix else "read-only again")
 
     def action_help(self) -> None:

@@ -17,6 +17,7 @@ from maildiag.tui.helping import named
 from maildiag.tui.rowlist import RowList
 
 _HELP = "view.help"
+_UNLOCK = "view.unlock"
 _LATER = ("screen.filter", "run.again", "view.")
 CHANGING = frozenset({"fix.apply", "fix.ask", "queue.act"})
 
@@ -55,6 +56,8 @@ class KeyLine(Widget):
         last = [each for each in found if each.id == _HELP]
         local = [each for each in found if each.id != _HELP and not each.id.startswith(_LATER)]
         global_ = [each for each in found if each.id != _HELP and each.id.startswith(_LATER)]
+        if self._locked and any(each.id in CHANGING for each in local):
+            global_.sort(key=lambda each: each.id != _UNLOCK)
         return [*fitting([*local, *global_], self.size.width - sum(len(each.text) + 3 for each in last)), *last]
 
     def _all(self) -> Iterator[Shown]:
@@ -64,7 +67,14 @@ class KeyLine(Widget):
         for _, binding, _, _ in self.screen.active_bindings.values():
             if binding.show and binding.id not in seen and binding.description:
                 seen.add(binding.id)
-                yield Shown(binding.id or "", binding.key, named(binding.key), binding.description)
+                if binding.id != _UNLOCK:
+                    yield Shown(binding.id or "", binding.key, named(binding.key), binding.description)
+                elif cast("Guide", self.app).session.changeable:
+                    yield Shown(_UNLOCK, binding.key, named(binding.key), "Unlock" if self._locked else "Lock")
+
+    @property
+    def _locked(self) -> bool:
+        return not cast("Guide", self.app).session.allow_fix
 
     @property
     def screen_opens(self) -> str:
@@ -73,10 +83,9 @@ class KeyLine(Widget):
 
     def render(self) -> Content:
         """The keys in the theme's colour, their words beside them; what is locked is dim."""
-        locked = not cast("Guide", self.app).session.allow_fix
         parts: list[str | Content | tuple[str, str]] = [" "]
         for each in self.keys():
-            dim = "dim" if locked and each.id in CHANGING else ""
+            dim = "dim" if self._locked and each.id in CHANGING else ""
             parts += [(each.said, f"bold $footer-key-foreground {dim}"), (f" {each.words}  ", dim)]
         return Content.assemble(*parts)
 

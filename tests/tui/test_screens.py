@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from maildiag.events import Event
+from maildiag.hosts.local import LocalHost
 from maildiag.model import Step
 from maildiag.registry import Registry
 from maildiag.settings import Settings
@@ -177,6 +178,42 @@ def test_read_only_applies_nothing_and_says_how_to_unlock(app: MaildiagApp) -> N
             repairing.steps(app.session, screen.finding, screen.fix, (), screen.cancelled)
 
     play(app, scenario)
+
+
+def keys(app: MaildiagApp) -> str:
+    return screen_text(app).splitlines()[-1]
+
+
+def test_the_last_line_shows_how_to_unlock_where_that_is_possible(app: MaildiagApp) -> None:
+    here = MaildiagApp(Session(LocalHost(), app.session.load, Settings()))
+
+    async def on_this_machine(pilot: Pilot[Any]) -> None:
+        assert "W Walk  U Unlock  Q Queue" in keys(here)
+        await pilot.press("U")
+        await until(here, pilot, lambda: "W Walk  U Lock  Q Queue" in keys(here))
+
+    async def elsewhere(pilot: Pilot[Any]) -> None:
+        assert "W Walk  Q Queue" in keys(app)
+
+    play(here, on_this_machine, size=(160, 50))
+    play(app, elsewhere, size=(160, 50))
+
+
+def test_on_eighty_columns_the_keys_of_the_screen_stay_and_before_a_locked_fix_the_key_that_unlocks(
+    app: MaildiagApp,
+) -> None:
+    here = MaildiagApp(Session(LocalHost(), app.session.load, Settings()))
+
+    async def scenario(pilot: Pilot[Any]) -> None:
+        assert keys(here) == " enter Open  q Quit  space Fold  y Copy  / Filter  r Re-run  W Walk  ? Help"
+        await pilot.press("enter")
+        await until(here, pilot, lambda: "a Apply" in keys(here))
+        assert keys(here) == " esc Back  y Copy  p Preview  a Apply  v Verify  i Ack  U Unlock  ? Help"
+        await pilot.press("U")
+        await until(here, pilot, lambda: "/ Filter" in keys(here))
+        assert keys(here) == " esc Back  y Copy  p Preview  a Apply  v Verify  i Ack  / Filter  ? Help"
+
+    play(here, scenario)
 
 
 def test_a_host_that_is_not_this_machine_cannot_be_changed_even_unlocked(app: MaildiagApp) -> None:
