@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maildiag.model import Evidence
 from maildiag.probes import Connect, Dialogue, Transcript
+from maildiag.text import first_line
 
 MEANINGS = {
     Connect.REFUSED: "nothing listens there, or a firewall rejects with a reset",
@@ -32,6 +33,12 @@ def lines(transcript: Transcript) -> str:
     if transcript.failed:
         told.append(f"* {transcript.failed}: {transcript.error}")
     return "\n".join(told)
+
+
+def greeting(transcript: Transcript) -> str:
+    """The first line of what the server greets with; empty where it did not."""
+    banner = transcript.exchange("banner")
+    return first_line(banner.reply) if banner else ""
 
 
 def evidence(probe: Dialogue, transcript: Transcript) -> Evidence:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from maildiag.facts.firewall import Bans, Firewall
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.relay import is_address
 from maildiag.facts.routes import Link, Network, Routes
 from maildiag.facts.sockets import Sockets
 from maildiag.firewall.rules import Packet, address_in
@@ -43,7 +44,7 @@ def bans(
         return
     found = False
     for ban in bans.bans if bans else ():
-        if _is_address(ban.address) and address_in(ban.address, mine):
+        if is_address(ban.address) and address_in(ban.address, mine):
             found = True
             yield _banned(ban.jail, ban.address)
     told = {ban.address for ban in bans.bans} if bans else set()
@@ -103,7 +104,7 @@ def _single_hosts(
 def _named(firewall: Firewall, sockets: Sockets, mine: Sequence[Network], told: set[str]) -> Iterator[tuple[str, str]]:
     """What rules name of the own networks, and an address in it that is not this host's."""
     for text in dict.fromkeys(each.removesuffix("/32").removesuffix("/128") for each in firewall.rules.addresses()):
-        if _is_address(text):
+        if is_address(text):
             if text not in told and text not in sockets.own and address_in(text, mine):
                 yield text, text
             continue
@@ -133,11 +134,3 @@ def _within(inner: Network, outer: Network) -> bool:
 def _prefix(link: Link, address: str) -> str:
     """The interface's own address in the network of that address, with its length."""
     return next((each for each in link.prefixes if address_in(address, [ipaddress.ip_network(each, strict=False)])), "")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from maildiag.dialogue_text import evidence
+from maildiag.dialogue_text import evidence, greeting
 from maildiag.dovecot import edits as editing
 from maildiag.dovecot.edits import Edit
 from maildiag.dovecot.tree import Setting
@@ -87,7 +87,7 @@ def _judge(talk: Talk, config: DovecotConfig | None) -> Verdict:
         or _behind_proxy(talk, transcript, shown, config)
         or _greeting(talk, transcript, shown)
         or _capability(talk, transcript, shown)
-        or ok(f"Port {subject} answers: {_banner(transcript)}", subject=subject, evidence=shown)
+        or ok(f"Port {subject} answers: {greeting(transcript)}", subject=subject, evidence=shown)
     )
 
 
@@ -209,11 +209,6 @@ def _capability(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...])
             explained_by=("services.dovecot-limits", "services.dovecot", *_AUTH, *died(talk), "logs.problems"),
         )
     return None
-
-
-def _banner(transcript: Transcript) -> str:
-    banner = transcript.exchange("banner")
-    return first_line(banner.reply) if banner else ""
 
 
 def offers_starttls(talk: Talk) -> bool:

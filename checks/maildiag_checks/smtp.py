@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from maildiag.dialogue_text import evidence, means
+from maildiag.dialogue_text import evidence, greeting, means
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk, is_encrypted
 from maildiag.facts.sockets import Port
@@ -106,7 +106,7 @@ def _judge(talk: Talk, postfix: Postfix) -> Verdict:
     return (
         _offers(talk, transcript, postfix, shown)
         or _envelope(talk, transcript, shown)
-        or ok(f"Port {subject} answers: {_banner(transcript)}", subject=subject, evidence=shown)
+        or ok(f"Port {subject} answers: {greeting(transcript)}", subject=subject, evidence=shown)
     )
 
 
@@ -298,11 +298,6 @@ def _blame(answer: Exchange) -> tuple[str, ...]:
     if answer.code == "550" and "nknown" in answer.reply:
         return ("connectivity.domains", "authentication.users", "services.lookup-tables")
     return ("connectivity.restrictions", "connectivity.own-clients", "connectivity.policy")
-
-
-def _banner(transcript: Transcript) -> str:
-    banner = transcript.exchange("banner")
-    return first_line(banner.reply) if banner else ""
 
 
 def _text(answer: Exchange) -> str:

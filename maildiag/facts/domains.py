@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.facts.relay import is_address
 from maildiag.lint.context import words
 from maildiag.lint.tables import tables_in
 from maildiag.model import Gap
@@ -111,7 +111,7 @@ def _look_up(ask: Ask, config: PostfixConfig, name: str, role: str) -> OwnName:
     hosts = mx_hosts(mx) or (name,)
     answers = ask.all([DnsLookup(host, "A") for host in hosts])
     addresses = tuple(record for answer in answers if isinstance(answer, DnsAnswer) for record in answer.records)
-    addresses = tuple(each for each in addresses if _is_address(each))
+    addresses = tuple(each for each in addresses if is_address(each))
     known = all(isinstance(answer, DnsAnswer) and answer.knows for answer in answers)
     text = f"{name} MX {', '.join(mx_hosts(mx)) or 'none'}; A {', '.join(addresses) or 'none'}"
     ours = bool(set(addresses) & config.addresses)
@@ -124,11 +124,3 @@ def mx_hosts(answer: DnsAnswer) -> tuple[str, ...]:
         return ()
     pairs = sorted((int(parts[0]), parts[1].rstrip(".")) for each in answer.records if len(parts := each.split()) == 2)
     return tuple(host for _, host in pairs if host)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

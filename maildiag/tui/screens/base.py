@@ -178,6 +178,10 @@ class Place(Screen[None]):
         """What the screen says, as plain text in reading order: for copying and screen readers; of a long list a thousand rows."""
         return "\n".join(plain(each.around(_MOST_ROWS)) for each in self.query(RowList))
 
+    def action_copy(self) -> None:
+        """Copy what the screen says, unless it has something better to copy."""
+        self.maildiag.copy(self.text())
+
     def focus_on(self, selector: str) -> None:
         """Put the focus on a widget."""
         self.query_one(selector, Widget).focus()

@@ -115,7 +115,3 @@ class HistoryScreen(Place):
         else:
             self._base = historyview.key_of(good)
             self.refresh_rows()
-
-    def action_copy(self) -> None:
-        """Copy what differs."""
-        self.maildiag.copy(self.text())

@@ -42,10 +42,6 @@ class Reader(Place):
         """The text never changes."""
         self.query_one("#lines", RowList).show(self._text)
 
-    def action_copy(self) -> None:
-        """Copy the whole text."""
-        self.maildiag.copy(self.text())
-
     def action_page(self) -> None:
         """A page down."""
         self.query_one("#lines", RowList).action_page(1)

@@ -107,7 +107,3 @@ class TraceScreen(Place):
         """Let long lines go on on the next, where the reason of a failure stands, or cut them."""
         shown = self.query_one("#lines", RowList)
         shown.fold(not shown.folds)
-
-    def action_copy(self) -> None:
-        """Copy the trace as text."""
-        self.maildiag.copy(self.text())

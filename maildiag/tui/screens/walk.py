@@ -120,7 +120,3 @@ class WalkScreen(Place):
             self._leave_note()
         else:
             super().action_back()
-
-    def action_copy(self) -> None:
-        """Copy the whole step as text."""
-        self.maildiag.copy(self.text())
