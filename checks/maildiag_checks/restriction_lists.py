@@ -1,9 +1,10 @@
-"""Settings that turn good mail away: lists that refuse everybody, limits, filters, sizes, deliveries switched off."""
+"""Settings that turn good mail away: lists that refuse everybody, filters, deliveries switched off; numbers are in `_limits`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from maildiag import edits
 from maildiag.facts.postfix_config import PostfixConfig
@@ -13,6 +14,7 @@ from maildiag.lint import networks, restrictions
 from maildiag.lint.context import words
 from maildiag.lint.cure import CHECKED
 from maildiag.lint.lines import logical_lines
+from maildiag.lint.restrictions import Restriction
 from maildiag.model import (
     Confidence,
     Evidence,
@@ -29,10 +31,9 @@ from maildiag.model import (
 )
 from maildiag.probes import FileText
 from maildiag.registry import check
-from maildiag.text import plural
+from maildiag_checks._limits import ID, delays, limits
 from maildiag_checks._main_cf import setting, shown
 
-ID = "connectivity.restrictions"
 _ALL = ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
         "smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions")  # fmt: skip
 _REFUSES_ALL = ("reject", "defer", "defer_if_permit")
@@ -40,7 +41,6 @@ _CATCH_ALL = re.compile(
     r"(!?)(/(\^?\.\*?\$?|\^|\.|\^(?:from|to|subject|date|received|message-id):?(?:\.\*)?\$?)/[a-zA-Z]*|(0\.0\.0\.0|::)/0)\s+(REJECT|DISCARD|HOLD|DEFER\w*|[45]\d\d)\b.*",
     re.IGNORECASE,
 )
-_COUNTS = ("smtpd_client_connection_rate_limit", "smtpd_client_message_rate_limit", "smtpd_client_recipient_rate_limit")
 
 
 @check(
@@ -63,8 +63,8 @@ def restriction_lists(
         *_order(config, postfix_process),
         *_catch_all(tables),
         *_switches(config, postfix_process),
-        *_limits(config, postfix_process, server),
-        *_slow(config, postfix_process),
+        *limits(config, postfix_process, server),
+        *delays(config, postfix_process),
         *_bind(config, postfix_process),
         *_tls(config, postfix_process, server),
     ]
@@ -75,58 +75,48 @@ def restriction_lists(
 
 def _refused(config: PostfixConfig, process: PostfixProcess | None, server: bool) -> Iterator[Verdict]:
     """A `reject` that every stranger, or everybody, reaches in a list of the service on port 25."""
-    if not server:
-        return
+    services = config.master.services if server else ()
     port25 = next(
-        (
-            each
-            for each in config.master.services
-            if each.name.rpartition(":")[2] in ("smtp", "25") and each.type == "inet"
-        ),
-        None,
+        (each for each in services if each.name.rpartition(":")[2] in ("smtp", "25") and each.type == "inet"), None
     )
-    for name in _ALL:
-        value = port25.override(name) if port25 else None
-        parsed = restrictions.parse(words(value) if value is not None else config.context.words(name))
-        place = next(
-            (number for number, each in enumerate(parsed) if each.name in _REFUSES_ALL and not each.warned), None
-        )
-        if place is None:
+    for name in _ALL if server else ():
+        override = port25.override(name) if port25 else None
+        parsed = restrictions.parse(words(override) if override is not None else config.context.words(name))
+        refusing = (n for n, each in enumerate(parsed) if each.name in _REFUSES_ALL and not each.warned)
+        place = next(refusing, None)
+        if place is None or any(each.name in ("permit", "permit_auth_destination") for each in parsed[:place]):
             continue
-        before = parsed[:place]
-        if any(each.name in ("permit", "permit_auth_destination") for each in before):
-            continue
-        passes = [each.name for each in before if each.name.startswith(("permit_", "check_"))]
-        kept = [each for number, each in enumerate(parsed) if number != place]
-        text = ", ".join(f"{each.name} {each.argument}".strip() for each in kept)
-        if any(each.name in restrictions.STOPS_RELAY for each in kept) or ("relay" not in name and name != _ALL[4]):
-            repaired = text
-        else:
-            repaired = ", ".join(part for part in (text, "reject_unauth_destination") if part)
-        shut = not passes or _shuts_own_out(config, name, [each.name for each in before])
-        judge = critical if shut else notice
-        yield judge(
-            f"{name} refuses {'everybody but ' + ', '.join(passes) if passes else 'everybody'}: {parsed[place].name}",
-            subject=name,
-            detail="Mail from other servers for own users is refused with it."
-            if not shut
-            else "No client gets past it: all mail to this host is refused."
-            if not passes
-            else "Application servers and other mail servers do not log in; the list of a submission service does not fit port 25.",
-            evidence=shown(config, name),
-            fixes=()
-            if not shut or value is not None
-            else (
-                setting(
-                    ID,
-                    f"open-{name}",
-                    f"Take the {parsed[place].name} out of {name}",
-                    config,
-                    process,
-                    (name, repaired),
-                ),
-            ),
-        )
+        verdict = _refusal(config, name, parsed, place)
+        if verdict.status.failing and override is None:
+            title = f"Take the {parsed[place].name} out of {name}"
+            value = (name, _without(name, parsed, place))
+            verdict = replace(verdict, fixes=(setting(ID, f"open-{name}", title, config, process, value),))
+        yield verdict
+
+
+def _refusal(config: PostfixConfig, name: str, parsed: Sequence[Restriction], place: int) -> Verdict:
+    before = [each.name for each in parsed[:place]]
+    passes = [each for each in before if each.startswith(("permit_", "check_"))]
+    whom = f"everybody but {', '.join(passes)}" if passes else "everybody"
+    title, evidence = f"{name} refuses {whom}: {parsed[place].name}", shown(config, name)
+    if not passes:
+        detail = "No client gets past it: all mail to this host is refused."
+    elif _shuts_own_out(config, name, before):
+        detail = "Application servers and other mail servers do not log in; the list of a submission service does not fit port 25."
+    else:
+        detail = "Mail from other servers for own users is refused with it."
+        return notice(title, subject=name, detail=detail, evidence=evidence)
+    return critical(title, subject=name, detail=detail, evidence=evidence)
+
+
+def _without(name: str, parsed: Sequence[Restriction], place: int) -> str:
+    """The list without the refusal; one that has to keep strangers from relaying still does."""
+    kept = [each for number, each in enumerate(parsed) if number != place]
+    told = [f"{each.name} {each.argument}".strip() for each in kept]
+    relaying = "relay" in name or name == "smtpd_recipient_restrictions"
+    if relaying and not any(each.name in restrictions.STOPS_RELAY for each in kept):
+        told.append("reject_unauth_destination")
+    return ", ".join(told)
 
 
 def _shuts_own_out(config: PostfixConfig, name: str, before: list[str]) -> bool:
@@ -259,136 +249,6 @@ def _without_dns(config: PostfixConfig, process: PostfixProcess | None) -> Itera
                 fixes=(setting(ID, "look-up", f"Set {name} to {on}", config, process, (name, on), automatic=True),),
             )
             return
-
-
-def _limits(config: PostfixConfig, process: PostfixProcess | None, server: bool) -> Iterator[Verdict]:
-    size = _number(config, "message_size_limit")
-    if 0 < size < 1_000_000:
-        yield warning(
-            f"message_size_limit = {size}: larger messages, even small attachments, are refused",
-            subject="message_size_limit",
-            evidence=shown(config, "message_size_limit"),
-            fixes=(
-                setting(
-                    ID,
-                    "size",
-                    "Set message_size_limit to its default, 10240000",
-                    config,
-                    process,
-                    ("message_size_limit", "10240000"),
-                ),
-            ),
-        )
-    for name in _COUNTS if server else ():
-        limit = _number(config, name)
-        if 0 < limit < 10:
-            yield warning(
-                f"{name} = {limit} a minute: an application server is refused after {limit}",
-                subject=name,
-                detail=f"smtpd answers 450 or 421 to a client that is over it; smtpd_client_event_limit_exceptions "
-                f"({config.get('smtpd_client_event_limit_exceptions') or 'empty'}) tells who is not counted.",
-                evidence=shown(config, name),
-                confidence=Confidence.LIKELY,
-                fixes=(
-                    setting(ID, f"limit-{name}", f"Take the limit away ({name} = 0)", config, process, (name, "0")),
-                ),
-            )
-    count = _number(config, "smtpd_client_connection_count_limit")
-    if server and 0 < count < 3:
-        yield warning(
-            f"smtpd_client_connection_count_limit = {count}: a client may hold {count} at once only",
-            subject="smtpd_client_connection_count_limit",
-            evidence=shown(config, "smtpd_client_connection_count_limit"),
-            fixes=(
-                setting(
-                    ID,
-                    "connections",
-                    "Set it to its default, 50",
-                    config,
-                    process,
-                    ("smtpd_client_connection_count_limit", "50"),
-                ),
-            ),
-        )
-    processes = _number(config, "default_process_limit")
-    if 0 < processes < 5:
-        yield warning(
-            f"default_process_limit = {processes}: so few clients and deliveries are served at once",
-            subject="default_process_limit",
-            evidence=shown(config, "default_process_limit"),
-            fixes=(
-                setting(
-                    ID,
-                    "processes",
-                    "Set it to its default, 100",
-                    config,
-                    process,
-                    ("default_process_limit", "100"),
-                    automatic=True,
-                ),
-            ),
-        )
-
-
-_DELAYS = ("default_destination_rate_delay", "smtp_destination_rate_delay", "relay_destination_rate_delay",
-           "local_destination_rate_delay", "lmtp_destination_rate_delay", "default_transport_rate_delay")  # fmt: skip
-
-
-def _slow(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
-    """Numbers far from what can work: each message counts hops and waits for the one before it. Source: postconf(5)."""
-    hops = _number(config, "hopcount_limit")
-    if 0 <= hops < 10:
-        yield critical(
-            f"hopcount_limit = {hops}: a message that came through {plural(hops + 1, 'server')} is returned as a loop",
-            subject="hopcount_limit",
-            detail="Each server on the way adds a Received: header; Postfix counts them (default 50).",
-            evidence=shown(config, "hopcount_limit"),
-            fixes=(_default(config, process, "hopcount_limit", "50"),),
-        )
-    for name in _DELAYS:
-        if config.main.entry(name) and (wait := _seconds(config.get(name))) > 60:
-            yield critical(
-                f"{name} = {config.get(name)}: one message in {wait} seconds leaves for a destination, the rest waits",
-                subject=name,
-                detail="qmgr(8) waits that long after each delivery to the same destination.",
-                evidence=shown(config, name),
-                fixes=(_default(config, process, name, "0s"),),
-            )
-    for name in ("maximal_queue_lifetime", "bounce_queue_lifetime"):
-        if config.main.entry(name) and _seconds(config.get(name)) < 3600:
-            judge = warning if name.startswith("max") else notice
-            yield judge(
-                f"{name} = {config.get(name)}: mail that cannot be delivered at once is "
-                + ("returned" if name.startswith("max") else "lost"),
-                subject=name,
-                detail="An outage of the next server, or its greylisting, is longer than that (default 5 days).",
-                evidence=shown(config, name),
-                fixes=(_default(config, process, name, "5d"),),
-            )
-    for name in ("queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"):
-        if config.main.entry(name) and _seconds(config.get(name)) > 86400:
-            yield warning(
-                f"{name} = {config.get(name)}: mail that was put off is not tried again for more than a day",
-                subject=name,
-                evidence=shown(config, name),
-                fixes=(_default(config, process, name, {"maximal_backoff_time": "4000s"}.get(name, "300s")),),
-            )
-
-
-def _default(config: PostfixConfig, process: PostfixProcess | None, name: str, value: str) -> Fix:
-    slug = name.replace("_", "-")
-    return setting(ID, slug, f"Set {name} to its default, {value}", config, process, (name, value), automatic=True)
-
-
-def _seconds(value: str) -> int:
-    """A time of postconf(5) in seconds; -1 where it is none (the linter tells that)."""
-    match = re.fullmatch(r"(\d+)([smhdw]?)", value.strip().lower())
-    return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[match[2]] if match else -1
-
-
-def _number(config: PostfixConfig, name: str) -> int:
-    value = config.get(name)
-    return int(value) if value.isdigit() else -1
 
 
 def _bind(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
