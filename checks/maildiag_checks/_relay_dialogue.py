@@ -1,0 +1,284 @@
+"""What one dialogue with the relay tells: connection, greeting, encryption, certificate, login, size."""
+
+from __future__ import annotations
+
+import re
+
+from maildiag.dialogue_text import evidence, greeting, means
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.relay import Level, Relay, RelayTalk, takes_protocol
+from maildiag.model import (
+    Evidence,
+    Fix,
+    Gap,
+    Verdict,
+    critical,
+    notice,
+    ok,
+    unknown,
+    warning,
+)
+from maildiag.probes import CommandResult, Connect, Exchange, Tls, Transcript
+from maildiag.text import first_line
+
+Shown = tuple[Evidence, ...]
+NO_WAY = (
+    "firewall.outbound",
+    "connectivity.route",
+    "dns.disagreement",
+    "dns.hosts-file",
+    "connectivity.relay-settings",
+)
+OTHER_SIDE = "The fault is on the other side of the hop: nothing on this host, and no restart of it, cures it."
+
+
+def judge(talk: RelayTalk, relay: Relay, postfix: Postfix) -> Verdict:
+    """The first thing that goes wrong in it, in the order of the dialogue, or that all goes well. Source: RFC 5321."""
+    assert relay.hop is not None
+    transcript, subject = talk.transcript, relay.hop.text
+    if isinstance(transcript, Gap):
+        return unknown(f"The relay {subject} could not be tried", detail=str(transcript), subject=subject)
+    shown = (evidence(talk.probe, transcript),)
+    for look in (_connection, _greeting, _loop, _encryption, _verification, _authentication):
+        found = look(talk, transcript, relay, postfix, shown)
+        if found is not None:
+            return found
+    return _size(transcript, postfix, subject, shown) or ok(
+        f"The relay {subject} answers: {greeting(transcript)}", subject=subject, evidence=shown
+    )
+
+
+def _connection(
+    talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Postfix, shown: Shown
+) -> Verdict | None:
+    outcome = transcript.connect
+    if outcome is Connect.CONNECTED:
+        return None
+    assert relay.hop is not None
+    where = f"{talk.address} port {relay.hop.port}" + (f" from {talk.probe.bind}" if talk.probe.bind else "")
+    title = {
+        Connect.REFUSED: f"The relay {where} refuses connections",
+        Connect.TIMEOUT: f"The relay {where} does not answer: the connection times out",
+        Connect.NO_ROUTE: f"There is no route to the relay {where}, or its firewall rejects this host",
+        Connect.UNREACHABLE: f"The network of the relay {where} is unreachable from here",
+        Connect.PROHIBITED: f"This host's own firewall forbids connections to the relay {where}",
+    }.get(outcome, f"No connection to the relay {where}: {outcome}")
+    return critical(
+        title,
+        detail=f"{means(outcome).capitalize()}. If no rule or route of this host explains it: {OTHER_SIDE}",
+        subject=relay.hop.text,
+        data={"address": talk.address, "port": relay.hop.port, "outcome": outcome.value},
+        evidence=shown,
+        fixes=(ask(relay, f"{title.removeprefix('The relay ')} (from {postfix.get('myhostname')})", shown),),
+        explained_by=(f"firewall.outbound@{relay.hop.port}", "firewall.inbound@answers", *NO_WAY[1:]),
+    )
+
+
+def _greeting(talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Postfix, shown: Shown) -> Verdict | None:
+    assert relay.hop is not None
+    banner, hello = transcript.exchange("banner"), transcript.exchange("ehlo")
+    subject = relay.hop.text
+    if banner is None:
+        title = f"The relay {subject} accepts the connection, but does not greet"
+        return critical(
+            title,
+            detail=f"{transcript.error}. Its mail server is stuck or cannot start, or it is no mail server. {OTHER_SIDE}",
+            subject=subject,
+            evidence=shown,
+            fixes=(ask(relay, title, shown),),
+            explained_by=("connectivity.relay-settings",),
+        )
+    if banner.code != "220":
+        title = f"The relay {subject} turns this host away: {_text(banner)}"
+        detail = (
+            "It limits connections for now" if banner.code.startswith("4") else "It does not allow this host to connect"
+        )
+        return critical(
+            title,
+            detail=f"{detail}; Postfix defers the mail until it expires. {OTHER_SIDE}",
+            subject=subject,
+            data={"code": banner.code},
+            evidence=shown,
+            fixes=(ask(relay, title, shown),),
+            explained_by=("connectivity.relay-settings",),
+        )
+    if hello is None or not hello.code.startswith("2"):
+        title = f"The relay {subject} does not accept our EHLO: {_text(hello) or transcript.error}"
+        return critical(
+            title,
+            detail=f"The name sent is {talk.probe.helo} (smtp_helo_name, myhostname).",
+            subject=subject,
+            evidence=shown,
+            fixes=(ask(relay, title, shown),),
+            explained_by=(
+                *(("connectivity.mtu",) if transcript.silent else ()),
+                "dns.own-name",
+                "connectivity.relay-settings",
+            ),
+        )
+    return None
+
+
+def _loop(talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Postfix, shown: Shown) -> Verdict | None:
+    """smtp(8): a server that greets with our own name is ourselves."""
+    assert relay.hop is not None
+    words = _text(transcript.exchange("banner")).split()
+    own = postfix.get("myhostname").lower()
+    if len(words) < 2 or not own or words[1].lower() != own:
+        return None
+    return critical(
+        f"The relay {relay.hop.text} greets with our own name {own}: mail loops back to this host",
+        detail="Either relayhost leads to this very host, or both hosts have the same myhostname.",
+        subject=relay.hop.text,
+        evidence=(*shown, Evidence("postconf -x", f"myhostname = {own}\nrelayhost = {relay.hop.text}")),
+        explained_by=("connectivity.relay-settings", "dns.own-name", "dns.hosts-file"),
+    )
+
+
+def _encryption(
+    talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Postfix, shown: Shown
+) -> Verdict | None:
+    assert relay.hop is not None
+    demands = relay.level in (Level.ENCRYPT, Level.VERIFY, Level.DANE)
+    subject, setting = relay.hop.text, Evidence("postconf -x", relay.level_text)
+    if relay.level is Level.NONE:
+        return None
+    if transcript.certificate is not None:
+        return _version(transcript.certificate.protocol, demands, relay, postfix, (*shown, setting))
+    if talk.probe.tls is Tls.STARTTLS and not _has(transcript.exchange("ehlo"), "STARTTLS"):
+        if not demands:
+            return None
+        title = f"This host demands TLS ({relay.level_text}), but the relay {subject} does not offer STARTTLS"
+    else:
+        refused = transcript.exchange("starttls")
+        said = _text(refused) if refused and refused.code != "220" else transcript.error
+        title = f"STARTTLS with the relay {subject} fails: {said}"
+    verdict = critical if demands else notice
+    return verdict(
+        title,
+        detail="Postfix defers all mail for it." if demands else "Postfix falls back to an unencrypted connection.",
+        subject=subject,
+        evidence=(*shown, setting),
+        fixes=(ask(relay, title, shown),),
+        explained_by=("connectivity.relay-settings",),
+    )
+
+
+def _version(version: str, demands: bool, relay: Relay, postfix: Postfix, shown: Shown) -> Verdict | None:
+    assert relay.hop is not None
+    name = "smtp_tls_mandatory_protocols" if demands else "smtp_tls_protocols"
+    if takes_protocol(postfix.get(name), version):
+        return None
+    title = f"The relay {relay.hop.text} speaks {version}, which {name} = {postfix.get(name)} does not let Postfix use"
+    return (critical if demands else notice)(
+        title,
+        detail="Postfix defers all mail for it." if demands else "Postfix falls back to an unencrypted connection.",
+        subject=relay.hop.text,
+        evidence=(*shown, Evidence("postconf -x", f"{name} = {postfix.get(name)}")),
+        fixes=(ask(relay, title, shown),),
+        explained_by=("connectivity.relay-settings",),
+    )
+
+
+def _verification(
+    talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Postfix, shown: Shown
+) -> Verdict | None:
+    assert relay.hop is not None
+    told = talk.verified
+    if not isinstance(told, CommandResult) or told.status == 0:
+        return None
+    why = "; ".join(dict.fromkeys(re.findall(r"lookup: (.+)", told.text))) or first_line(told.text)
+    unreadable = "loading file" in told.text or "No such file" in told.text
+    files = [f"{name} = {postfix.get(name)}" for name in ("smtp_tls_CAfile", "smtp_tls_CApath")]
+    return critical(
+        f"The certificate of the relay {relay.hop.text} is not verified: {why}",
+        detail=(
+            "The CA file that Postfix is given cannot be read."
+            if unreadable
+            else f"{relay.level_text} demands it; Postfix defers all mail with `Server certificate not verified`."
+        ),
+        subject=relay.hop.text,
+        data={"reason": why},
+        evidence=(Evidence("openssl verify", told.text.strip()), Evidence("postconf -x", "\n".join(files)), *shown),
+        explained_by=(
+            "services.main-cf@main.cf:smtp_tls_CAfile",
+            "services.main-cf@main.cf:smtp_tls_CApath",
+            "services.clock",
+            "connectivity.relay-settings",
+        ),
+    )
+
+
+def _authentication(
+    talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Postfix, shown: Shown
+) -> Verdict | None:
+    assert relay.hop is not None
+    if not postfix.yes("smtp_sasl_auth_enable"):
+        return None
+    hello = transcript.exchange("ehlo")
+    offered = re.findall(r"^250[- ]AUTH[ =](.*)$", hello.reply if hello else "", re.M | re.I)
+    mechanisms = {word.upper() for line in offered for word in line.split()}
+    if not mechanisms:
+        return warning(
+            f"This host is set to log in (smtp_sasl_auth_enable), but the relay {relay.hop.text} offers no AUTH",
+            detail="Mail is sent without a login; a relay that demands one refuses it. Port 587, or TLS, may be needed.",
+            subject=relay.hop.text,
+            evidence=shown,
+            explained_by=("connectivity.relay-settings",),
+        )
+    secure = transcript.certificate is not None
+    name = "smtp_sasl_tls_security_options" if secure else "smtp_sasl_security_options"
+    if "noplaintext" not in postfix.list(name) or mechanisms - {"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"}:
+        return None
+    fix = Fix(
+        id="connectivity.relayhost/plaintext-mechanisms",
+        title="Let the client use PLAIN and LOGIN under TLS",
+        commands=(("postconf", "-e", "smtp_sasl_tls_security_options = noanonymous"), ("postfix", "reload")),
+        changes=("/etc/postfix/main.cf",),
+        guards=(("postfix", "check"),),
+        verify=("connectivity.relayhost",),
+        automatic=secure,
+    )
+    return critical(
+        f"The relay {relay.hop.text} offers only {' '.join(sorted(mechanisms))}, which {name} forbids",
+        detail="Postfix defers all mail with `no mechanism available`.",
+        subject=relay.hop.text,
+        evidence=(Evidence("postconf -x", f"{name} = {postfix.get(name)}"), *shown),
+        fixes=(fix,) if secure else (),
+        explained_by=("authentication.relay-password",),
+    )
+
+
+def _size(transcript: Transcript, postfix: Postfix, subject: str, shown: Shown) -> Verdict | None:
+    """RFC 1870: a message that we take and the relay does not is bounced later."""
+    hello = transcript.exchange("ehlo")
+    size = re.search(r"^250[- ]SIZE (\d+)", hello.reply if hello else "", re.M)
+    own = postfix.get("message_size_limit", "0")
+    if size is None or not own.isdigit() or int(size[1]) == 0 or int(own) <= int(size[1]):
+        return None
+    return notice(
+        f"The relay {subject} takes messages up to {int(size[1]):,} bytes, this host up to {int(own):,}",
+        detail="A message between the two is accepted here and bounced afterwards.",
+        subject=subject,
+        evidence=shown,
+    )
+
+
+def ask(relay: Relay, what: str, shown: Shown) -> Fix:
+    """Nothing to do here: the text for whoever runs the relay."""
+    assert relay.hop is not None
+    return Fix(
+        id="connectivity.relayhost/ask-the-relay",
+        title=f"Ask whoever runs {relay.hop.host}",
+        needs_root=False,
+        ask=f"Our host relays mail through {relay.hop.text}, and this fails: {what}.\n\n" + shown[0].text,
+        why=OTHER_SIDE,
+    )
+
+
+def _has(exchange: Exchange | None, word: str) -> bool:
+    return exchange is not None and word in exchange.reply.upper()
+
+
+def _text(exchange: Exchange | None) -> str:
+    return first_line(exchange.reply) if exchange else ""
