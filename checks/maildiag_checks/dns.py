@@ -186,11 +186,18 @@ def relayhost(relay: Relay, switch: NameSwitch | None) -> Iterator[Verdict]:
     if relay.lookup == "native" and switch is not None and not switch.asks_dns and _in_dns(relay):
         yield _not_asked(relay, switch, shown)
         return
+    yield _unknown_host(relay, shown)
+
+
+def _unknown_host(relay: Relay, shown: tuple[Evidence, ...]) -> Verdict:
+    """Neither MX nor address: the look-up fails, Postfix does not look where the name is, or there is no such name."""
+    assert relay.hop is not None
+    host, subject = relay.hop.host, relay.hop.text
     local = tuple(each for _, some in relay.system for each in some)
     failed = [answer for _, answer in relay.dns if not knows(answer)]
     mx_failed = relay.mx is not None and not knows(relay.mx)
     if local and "native" not in relay.lookup:
-        yield critical(
+        return critical(
             f"The system knows {host}, the DNS does not, and Postfix asks the DNS only",
             detail="smtp_host_lookup = dns: /etc/hosts does not count for Postfix, although ping and getent find the name.",
             subject=subject,
@@ -198,21 +205,16 @@ def relayhost(relay: Relay, switch: NameSwitch | None) -> Iterator[Verdict]:
             fixes=(_native(relay),),
             explained_by=("dns.resolver",) if failed or mx_failed else (),
         )
-    elif failed or mx_failed:
+    if failed or mx_failed:
         answer = relay.mx if mx_failed and relay.mx is not None else failed[0]
-        yield critical(
-            f"The look-up of the relayhost {host} fails: {said(answer)}",
-            subject=subject,
-            evidence=shown,
-        )
-    else:
-        yield critical(
-            f"The relayhost {host} does not exist: {said(relay.mx or relay.dns[0][1])}",
-            detail="Is the name misspelt? Without [ ] Postfix looks for an MX record of the name first.",
-            subject=subject,
-            evidence=shown,
-            explained_by=("dns.chroot", "connectivity.relay-settings"),
-        )
+        return critical(f"The look-up of the relayhost {host} fails: {said(answer)}", subject=subject, evidence=shown)
+    return critical(
+        f"The relayhost {host} does not exist: {said(relay.mx or relay.dns[0][1])}",
+        detail="Is the name misspelt? Without [ ] Postfix looks for an MX record of the name first.",
+        subject=subject,
+        evidence=shown,
+        explained_by=("dns.chroot", "connectivity.relay-settings"),
+    )
 
 
 def _in_dns(relay: Relay) -> bool:
@@ -332,27 +334,9 @@ def chroot(chroot: Chroot, postfix: Postfix) -> Iterator[Verdict]:
         return
     dead = [server for server, answer in chroot.answers if not knows(answer)]
     useless = bool(chroot.answers) and len(dead) == len(chroot.answers)
-    # A copy that says the same is not made again everywhere, and keeps its mode.
-    closed = [(f"{chroot.directory}/{each.name}", f"{each.mode:04o}") for each in chroot.stale if each.closed]
-    fix = Fix(
-        id="dns.chroot/copy-again",
-        title="Restart Postfix, which copies the files again",
-        commands=(
-            *(("chmod", "0644", path) for path, _ in closed),
-            ("systemctl", "restart", "postfix"),
-            ("postqueue", "-f"),
-        ),
-        undo=tuple(("chmod", was, path) for path, was in closed),
-        guards=(("postfix", "check"),),
-        verify=("dns.chroot",),
-        automatic=True,
-        disrupts="Postfix is stopped for a second",
-    )
     names = [each.name for each in chroot.stale]
     matters = "etc/resolv.conf" in names or "native" in postfix.get("smtp_host_lookup")
-    unread = any(path.endswith("/etc/resolv.conf") for path, _ in closed) or (
-        "etc/resolv.conf" in names and chroot.files[0].copy is None
-    )
+    unread = any(each.name == "etc/resolv.conf" and (each.closed or each.copy is None) for each in chroot.stale)
     status = Status.CRITICAL if useless or unread else Status.WARNING if matters else Status.NOTICE
     yield Verdict(
         status=status,
@@ -368,7 +352,26 @@ def chroot(chroot: Chroot, postfix: Postfix) -> Iterator[Verdict]:
             for each in chroot.stale
             for place, text in ((chroot.directory, each.copy), ("", each.system))
         ),
-        fixes=(fix,),
+        fixes=(_copy_again(chroot),),
+    )
+
+
+def _copy_again(chroot: Chroot) -> Fix:
+    """A copy that says the same is not made again everywhere, and keeps its mode."""
+    closed = [(f"{chroot.directory}/{each.name}", f"{each.mode:04o}") for each in chroot.stale if each.closed]
+    return Fix(
+        id="dns.chroot/copy-again",
+        title="Restart Postfix, which copies the files again",
+        commands=(
+            *(("chmod", "0644", path) for path, _ in closed),
+            ("systemctl", "restart", "postfix"),
+            ("postqueue", "-f"),
+        ),
+        undo=tuple(("chmod", was, path) for path, was in closed),
+        guards=(("postfix", "check"),),
+        verify=("dns.chroot",),
+        automatic=True,
+        disrupts="Postfix is stopped for a second",
     )
 
 

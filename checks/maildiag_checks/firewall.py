@@ -169,24 +169,8 @@ def _inbound(
         return ok(f"Port {subject} ({port.name}) is open on {link.name}", subject=subject, data=data)
     if judgement.outcome is Outcome.DIVERT:
         return _diverted(port, found, firewall, sockets)
-    if judgement.outcome is Outcome.UNKNOWN and judgement.hits and _stopped_here_too(port, own):
-        return critical(
-            f"A rule of the firewall that looks at rates, marks or counts stops connections to port {subject} ({port.name})",
-            detail="The rule alone does not tell, but a socket listens there, and this host's own connection to it is stopped too.",
-            subject=subject,
-            data=data,
-            evidence=shown,
-            confidence=Confidence.LIKELY,
-        )
     if judgement.outcome is Outcome.UNKNOWN:
-        return unknown(
-            f"Whether port {subject} ({port.name}) is open cannot be told from the rules",
-            detail="A rule looks at what is not known from here (a rate, a mark, a list); test it from another host."
-            if judgement.hits
-            else "nft printed nothing, and may know more rules than iptables does; test it from another host.",
-            subject=subject,
-            evidence=shown,
-        )
+        return replace(_untold(port, judgement, own), subject=subject, data=data, evidence=shown)
     packet = _packets(link, port.number, firewall)[0]
     if (
         not judgement.explicit
@@ -204,6 +188,22 @@ def _inbound(
         data=data,
         evidence=shown,
         fixes=fixes.opening(firewall, judgement, [port.number], link.name),
+    )
+
+
+def _untold(port: Port, judgement: Judgement, own: OwnDialogues | None) -> Verdict:
+    """The rules alone do not tell; what happens to this host's own connection may."""
+    if judgement.hits and _stopped_here_too(port, own):
+        return critical(
+            f"A rule of the firewall that looks at rates, marks or counts stops connections to port {port.number} ({port.name})",
+            detail="The rule alone does not tell, but a socket listens there, and this host's own connection to it is stopped too.",
+            confidence=Confidence.LIKELY,
+        )
+    return unknown(
+        f"Whether port {port.number} ({port.name}) is open cannot be told from the rules",
+        detail="A rule looks at what is not known from here (a rate, a mark, a list); test it from another host."
+        if judgement.hits
+        else "nft printed nothing, and may know more rules than iptables does; test it from another host.",
     )
 
 

@@ -345,31 +345,21 @@ def delivery_rate(log: MailLog, settings: Settings, postfix: Postfix | None = No
             f"No message was delivered: {plural(failed, 'attempt')} to {other} failed",
             detail="A single server that takes no mail is mostly its own fault.",
             evidence=shown,
-            data={**data},
+            data=data,
         )
     elif sent == 0 and failed >= 3 and _messages(log) < 3 and postfix is not None and not postfix.get("relayhost"):
         yield notice(
             f"No message was delivered, and {plural(_messages(log), 'message')} {'was' if _messages(log) == 1 else 'were'} tried again and again",
             detail="On a quiet host that tells nothing of it; queue.deferred says what the messages wait for.",
             evidence=shown,
-            data={**data},
+            data=data,
         )
     elif sent == 0 and failed >= 3:
-        yield critical(
-            f"No message was delivered: {plural(failed, 'attempt')} failed",
-            evidence=shown,
-            data={"sent": sent, "failed": failed},
-        )
+        yield critical(f"No message was delivered: {plural(failed, 'attempt')} failed", evidence=shown, data=data)
     elif failed >= 20 and failed > 4 * sent and _messages(log) > sent:
-        yield warning(
-            f"Most attempts fail: {failed:,} of {sent + failed:,}",
-            evidence=shown,
-            data={"sent": sent, "failed": failed},
-        )
+        yield warning(f"Most attempts fail: {failed:,} of {sent + failed:,}", evidence=shown, data=data)
     else:
-        yield ok(
-            f"{plural(sent, 'message')} delivered, {plural(failed, 'attempt')} failed", evidence=shown, data={**data}
-        )
+        yield ok(f"{plural(sent, 'message')} delivered, {plural(failed, 'attempt')} failed", evidence=shown, data=data)
 
 
 def _messages(log: MailLog) -> int:
