@@ -13,7 +13,7 @@ from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.smtp import OwnDialogues, Talk
 from maildiag.facts.sockets import Port
 from maildiag.model import Evidence, Fix, Gap, Step, Verdict, critical, notice, ok, skipped, unknown
-from maildiag.probes import Protocol, Tls, Transcript
+from maildiag.probes import Protocol, Transcript
 from maildiag.registry import SERVER, check
 from maildiag.text import first_line
 from maildiag_checks.smtp import connection
@@ -209,14 +209,3 @@ def _capability(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...])
             explained_by=("services.dovecot-limits", "services.dovecot", *_AUTH, *died(talk), "logs.problems"),
         )
     return None
-
-
-def offers_starttls(talk: Talk) -> bool:
-    """True where the port promises STARTTLS in its capabilities."""
-    if isinstance(talk.transcript, Gap) or talk.port.tls is not Tls.STARTTLS:
-        return False
-    return any(
-        "STARTTLS" in each.reply or "STLS" in each.reply
-        for each in talk.transcript.exchanges
-        if each.phase in ("capability", "ehlo")
-    )

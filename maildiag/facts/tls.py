@@ -184,16 +184,6 @@ def _denied(told: CommandResult | Gap) -> bool:
     return isinstance(told, Gap) or "ermission denied" in told.stderr
 
 
-def _of_ports(postfix: Postfix, own: OwnDialogues) -> Iterator[Configured]:
-    """Certificates that single services of master.cf have of their own (`-o smtpd_tls_cert_file=…`)."""
-    for port in dict.fromkeys(each.port for each in own.talks if each.port.owner is Owner.POSTFIX):
-        path = port.options.get("smtpd_tls_cert_file", "")
-        if path.startswith("/"):
-            key = port.options.get("smtpd_tls_key_file", postfix.get("smtpd_tls_key_file"))
-            key = path if key in ("", "$smtpd_tls_cert_file") else key
-            yield Configured(Owner.POSTFIX, f"smtpd_tls_cert_file (port {port.number})", path, key)
-
-
 def _dovecot_certificates(ask: Ask, dovecot: Dovecot) -> list[Configured]:
     """2.3 prints `ssl_cert = <FILE` and hides the key's path, which only the files tell; 2.4 prints both."""
     if re.search(r"^ssl = no$", dovecot.text, re.M):

@@ -202,13 +202,6 @@ def _socket_place(context: Context, service: Service) -> Iterator[Problem]:
     )  # fmt: skip
 
 
-def _with_field(text: str, index: int) -> str:
-    """The line with the field at `index` (from 0) set to `-`; postconf edits no file that has a bad field."""
-    parts = re.split(r"(\s+)", text)
-    parts[index * 2] = "-"
-    return "".join(parts)
-
-
 def _takes(field: str) -> str:
     return {"wakeup": "seconds, with ? behind, or -", "limit": "a number or -"}.get(field, "y, n or -")
 

@@ -10,7 +10,6 @@ from datetime import datetime
 
 from maildiag.logs.lines import MONTHS
 
-QUEUES = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
 _NO_SENDER = "MAILER-DAEMON"
 
 
