@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 
 from maildiag import edits
 from maildiag.dns_text import said
@@ -199,15 +200,6 @@ def _mx(each: DomainRecords, addresses: dict[str, DnsAnswer | Gap], sockets: Soc
         return notice(
             f"{domain} has no MX record", detail="Fine for a domain of internal use.", subject=domain, evidence=(shown,)
         )
-    here, dangling = [], []
-    for target in targets:
-        found = addresses.get(target)
-        if target == postfix.get("myhostname").lower():
-            here.append(target)
-        if isinstance(found, DnsAnswer) and found.knows and not found.records:
-            dangling.append(target)
-        if isinstance(found, DnsAnswer) and set(found.records) & set(sockets.own):
-            here.append(target)
     if targets == [""]:
         return warning(
             f"{domain} publishes a null MX: it tells the world that it takes no mail",
@@ -215,28 +207,34 @@ def _mx(each: DomainRecords, addresses: dict[str, DnsAnswer | Gap], sockets: Soc
             subject=domain,
             evidence=(shown,),
         )
+    found = {target: addresses.get(target) for target in targets}
+    own, named = set(sockets.own), postfix.get("myhostname").lower()
+    here = [
+        name
+        for name, told in found.items()
+        if name == named or (isinstance(told, DnsAnswer) and own & set(told.records))
+    ]
+    return replace(_leads(domain, found, here, _first_targets(answer)), subject=domain, evidence=(shown,))
+
+
+def _leads(domain: str, found: dict[str, DnsAnswer | Gap | None], here: list[str], first: set[str]) -> Verdict:
+    """Whether mail gets to an address, and to this host first. `found` are the MX's targets with what the DNS says of each."""
+    dangling = [name for name, told in found.items() if isinstance(told, DnsAnswer) and told.knows and not told.records]
     if dangling:
         return warning(
             f"The MX of {domain} leads to {', '.join(dangling)}, which has no address",
             detail="Other servers cannot deliver mail there.",
-            subject=domain,
-            evidence=(shown,),
         )
-    first = _first_targets(answer)
     if here and not first & set(here):
         return notice(
             f"The MX of {domain} with the best preference is {', '.join(sorted(first))}, not this host",
             detail="Others try it first. Right for a filtering service; a server that is gone delays every message.",
-            subject=domain,
-            evidence=(shown,),
         )
     if here:
-        return ok(f"The MX of {domain} is this host ({here[0]})", subject=domain, evidence=(shown,))
+        return ok(f"The MX of {domain} is this host ({here[0]})")
     return notice(
-        f"The MX of {domain} is {', '.join(targets)}, not this host",
+        f"The MX of {domain} is {', '.join(found)}, not this host",
         detail="Right where a filtering service takes the mail first; otherwise mail from outside goes elsewhere.",
-        subject=domain,
-        evidence=(shown,),
     )
 
 

@@ -232,9 +232,9 @@ def _lookup(config: PostfixConfig, process: PostfixProcess | None, relay: Relay 
         if not hop.bracketed:
             yield _unbracketed(config, process, hop.text, hop.host, hop.port)
         return
-    known_here = {address for _, found in relay.system for address in found}
     if relay.unused:
         return
+    known_here = {address for _, found in relay.system for address in found}
     in_dns = any(isinstance(answer, DnsAnswer) and answer.status is DnsStatus.ANSWER for _, answer in relay.dns)
     nothing = all(isinstance(answer, DnsAnswer) and answer.knows for _, answer in relay.dns)
     if not relay.addresses and known_here and not in_dns and relay.lookup == "dns" and (nothing or not relay.dns):
@@ -254,21 +254,13 @@ def _lookup(config: PostfixConfig, process: PostfixProcess | None, relay: Relay 
         and (hosts := mx_hosts(relay.mx))
         and hop.host not in hosts
     ):
+        value = ("relayhost", f"[{hop.host}]:{hop.port}")
         yield notice(
             f"relayhost = {hop.text} has no brackets: mail goes to the MX of {hop.host}, {', '.join(hosts)}",
             subject="relayhost",
             detail=f"Where the host {hop.host} itself is meant, write [{hop.host}].",
             evidence=(*shown(config, "relayhost"), Evidence(f"dig {hop.host} MX", "\n".join(relay.mx.records))),
-            fixes=(
-                setting(
-                    SETTINGS,
-                    "bracket",
-                    f"Send to {hop.host} itself",
-                    config,
-                    process,
-                    ("relayhost", f"[{hop.host}]:{hop.port}"),
-                ),
-            ),
+            fixes=(setting(SETTINGS, "bracket", f"Send to {hop.host} itself", config, process, value),),
         )
 
 
