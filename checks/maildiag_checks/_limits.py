@@ -13,15 +13,17 @@ from maildiag_checks._main_cf import setting, shown
 
 ID = "connectivity.restrictions"
 _RATES = ("smtpd_client_connection_rate_limit", "smtpd_client_message_rate_limit", "smtpd_client_recipient_rate_limit")
+_SMALLEST_MAIL = 1000  # bytes: the header that a message has after one hop is as long
 
 
 def limits(config: PostfixConfig, process: PostfixProcess | None, server: bool) -> Iterator[Verdict]:
     """Sizes, rates and counts so low that ordinary mail is over them. Source: postconf(5)."""
     size = _number(config, "message_size_limit")
     if 0 < size < 1_000_000:
-        default = ("message_size_limit", "10240000")
-        yield warning(
-            f"message_size_limit = {size}: larger messages, even small attachments, are refused",
+        default, nothing = ("message_size_limit", "10240000"), size < _SMALLEST_MAIL
+        refused = "every message is larger, and is" if nothing else "larger messages, even small attachments, are"
+        yield (critical if nothing else warning)(
+            f"message_size_limit = {size}: {refused} refused",
             subject="message_size_limit",
             evidence=shown(config, "message_size_limit"),
             fixes=(setting(ID, "size", "Set message_size_limit to its default, 10240000", config, process, default),),

@@ -17,6 +17,7 @@ from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.model import (
     Evidence,
     Fix,
+    Risk,
     Step,
     Verdict,
     critical,
@@ -262,6 +263,8 @@ def mechanisms(
         yield _nothing_left(offered, postfix_config, postfix_process, tuple(evidence))
     elif told := tuple(complaints(log, config, MECHANISMS, of_mechanisms=True)):
         yield from told
+    elif turned_away := _without_certificate(config, log):
+        yield turned_away
     elif not any(each in _PLAIN for each in offered):
         yield notice(
             f"auth_mechanisms offers neither PLAIN nor LOGIN, only {', '.join(offered) or 'nothing'}",
@@ -271,6 +274,44 @@ def mechanisms(
         )
     else:
         yield ok(f"Offered: {', '.join(offered)}", evidence=tuple(evidence))
+
+
+_CERTIFICATES = "auth_ssl_require_client_cert"
+
+
+def _without_certificate(config: DovecotConfig, log: MailLog | None) -> Verdict | None:
+    """Mail programs that want to log in and are refused before they can, where nobody gets in.
+
+    Where people have certificates, and strangers who guess passwords have none, somebody does.
+    """
+    refused = [each for each in log.summary.of("dovecot.client-certificate") if not each.over] if log else []
+    setting = config.source.find(_CERTIFICATES)
+    start = log.summary.last_start("dovecot") if log else None
+    if log is None or not refused or setting is None or setting.value != "yes":
+        return None
+    if log.summary.last_login and not (start and start.when and log.summary.last_login < start.when):
+        return None
+    return critical(
+        f"{setting.place}: {_CERTIFICATES} = yes, and every login is refused: mail programs show no certificate of their own",
+        detail=f"{plural(sum(each.since_start for each in refused), 'attempt')} since Dovecot was started, and nobody has logged in.",
+        subject=_CERTIFICATES,
+        evidence=(
+            Evidence(setting.place.file, f"{setting.place.line}: {setting.raw}"),
+            *(Evidence("mail log", each.samples[-1], each.last) for each in refused[:2]),
+        ),
+        fixes=(
+            Fix(
+                id=f"{MECHANISMS}/without-certificate",
+                title="Let those in that have a password and no certificate",
+                commands=(*editing.commands((Edit(setting.place),)), RESTART),
+                risk=Risk.MEDIUM,
+                changes=(setting.place.file,),
+                verify=(MECHANISMS,),
+                guards=GUARDS,
+                why="If certificates are meant, give one to each user instead, and leave the setting.",
+            ),
+        ),
+    )
 
 
 _SECURITY = "smtpd_sasl_security_options"

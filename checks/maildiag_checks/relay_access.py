@@ -63,6 +63,7 @@ def relay_access(
         *_open_services(config, postfix_process),
         *_wide_networks(config, postfix_process),
         *_left_out(config, postfix_process, settings, mail_log),
+        *_not_permitted(config, postfix_process, mail_log),
         *_unlimited(config, role),
     ]
     yield from found
@@ -209,6 +210,55 @@ def _left_out(
             yield _missing_network(config, process, str(network), tuple((each, refused[each]) for each in inside), near)
 
 
+def _not_permitted(config: PostfixConfig, process: PostfixProcess | None, log: MailLog | None) -> Iterator[Verdict]:
+    """A list that stops relaying before it lets mynetworks in, and clients of mynetworks that the log shows refused by it."""
+    own = [found for word in words(config.get("mynetworks")) if (found := networks.network(word))]
+    refused = {
+        client: group
+        for group in _denied(log)
+        for client in group.clients
+        if any(_holds(each, address) for address in (_address(client),) for each in own)
+    }
+    lists = {name: [each.name for each in restrictions.parse(config.context.words(name))] for name in _LISTS}
+    name = next((name for name, names in lists.items() if _stops_networks(names)), "")
+    if not refused or not name:
+        return
+    rest = [each for each in config.context.words(name) if each != "permit_mynetworks"]
+    elsewhere = any("permit_mynetworks" in names for names in lists.values())
+    yield (critical if elsewhere else warning)(
+        f"{name} refuses the clients of mynetworks: {', '.join(refused)} may not relay through this host",
+        subject=name,
+        detail=f"{plural(len(refused), 'client')} of mynetworks {'was' if len(refused) == 1 else 'were'} told: Relay access denied. "
+        "Both lists must let them pass, and this one has no permit_mynetworks before what stops relaying.",
+        data={"clients": list(refused)},
+        evidence=(
+            *shown(config, name, "mynetworks"),
+            *(Evidence("mail log", group.samples[-1]) for group in list(refused.values())[:2]),
+        ),
+        confidence=Confidence.LIKELY,
+        fixes=(
+            setting(
+                ID, "permit", f"Let mynetworks pass first in {name}", config, process,
+                (name, ", ".join(("permit_mynetworks", *rest))), risk=Risk.MEDIUM,
+                why="If hosts of mynetworks are to log in before they relay, leave it, and have them log in.",
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _stops_networks(names: list[str]) -> bool:
+    before = names[: names.index("permit_mynetworks")] if "permit_mynetworks" in names else names
+    return any(each in restrictions.STOPS_RELAY for each in before)
+
+
+def _address(client: str) -> Address | None:
+    try:
+        found = ipaddress.ip_address(client.rpartition("[")[2].rstrip("]"))
+    except ValueError:
+        return None
+    return None if found.is_loopback else found
+
+
 def _denied(log: MailLog | None) -> Iterator[ReasonGroup]:
     if log is not None:
         yield from (
@@ -220,10 +270,7 @@ def _denied(log: MailLog | None) -> Iterator[ReasonGroup]:
 
 def _private(client: str) -> Address | None:
     """The client's address where it is one of internal use (RFC 1918, RFC 4193)."""
-    try:
-        found = ipaddress.ip_address(client.rpartition("[")[2].rstrip("]"))
-    except ValueError:
-        return None
+    found = _address(client)
     return found if any(_holds(each, found) for each in _INTERNAL) else None
 
 

@@ -33,7 +33,7 @@ def sandbox(
         return
     found = []
     for each in fences.fences:
-        found += list(_skipped(each))
+        found += [*_skipped(each), *_failed(each)]
         if each.used:
             found += list(_offline(each))
             found += list(_crippled(each))
@@ -68,6 +68,22 @@ def _skipped(fence: Fence) -> Iterator[Verdict]:
         evidence=_shown(fence, ("ConditionResult", "ConditionTimestamp"), lines),
         fixes=_without(fence, lines),
         explained_by=() if lines or fence.daemon != "postfix" else (f"{_MAIN_CF}@main.cf",),
+    )
+
+
+def _failed(fence: Fence) -> Iterator[Verdict]:
+    """A command that somebody added, and that fails before or beside the daemon: systemd then gives the unit up."""
+    failed = fence.failed
+    if failed is None:
+        return
+    how = f"is killed by signal {failed.status}" if failed.killed else f"ends with exit status {failed.status}"
+    yield critical(
+        f"systemd does not start {_TITLES[fence.daemon]}, because a command of its unit {how}: {failed.place.text}",
+        detail=f"{failed.place.path}:{failed.place.number}. Starting the unit again fails at the same command.",
+        subject=f"{fence.daemon} command",
+        evidence=_shown(fence, (failed.place.text.partition("=")[0].strip(),), [failed.place]),
+        fixes=_without(fence, [failed.place]),
+        explained_by=(),
     )
 
 

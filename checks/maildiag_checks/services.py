@@ -237,8 +237,17 @@ def _down(
             *_shown(daemon),
         ),
         fixes=(_dovecot_start.correct(blamed[0]),) if blamed else (_start(services, daemon),),
-        explained_by=tuple(dict.fromkeys((*told.owners(roots), "services.programs", *CRIPPLING))),
+        explained_by=tuple(
+            dict.fromkeys((*told.owners(roots), "services.programs", *_by_its_unit(daemon), *CRIPPLING))
+        ),
         data={"state": unit.result if unit else "down"},
+    )
+
+
+def _by_its_unit(daemon: Daemon) -> tuple[str, ...]:
+    """What its unit does to a daemon that then dies, with words of its own or without any."""
+    return tuple(
+        f"services.sandbox@{daemon.name} {each}" for each in ("command", "LimitNOFILE", "TasksMax", "LimitNPROC")
     )
 
 

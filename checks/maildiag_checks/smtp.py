@@ -120,6 +120,7 @@ def connection(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) 
         if talk.port.protocol is Protocol.SMTP
         else (*_NO_CONNECTION[:4], "services.dovecot", "services.dovecot-config@listen")
     )
+    edges += ("services.sandbox@postfix" if talk.port.protocol is Protocol.SMTP else "services.sandbox@dovecot",)
     if not talk.listening:
         edges = (f"connectivity.listeners@{number}", *edges)
     return critical(

@@ -15,7 +15,11 @@ from maildiag.registry import gatherer
 UNITS = ("postfix@-.service", "postfix.service", "dovecot.service")
 PROPERTIES = (
     "Id,LoadState,ActiveState,Type,DropInPaths,ProtectHome,ProtectSystem,PrivateNetwork,ReadOnlyPaths,ReadWritePaths,"
-    "InaccessiblePaths,IPAddressDeny,IPAddressAllow,ConditionResult,ConditionTimestamp,RuntimeDirectory,StateDirectory"
+    "InaccessiblePaths,IPAddressDeny,IPAddressAllow,ConditionResult,ConditionTimestamp,RuntimeDirectory,StateDirectory,"
+    "ExecCondition,ExecStartPre,ExecStart,ExecStartPost"
+)
+_COMMAND = re.compile(
+    r"argv\[\]=(?P<argv>.*?) ; ignore_errors=no ; .* ; code=(?P<code>exited|killed|dumped) ; status=(?P<status>[1-9]\d*)"
 )
 _HOMES = ("/home", "/root", "/run/user")
 _SYSTEM = {"yes": ("/usr", "/boot", "/efi"), "full": ("/usr", "/boot", "/efi", "/etc"), "strict": ("/",)}
@@ -33,8 +37,20 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """A command of a drop-in that failed as the unit was to start: its line, and its exit status or signal."""
+
+    place: Place
+    killed: bool
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fence:
-    """One unit's sandbox: its properties as `systemctl show` prints them, and the lines of its drop-ins by setting."""
+    """One unit's sandbox: its properties as `systemctl show` prints them, and the lines of its drop-ins by setting.
+
+    A property that is printed several times has all its values, one in a line.
+    """
 
     unit: str
     values: Mapping[str, str] = field(hash=False)
@@ -72,6 +88,18 @@ class Fence:
         """
         lines = {name: places[-1].text.partition("=")[2].strip() for name, places in self.places.items()}
         return {name: why for name, value in lines.items() if (why := _lack(name, value))}
+
+    @property
+    def failed(self) -> Failed | None:
+        """The command that keeps the unit from running, where it is one of a drop-in. Source: systemd.service(5)."""
+        if self.values.get("ActiveState") in ("active", "reloading"):
+            return None
+        for setting in ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost"):
+            for told in _COMMAND.finditer(self.values.get(setting, "")):
+                for place in self.places.get(setting, ()):
+                    if place.text.partition("=")[2].lstrip("@-:+!").split() == told["argv"].split():
+                        return Failed(place, told["code"] != "exited", int(told["status"]))
+        return None
 
     def hides(self, path: str) -> str:
         """The setting that keeps the unit from seeing the path, or nothing."""
@@ -156,11 +184,17 @@ def fences(ask: Ask) -> Fences:
 
 def parse_fences(told: CommandResult) -> tuple[Fence, ...]:
     """`systemctl show` of the units; those that are not loaded are left out."""
-    blocks = [
-        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        for block in re.split(r"\n\s*\n", told.stdout)
-    ]
+    blocks = [_properties(block) for block in re.split(r"\n\s*\n", told.stdout)]
     return tuple(Fence(each["Id"], each) for each in blocks if each.get("LoadState") == "loaded" and "Id" in each)
+
+
+def _properties(block: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in block.splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            found[name] = f"{found[name]}\n{value}" if name in found else value
+    return found
 
 
 def _with_places(fence: Fence, texts: Mapping[str, FileText | Gap]) -> Fence:

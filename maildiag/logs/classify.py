@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from maildiag.logs.known import ProblemClass, Severity
-from maildiag.logs.known_dovecot import DOVECOT
+from maildiag.logs.known_dovecot import DOVECOT, DOVECOT_LOGINS
 from maildiag.logs.known_postfix import POSTFIX
 from maildiag.logs.known_system import KERNEL, OTHER, SYSTEMD
 from maildiag.logs.lines import Family, Level, LogLine, split_level
@@ -27,7 +27,7 @@ _TABLES: Mapping[Family, tuple[ProblemClass, ...]] = MappingProxyType(
 _UNCLASSED = "The log reports a problem that maildiag has no class for."
 SENTENCES: Mapping[str, str] = MappingProxyType(
     {"other": _UNCLASSED}
-    | {row.id: row.sentence for table in reversed(list(_TABLES.values())) for row in reversed(table)}
+    | {row.id: row.sentence for table in (DOVECOT_LOGINS, *reversed(list(_TABLES.values()))) for row in reversed(table)}
 )
 
 
@@ -53,8 +53,8 @@ class Problem:
 def classify(line: LogLine) -> Problem | None:
     """Return what the line reports, None if it reports no problem.
 
-    Postfix and Dovecot lines report a problem when they say so (warning, error, fatal, panic); those of systemd, the
-    kernel and others when they match a known class.
+    Postfix and Dovecot lines report a problem when they say so (warning, error, fatal, panic), Dovecot's also when they
+    tell of a login that was refused unseen; those of systemd, the kernel and others when they match a known class.
     """
     found = _classify(line.family, line.text)
     if found is None:
@@ -72,9 +72,9 @@ Found = tuple[str, Severity, Level, str, tuple[tuple[str, str], ...]]
 @lru_cache(maxsize=8192)
 def _classify(family: Family, text: str) -> Found | None:
     level, body = split_level(family, text)
-    if level == "info" and family in ("postfix", "dovecot"):
+    if level == "info" and family == "postfix":
         return None
-    for row in _TABLES[family]:
+    for row in DOVECOT_LOGINS if level == "info" and family == "dovecot" else _TABLES[family]:
         match = search(row.pattern, body)
         if match:
             # `file2` is a second place for `file` in the same pattern

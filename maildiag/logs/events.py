@@ -94,6 +94,12 @@ class AuthFailure(NamedTuple):
     why: str = ""
 
 
+class LoggedIn(NamedTuple):
+    """Somebody logged in to Dovecot."""
+
+    user: str
+
+
 class SaslMessage(NamedTuple):
     """A message that an authenticated user submitted."""
 
@@ -109,7 +115,7 @@ class DaemonStart(NamedTuple):
     version: str
 
 
-Event = Delivery | Reject | Held | Discarded | AuthFailure | SaslMessage | DaemonStart
+Event = Delivery | Reject | Held | Discarded | AuthFailure | LoggedIn | SaslMessage | DaemonStart
 
 
 def event_of(line: LogLine) -> Event | None:
@@ -189,6 +195,8 @@ def _discarded(match: re.Match[str]) -> Discarded:
     return Discarded(match["qid"], f"{kind}: {said}" if closed else kind, address)
 
 
+# Dovecot 2.3 "Login: user=<…>", 2.4 "Logged in: user=<…>"
+_LOGGED_IN = later(r"(?:Login|Logged in): user=<(?P<user>[^>]+)>")
 _REFUSED = ("auth failed", "authorization failed", "password expired", "user disabled", "login disabled")
 
 
@@ -196,6 +204,8 @@ def _dovecot_event(line: LogLine) -> Event | None:
     if any(each in line.text for each in _REFUSED) and (match := _LOGIN_FAILED().search(line.text)):
         why = "" if match["why"] == "auth failed" else match["why"]
         return AuthFailure(match["user"] or "", match["address"] or "", int(match["attempts"] or 1), why)
+    if line.daemon.endswith("-login") and (match := _LOGGED_IN().match(line.body)):
+        return LoggedIn(match["user"])
     return _start(line.body) if line.daemon in ("master", "dovecot") else None
 
 

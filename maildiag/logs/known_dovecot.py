@@ -1,4 +1,4 @@
-"""The wordings of Dovecot 2.3 and 2.4 at warning and above, most telling first."""
+"""The wordings of Dovecot 2.3 and 2.4 at warning and above, most telling first, and those of logins that are refused."""
 
 from __future__ import annotations
 
@@ -101,5 +101,10 @@ DOVECOT: tuple[ProblemClass, ...] = (
     notice("dovecot.ssl", r"SSL(?:_\w+)?(?:\(\))? (?:failed|error|handshak)|SSL: |ssl_", "A client's TLS handshake failed."),
     notice("dovecot.signal", r"Killed with signal (?P<signal>\d+)|SIGHUP received|SIGTERM", "Dovecot was told to stop or to read its configuration again."),
     critical("dovecot.crash", r"(?:file (?P<file>\S+): line (?P<line>\d+)|assert|Raw backtrace)", "A Dovecot process crashed on a bug."),
+)
+# What login processes say at no level of whoever they send away without a look at the password.
+DOVECOT_LOGINS: tuple[ProblemClass, ...] = (
+    notice("dovecot.client-certificate", r"\((?P<reason>client didn't send a cert|client sent an invalid cert|cert required, client didn't start TLS)\).*, method=\S",
+           "A mail program that wanted to log in has shown no certificate of its own, which auth_ssl_require_client_cert asks for."),
 )
 # fmt: on

@@ -15,6 +15,7 @@ from maildiag.logs.events import (
     Delivery,
     Discarded,
     Held,
+    LoggedIn,
     Reject,
     SaslMessage,
     StartKind,
@@ -128,6 +129,8 @@ class LogSummary:
     """By log tag (`postfix/submission/smtpd`, `dovecot/imap-login`): when it last logged what is no trouble; None where a
     critical line is its last.
     """
+    last_login: datetime | None = None
+    """When somebody last logged in to Dovecot."""
 
     def was_ahead(self, now: datetime) -> bool:
         """True where the log leapt into the future and came back: the clock was ahead, and is right again. A clock that is
@@ -212,6 +215,7 @@ class _Summary:
     generation: Counter[tuple[str, str]] = field(default_factory=Counter)
     last_success: datetime | None = None
     last_elsewhere: datetime | None = None
+    last_login: datetime | None = None
     overflow: int = 0
 
     def feed(self, raw: str) -> None:
@@ -299,6 +303,8 @@ class _Summary:
                 _count(self.addresses, event.address, event.attempts)
                 if event.why and len(self.refused) < MAX_COUNTED:
                     self.refused[event.user, event.why] += event.attempts
+            case LoggedIn():
+                self.last_login = line.when or self.last_login
             case SaslMessage():
                 _count(self.sasl, event.user, 1)
 
@@ -350,6 +356,7 @@ class _Summary:
             latest=self.latest,
             leap=self.leap,
             at_work=dict(self.at_work),
+            last_login=self.last_login,
         )
 
     def _group(self, key: _GroupKey, tally: _Tally) -> Group:

@@ -87,7 +87,7 @@ def test_the_headers_of_a_queued_message_are_shown_and_its_body_is_not(breakable
     assert "sender: alice@example.test" in shown
     assert "secret" not in shown
     tmux.keys("q")
-    tmux.wait("joe@partner.test")
+    tmux.wait("Queue by reason")
     tmux.keys("a")
     tmux.wait("read-only: U unlocks")
     tmux.keys("U", "a")

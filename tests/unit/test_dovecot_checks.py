@@ -606,6 +606,49 @@ def test_namespaces_that_do_not_fit_are_led_back_to_their_line(text: str, error:
     assert verdict.fixes[0].commands[0][3] == edit
 
 
+TURNED_AWAY = {
+    "2.3.19.1": (
+        "2026-11-28T04:06:03.493420+00:00 mail dovecot: master: Dovecot v2.3.19.1 (9b53102964) starting up for imap, pop3, lmtp (core dumps disabled)",
+        "2026-11-28T04:06:04.747474+00:00 mail dovecot: imap-login: Disconnected: Connection closed (cert required, client didn't start TLS): user=<>, method=PLAIN, rip=10.0.1.10, lip=10.0.1.10, secured, session=<FhqlS05h9q8KAAEK>",
+        "2026-11-28T04:06:04.755171+00:00 mail dovecot: imap-login: Disconnected: Connection closed (client didn't send a cert): user=<>, method=PLAIN, rip=10.0.1.10, lip=10.0.1.10, TLS: Connection closed, session=<jZClS05hUNUKAAEK>",
+    ),
+    "2.4.1-4": (
+        "2026-11-28T04:07:53.027327+00:00 mail dovecot: master: Dovecot v2.4.1-4 (7d8c0e5759) starting up for imap, pop3, lmtp (core dumps disabled)",
+        "2026-11-28T04:07:54.308880+00:00 mail dovecot: imap-login: Login aborted: Connection closed (cert required, client didn't start TLS) (client_ssl_not_started): user=<>, method=PLAIN, rip=10.0.1.10, lip=10.0.1.10, secured, session=<CH8sUk5hYKwKAAEK>",
+        "2026-11-28T04:07:54.462860+00:00 mail dovecot: pop3-login: Login aborted: Connection closed (client didn't send a cert) (client_ssl_cert_missing): user=<>, method=PLAIN, rip=10.0.1.10, lip=10.0.1.10, TLS: Connection closed, session=<ECsvUk5hYsMKAAEK>",
+    ),
+}
+LOOKED_AND_LEFT = (
+    "2026-11-28T04:07:54.397379+00:00 mail dovecot: imap-login: Login aborted: Logged out (client didn't send a cert) (client_ssl_cert_missing):"
+    " user=<>, rip=10.0.1.10, lip=10.0.1.10, TLS, session=<IQAuUk5hSqIKAAEK>"
+)
+LOGGED_IN = (
+    "2026-11-28T04:08:00.000000+00:00 mail dovecot: imap-login: Logged in: user=<alice>, method=PLAIN, rip=10.0.1.10, lip=10.0.1.10,"
+    " mpid=1, TLS, session=<xAAuUk5hSqIKAAEK>"
+)
+
+
+def with_certificates(*lines: str, version: str = "2.4.1-4") -> Verdict:
+    now = datetime(2026, 11, 28, 5, tzinfo=UTC)
+    said = MailLog("/var/log/mail.log", now - timedelta(hours=24), summarise(lines, now), ())
+    text = f"auth_ssl_require_client_cert = yes\nauth_mechanisms = plain login\n{PAM}"
+    return only(judge(authentication.mechanisms, config(text, version), said))
+
+
+@pytest.mark.parametrize("version", sorted(TURNED_AWAY))
+def test_a_server_that_wants_certificates_and_lets_nobody_in_is_told(version: str) -> None:
+    verdict = with_certificates(*TURNED_AWAY[version], version=version)
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "auth_ssl_require_client_cert")
+    assert verdict.title.startswith(f"{FILE}:1: auth_ssl_require_client_cert = yes")
+    assert len(verdict.evidence) == 3
+    assert not verdict.fixes[0].automatic
+
+
+def test_where_somebody_has_a_certificate_strangers_without_one_are_no_trouble() -> None:
+    assert with_certificates(*TURNED_AWAY["2.4.1-4"], LOGGED_IN).status is Status.OK
+    assert with_certificates(LOOKED_AND_LEFT).status is Status.OK
+
+
 AUTH_SAYS = "2026-11-25T03:22:38.706219+00:00 mail dovecot: auth: "
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from maildiag.facts.domains import Claim, Domains, OwnName
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Table, Tables
 from maildiag.lint import restrictions
 from maildiag.lint.tables import TableUse
+from maildiag.logs.summary import summarise
 from maildiag.model import HostRole, Role, Status, Verdict
 from maildiag.settings import Settings
 from maildiag.testing import file, info, judge
@@ -41,6 +45,46 @@ def told(found: list[Verdict]) -> list[tuple[Status, str]]:
 def test_the_stock_configuration_and_the_guide_s_are_closed(release: str) -> None:
     assert told(access(release=release)) == []
     assert told(access(*GUIDE, release=release)) == []
+
+
+REFUSED = (
+    "2026-11-28T04:04:51.816722+00:00 mail postfix/smtpd[274]: NOQUEUE: reject: RCPT from app01.example.test[10.0.1.20]: 554 5.7.1"
+    " <joe@partner.test>: Relay access denied; from=<alice@example.test> to=<joe@partner.test> proto=ESMTP helo=<app01.example.test>"
+)
+
+
+def refused(*lines: str, line: str = REFUSED) -> list[Verdict]:
+    now = datetime(2026, 11, 28, 4, 5, tzinfo=UTC)
+    log = MailLog("/var/log/mail.log", now - timedelta(hours=24), summarise([line], now), ())
+    return judge(relay_access, config(*lines), None, Settings(), log)
+
+
+def test_a_list_that_stops_relaying_before_it_lets_the_own_networks_in_is_told() -> None:
+    (verdict,) = (
+        each for each in refused(*GUIDE, "smtpd_relay_restrictions = reject_unauth_destination") if each.status.failing
+    )
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "smtpd_relay_restrictions")
+    assert "10.0.1.20 may not relay" in verdict.title
+    value = "smtpd_relay_restrictions=permit_mynetworks, reject_unauth_destination"
+    assert verdict.fixes[0].commands[0] == ("postconf", "-e", value)
+
+
+def test_where_no_list_lets_the_own_networks_in_they_may_be_meant_to_log_in() -> None:
+    closed = [
+        f"smtpd_{each}_restrictions = permit_sasl_authenticated, reject_unauth_destination"
+        for each in ("relay", "recipient")
+    ]
+    (verdict,) = (each for each in refused(GUIDE[0], *closed) if each.status.failing)
+    assert verdict.status is Status.WARNING
+
+
+def test_a_stranger_who_may_not_relay_is_none_of_the_own_networks() -> None:
+    stranger = REFUSED.replace("10.0.1.20", "192.0.2.20")
+    assert told(refused(*GUIDE, "smtpd_relay_restrictions = reject_unauth_destination", line=stranger)) == []
+
+
+def test_a_refusal_before_the_list_was_mended_says_nothing() -> None:
+    assert told(refused(*GUIDE)) == []
 
 
 LOGINS = ("smtpd_sasl_auth_enable = yes", "inet_interfaces = all")

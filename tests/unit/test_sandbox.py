@@ -112,6 +112,44 @@ def test_the_drop_in_s_line_is_shown_and_can_be_taken_out() -> None:
     assert not told.fixes[0].automatic
 
 
+COMMANDS = """\
+Type=forking
+ExecStartPre={ path=/usr/lib/postfix/configure-instance.sh ; argv[]=/usr/lib/postfix/configure-instance.sh - ; ignore_errors=no ; start_time=[Sat 2026-11-28 04:10:38 UTC] ; stop_time=[Sat 2026-11-28 04:10:39 UTC] ; pid=647 ; code=exited ; status=0 }
+ExecStartPre={ path=/bin/false ; argv[]=/bin/false ; ignore_errors=no ; start_time=[Sat 2026-11-28 04:10:39 UTC] ; stop_time=[Sat 2026-11-28 04:10:39 UTC] ; pid=702 ; code=exited ; status=1 }
+ExecStart={ path=/usr/sbin/postmulti ; argv[]=/usr/sbin/postmulti -i - -p start ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }
+ProtectHome=no
+Id=postfix@-.service
+LoadState=loaded
+ActiveState=failed
+DropInPaths=/etc/systemd/system/postfix@-.service.d/x.conf
+ConditionResult=yes
+"""
+
+
+def commanded(line: str, shown: str = COMMANDS) -> list[Verdict]:
+    answers = {
+        command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *UNITS): printed(shown),
+        ReadFile("/etc/systemd/system/postfix@-.service.d/x.conf"): file(f"[Service]\n{line}\n"),
+    }
+    found = gather(fences, answers)
+    assert isinstance(found, Fences)
+    return judge(sandbox, found, None, None)
+
+
+def test_a_command_that_somebody_added_and_that_fails_is_the_cause() -> None:
+    (told,) = commanded("ExecStartPre=/bin/false")
+    assert (told.status, told.subject) == (Status.CRITICAL, "postfix command")
+    assert "ends with exit status 1: ExecStartPre=/bin/false" in told.title
+    assert told.fixes[0].commands[0][-1] == "/etc/systemd/system/postfix@-.service.d/x.conf"
+
+
+def test_a_command_that_failed_once_or_may_fail_or_is_not_of_the_drop_in_is_none() -> None:
+    assert commanded("ExecStartPre=/bin/true")[0].status is Status.OK
+    assert commanded("ExecStartPre=/bin/false", COMMANDS.replace("=failed", "=active"))[0].status is Status.OK
+    ignored = COMMANDS.replace("argv[]=/bin/false ; ignore_errors=no", "argv[]=/bin/false ; ignore_errors=yes")
+    assert commanded("ExecStartPre=-/bin/false", ignored)[0].status is Status.OK
+
+
 def hardened(*lines: str) -> Verdict:
     places: dict[str, tuple[Place, ...]] = {}
     for number, line in enumerate(lines, 2):
