@@ -189,9 +189,12 @@ def _verification(
         return None
     why = "; ".join(dict.fromkeys(re.findall(r"lookup: (.+)", told.text))) or first_line(told.text)
     unreadable = "loading file" in told.text or "No such file" in told.text
-    files = [f"{name} = {postfix.get(name)}" for name in ("smtp_tls_CAfile", "smtp_tls_CApath")]
+    names = ("smtp_tls_CAfile", "smtp_tls_CApath")
+    files = [f"{name} = {postfix.get(name)}" for name in names]
+    nobody = not any(map(postfix.get, names)) and postfix.get("tls_append_default_CA") != "yes"
+    reason = "smtp_tls_CAfile and smtp_tls_CApath are empty, so Postfix trusts no authority" if nobody else why
     return critical(
-        f"The certificate of the relay {relay.hop.text} is not verified: {why}",
+        f"The certificate of the relay {relay.hop.text} is not verified: {reason}",
         detail=(
             "The CA file that Postfix is given cannot be read."
             if unreadable

@@ -108,7 +108,7 @@ def _judge(entry: _Entry, users: Collection[str], context: Context) -> Iterator[
     elif _is_access(users, context):
         yield from _action(entry, _ACCESS, context.words("smtpd_restriction_classes"), context)
     elif any(name.endswith("tls_policy_maps") for name in users):
-        yield from _tls_level(entry)
+        yield from _tls_policy(entry, context)
 
 
 def _is_access(users: Collection[str], context: Context) -> bool:
@@ -151,15 +151,34 @@ def _action(entry: _Entry, actions: frozenset[str], classes: tuple[str, ...], co
     yield _bad(entry, f'"{word}" is no action{meant}', effect)
 
 
-def _tls_level(entry: _Entry) -> Iterator[BadValue]:
-    level = entry.value.split()[0].rstrip(",;")
-    if level in _TLS_LEVELS:
-        return
-    yield _bad(
-        entry,
-        f'"{level}" is no TLS level; there are {", ".join(sorted(_TLS_LEVELS))}',
-        "The SMTP client does not deliver to this destination: its mail waits.",
-    )
+_DIGEST_BYTES = {"md5": 16, "sha1": 20, "sha224": 28, "sha256": 32, "sha384": 48, "sha512": 64}
+_MAIL_WAITS = "The SMTP client does not deliver to this destination: its mail waits."
+
+
+def _tls_policy(entry: _Entry, context: Context) -> Iterator[BadValue]:
+    """`level attribute=value …`; with the level fingerprint, one digest or more of the one length that it has."""
+    level, *attributes = re.split(r"[\s,;]+", entry.value)
+    if level not in _TLS_LEVELS:
+        yield _bad(entry, f'"{level}" is no TLS level; there are {", ".join(sorted(_TLS_LEVELS))}', _MAIL_WAITS)
+    elif level == "fingerprint":
+        digest = context.value("smtp_tls_fingerprint_digest")
+        named = [each.partition("=")[2] for each in attributes if each.startswith("match=")]
+        prints = [one for each in named for one in each.split("|") if one] or context.words(
+            "smtp_tls_fingerprint_cert_match"
+        )
+        odd = [each for each in prints if _octets(each) != _DIGEST_BYTES.get(digest)]
+        if digest in _DIGEST_BYTES and len(odd) == len(prints):
+            why = f"{odd[0]} has {_octets(odd[0])} bytes" if odd else "it names no fingerprint"
+            yield _bad(
+                entry,
+                f"{why}, and a digest of {digest} (smtp_tls_fingerprint_digest) has {_DIGEST_BYTES[digest]}",
+                _MAIL_WAITS,
+            )
+
+
+def _octets(fingerprint: str) -> int:
+    """How many bytes are written so: `00:11:…`, two digits each."""
+    return len(fingerprint.replace(":", "")) // 2
 
 
 def _bad(entry: _Entry, why: str, effect: str) -> BadValue:

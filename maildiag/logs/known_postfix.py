@@ -221,6 +221,8 @@ TLS: tuple[ProblemClass, ...] = (
     warning("tls.session-cache", r"(?P<value>\S+) TLS (?:session )?cache|tlsmgr|session ticket", "Trouble with the TLS session cache or the tlsmgr service."),
     notice("tls.dnssec", r"DNSSEC validation may be unavailable|reason: dnssec_probe|dnssec lookups disabled|DANE TLS support is not available",
            "DNSSEC is not validated, so DANE does not protect."),
+    critical("tls.fingerprint", r"all fingerprints unusable|unusable TLSA RR: 3 [01] 255 ",
+             "No fingerprint that a TLS policy names can be one of the digest that is used."),
     warning("tls.dane", r"TLSA? (?:lookup|RR|records?)|DANE", "DANE records of another server cannot be used."),
     notice("tls.client-wants", r"Refusing STARTTLS request|New TLS session rate limit", "A client starts too many TLS sessions."),
 )

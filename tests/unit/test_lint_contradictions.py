@@ -251,6 +251,26 @@ def test_a_policy_of_tls_knows_its_levels_only() -> None:
     assert not values("a.test encrypt protocols=TLSv1.2\nb.test dane-only\n", "smtp_tls_policy_maps")
 
 
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        (
+            "fingerprint match=00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff",
+            "00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff has 16",
+        ),
+        ("fingerprint", "it names no fingerprint"),
+        (f"fingerprint match={'ab:' * 31}ab|{'ab' * 16}", ""),
+        (f"fingerprint match={'AB' * 32}", ""),
+    ],
+)
+def test_a_fingerprint_has_the_length_of_its_digest(policy: str, why: str) -> None:
+    found = values(f"[10.0.1.10]:25 {policy}\n", "smtp_tls_policy_maps", "hash", "smtp_tls_fingerprint_digest = sha256")
+    assert [each.startswith(why) for each in found] == ([True] if why else [])
+    assert not values(
+        f"[10.0.1.10]:25 {policy}\n", "smtp_tls_policy_maps", "hash", "smtp_tls_fingerprint_digest = sha3-256"
+    )
+
+
 def test_aliases_that_lead_back_to_themselves_are_a_circle() -> None:
     assert values("alice@a.test bob@a.test\nbob@a.test alice@a.test\n", "virtual_alias_maps") == [
         "it leads in a circle: alice@a.test -> bob@a.test -> alice@a.test"
