@@ -221,16 +221,24 @@ def _permissions(saved: Saved) -> None:
 
 
 def _remove(path: str) -> None:
-    """What the fix made goes away; a directory only when it is empty, so that no mail in it is lost."""
+    """What the fix made goes away; a directory only when nothing but empty directories is in it, so that no mail is lost.
+
+    A daemon makes such directories itself, as soon as there is a place for them (Postfix: `defer/A`).
+    """
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         Path(path).unlink()
         return
+    for directory, inner, _ in os.walk(path, topdown=False):
+        for each in inner:
+            with contextlib.suppress(OSError):  # it is a link, a mount point, or something is in it
+                Path(directory, each).rmdir()
     try:
         Path(path).rmdir()
     except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise CannotRestore(f"{path}: kept, because it is not empty any more") from error
-        raise
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        held = next((each for each in Path(path).rglob("*") if each.is_symlink() or not each.is_dir()), path)
+        raise CannotRestore(f"{path}: kept, because it is not empty any more ({held})") from error
 
 
 def _restore_file(saved: Saved, copies: Path) -> None:

@@ -117,10 +117,28 @@ def test_mail_that_came_into_a_directory_of_the_fix_is_not_removed(tmp_path: Pat
     done = carried(carry_out(fix(tmp_path, commands=(("mkdir", "-p", str(made / "new")),)), Label(), here.shop))
     assert isinstance(done, Applied)
     (made / "new" / "mail").write_text("mail\n")
+    (made / "new" / "empty").mkdir()
     told = taken_back(here, done.transaction)
     assert not told.complete
+    assert told.left[0] == f"{made}/new: kept, because it is not empty any more ({made}/new/mail)"
     assert (made / "new" / "mail").read_text() == "mail\n"
     assert here.shop.store.load(done.transaction).state is State.PARTLY_UNDONE
+
+
+def test_empty_directories_that_a_daemon_made_in_a_directory_of_the_fix_go_with_it(tmp_path: Path) -> None:
+    here, elsewhere = world(tmp_path), tmp_path / "elsewhere"
+    made = tmp_path / "spool"
+    done = carried(carry_out(fix(tmp_path, commands=(("mkdir", str(made)),)), Label(), here.shop))
+    assert isinstance(done, Applied)
+    (made / "defer" / "A").mkdir(parents=True)
+    elsewhere.mkdir()
+    (made / "link").symlink_to(elsewhere)
+    told = taken_back(here, done.transaction)
+    assert told.left == (f"{made}: kept, because it is not empty any more ({made}/link)",)
+    (made / "link").unlink()
+    assert taken_back(here, done.transaction).complete
+    assert not made.exists()
+    assert elsewhere.is_dir()
 
 
 def test_an_undo_waits_for_another_only_as_long_as_it_is_told(tmp_path: Path) -> None:
