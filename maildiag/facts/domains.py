@@ -8,6 +8,7 @@ from maildiag.asking import Ask
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.relay import is_address
 from maildiag.lint.context import words
+from maildiag.lint.look_up import PATTERNS
 from maildiag.lint.tables import tables_in
 from maildiag.model import Gap
 from maildiag.probes import Command, CommandResult, DnsAnswer, DnsLookup, DnsStatus, FileText, ReadFile, command
@@ -15,6 +16,7 @@ from maildiag.registry import gatherer
 
 CLASSES = ("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains")
 _MOST = 12
+_NOBODYS = "maildiag-asks-for-nothing.invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ def _in_tables(ask: Ask, config: PostfixConfig, wanted: list[str]) -> tuple[list
     for name in CLASSES:
         for kind, path, _ in tables_in(config.get(name)):
             table = f"{kind}:{path}"
-            questions += [(name, table, domain, command("postmap", "-q", domain, table)) for domain in wanted]
+            if not _fits_everything(ask, kind, table):
+                questions += [(name, table, domain, command("postmap", "-q", domain, table)) for domain in wanted]
     answers = ask.all([question for *_, question in questions])
     found: list[Claim] = []
     complete = True
@@ -102,6 +105,12 @@ def _in_tables(ask: Ask, config: PostfixConfig, wanted: list[str]) -> tuple[list
             found.append(Claim(domain, name, table))
         complete = complete and isinstance(answer, CommandResult) and not answer.stderr
     return found, complete
+
+
+def _fits_everything(ask: Ask, kind: str, table: str) -> bool:
+    """Patterns such as `/./` fit any text: a table of them is no list of domains."""
+    told = ask.maybe(command("postmap", "-q", _NOBODYS, table)) if kind in PATTERNS else None
+    return isinstance(told, CommandResult) and told.status == 0 and bool(told.stdout.strip())
 
 
 def _look_up(ask: Ask, config: PostfixConfig, name: str, role: str) -> OwnName:

@@ -1,0 +1,217 @@
+"""Where the mail of each person ends: rewritten, expanded and routed by the tables as Postfix asks them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from maildiag.facts.accounts import Accounts
+from maildiag.facts.domains import Domains
+from maildiag.facts.mail_users import MOST_USERS, MailUsers
+from maildiag.facts.postfix_config import PostfixConfig
+from maildiag.facts.table_entries import Entries, Entry
+from maildiag.facts.tables import Tables
+from maildiag.lint.sinks import discards, is_idle, transport_of
+
+_NOBODY = "maildiag-asks-for-nobody"
+_TRANSPORTS = {
+    "mydestination": "local_transport",
+    "virtual_mailbox_domains": "virtual_transport",
+    "relay_domains": "relay_transport",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where a copy ends: the mailbox `place` of this host, or an address, file or command. `thrown` is the setting or the
+    entry that throws it away, "" where it is kept or passed on.
+    """
+
+    place: str
+    mailbox: bool = False
+    thrown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The way of mail for an address of `user` ("" for an address that nobody has): the entries on it, and its ends."""
+
+    user: str
+    address: str
+    entries: tuple[Entry, ...]
+    ends: tuple[End, ...]
+
+    @property
+    def own(self) -> bool:
+        """True where a copy comes to the user's own mailbox, and is kept there."""
+        return any(each.mailbox and each.place == self.user.lower() and not each.thrown for each in self.ends)
+
+    @property
+    def lost(self) -> bool:
+        """True where every copy is thrown away."""
+        return bool(self.ends) and all(each.thrown for each in self.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """The courses of the people whose mail is here, by domain the course of an address that nobody has, and the course of an
+    address of somebody else's domain.
+    """
+
+    courses: tuple[Course, ...]
+    nobody: Mapping[str, Course] = field(default_factory=dict)
+    outside: Course | None = None
+
+    def shared(self, course: Course) -> bool:
+        """True where an address that nobody has goes the same way by the same entries: none is meant for this person."""
+        other = self.nobody.get(course.address.rpartition("@")[2])
+        return other is not None and bool(course.entries) and other.ends == course.ends
+
+
+def destinations(
+    config: PostfixConfig, domains: Domains, tables: Tables, users: MailUsers | None, accounts: Accounts | None
+) -> Destinations:
+    """Follow each person's address through the tables, in the order in which Postfix asks them.
+
+    Raises UnreadableError where a table on the way cannot be read. Sources: ADDRESS_REWRITING_README, virtual(5), transport(5),
+    aliases(5).
+    """
+    named = {user: address for user in _people(users, accounts) if (address := _address(user, config, domains))}
+    at = dict.fromkeys(address.rpartition("@")[2] for address in named.values())
+    router = _Router(config, domains, Entries(config, tables))
+    return Destinations(
+        tuple(router.course(user, address) for user, address in named.items()),
+        {domain: router.course("", f"{_NOBODY}@{domain}") for domain in at},
+        router.course("", f"{_NOBODY}@{_NOBODY}.invalid"),
+    )
+
+
+def _people(users: MailUsers | None, accounts: Accounts | None) -> tuple[str, ...]:
+    known = tuple(each.name for each in users.users if each.status == 0) if users else ()
+    return known or (tuple(each.name for each in accounts.people[:MOST_USERS]) if accounts else ())
+
+
+def _address(user: str, config: PostfixConfig, domains: Domains) -> str:
+    """What people write to: for an account, its name in the first of this host's domains that local(8) serves."""
+    if "@" in user:
+        return user.lower()
+    names = [config.get(each).lower() for each in ("mydomain", "myorigin", "myhostname")]
+    domain = next((each for each in names if _class(each, domains) == "mydestination"), "")
+    return f"{user.lower()}@{domain}" if domain else ""
+
+
+def _class(domain: str, domains: Domains) -> str:
+    return next((each.parameter for each in domains.classes_of(domain)), "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Router:
+    """Computes courses, an address at a time."""
+
+    config: PostfixConfig
+    domains: Domains
+    entries: Entries
+
+    def course(self, user: str, address: str) -> Course:
+        passed: list[Entry] = []
+        ends = [
+            end
+            for rewritten in self._canonical(address, passed)
+            for final in self._virtual(rewritten, passed, frozenset())
+            for end in self._delivered(final, passed)
+        ]
+        return Course(user, address, tuple(dict.fromkeys(passed)), tuple(dict.fromkeys(ends)))
+
+    def _canonical(self, address: str, passed: list[Entry]) -> Iterator[str]:
+        keys = self._keys(address)
+        entry = self.entries.find("recipient_canonical_maps", *keys) or self.entries.find("canonical_maps", *keys)
+        passed += [entry] if entry else []
+        yield next(iter(self._targets(address, entry)), address) if entry else address
+
+    def _virtual(self, address: str, passed: list[Entry], seen: frozenset[str]) -> Iterator[str]:
+        """virtual(5): again and again, until an address stands for itself."""
+        entry = self.entries.find("virtual_alias_maps", *self._keys(address)) if address not in seen else None
+        if entry is None:
+            yield address
+            return
+        targets = self._targets(address, entry)
+        passed += [entry] if targets != [address] else []
+        for target in targets:
+            yield from self._virtual(target, passed, seen | {address})
+
+    def _keys(self, address: str) -> tuple[str, ...]:
+        """The address, the bare name of a local one, the whole domain (virtual(5), canonical(5))."""
+        name, _, domain = address.rpartition("@")
+        local = self._class(domain) == "mydestination" or domain == self.config.get("myorigin").lower()
+        return (address, *([name] if local else []), f"@{domain}")
+
+    def _targets(self, address: str, entry: Entry) -> list[str]:
+        """A bare name is completed with myorigin, `@domain` keeps the name."""
+        name = address.rpartition("@")[0]
+        words = [word.strip('"').lower() for word in entry.value.replace(",", " ").split()]
+        origin = self.config.get("myorigin").lower()
+        return [f"{name}{one}" if one.startswith("@") else one if "@" in one else f"{one}@{origin}" for one in words]
+
+    def _delivered(self, address: str, passed: list[Entry]) -> Iterator[End]:
+        name, _, domain = address.rpartition("@")
+        kind = self._class(domain)
+        parameter = _TRANSPORTS.get(kind, "default_transport")
+        entry = self.entries.find("transport_maps", *self._routes(address))
+        routed = entry if entry and transport_of(entry.value) else None
+        passed += [routed] if routed else []
+        value, told = (routed.value, _told(routed)) if routed else (self.config.get(parameter), "")
+        if discards(value, self.config.master):
+            yield End("", thrown=told or f"{parameter} = {value}")
+        elif transport_of(value) == "local":
+            yield from self._local(self._without_extension(name), passed, frozenset())
+        else:
+            yield End(address, mailbox=kind == "virtual_mailbox_domains")
+
+    def _routes(self, address: str) -> tuple[str, ...]:
+        """transport(5): the address, its domain, the domains above (as `.domain`, or without the dot), everything."""
+        labels = address.rpartition("@")[2].split(".")
+        dot = "" if "transport_maps" in self.config.context.words("parent_domain_matches_subdomains") else "."
+        above = [dot + ".".join(labels[number:]) for number in range(1, len(labels))]
+        return (address, ".".join(labels), *above, "*")
+
+    def _without_extension(self, name: str) -> str:
+        letters = self.config.get("recipient_delimiter")
+        return name[: next((place for place, letter in enumerate(name) if place and letter in letters), len(name))]
+
+    def _local(self, name: str, passed: list[Entry], seen: frozenset[str]) -> Iterator[End]:
+        """local(8): aliases first, again and again; a name within its own alias, or `\\name`, is the mailbox."""
+        entry = self.entries.find("alias_maps", name) if name not in seen else None
+        if entry is None:
+            yield self._mailbox(name)
+            return
+        passed.append(entry)
+        for target in alias_targets(entry.value):
+            if target.startswith(("/", "|")):
+                thrown = target == "/dev/null" or (target[0] == "|" and is_idle(target[1:].strip(' "')))
+                yield End(target, thrown=_told(entry) if thrown else "")
+            elif target.startswith("\\"):
+                yield self._mailbox(target[1:].lower())
+            elif "@" not in target or self._class(target.rpartition("@")[2].lower()) == "mydestination":
+                yield from self._local(target.partition("@")[0].lower(), passed, seen | {name})
+            else:
+                yield End(target)
+
+    def _mailbox(self, name: str) -> End:
+        """Who stores it: mailbox_transport, else mailbox_command (local(8))."""
+        handed, program = self.config.get("mailbox_transport"), self.config.get("mailbox_command")
+        if handed:
+            return End(name, True, f"mailbox_transport = {handed}" if discards(handed, self.config.master) else "")
+        return End(name, True, f"mailbox_command = {program}" if is_idle(program) else "")
+
+    def _class(self, domain: str) -> str:
+        return _class(domain, self.domains)
+
+
+def _told(entry: Entry) -> str:
+    return f"{entry.key} {entry.value} in {entry.table}"
+
+
+def alias_targets(value: str) -> list[str]:
+    """The targets in an entry of aliases(5): addresses, files, `|commands`; quotes keep blanks and commas."""
+    return [word.strip() for word in next(csv.reader([value], skipinitialspace=True), []) if word.strip()]
