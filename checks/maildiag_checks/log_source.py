@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from maildiag import edits
 from maildiag.facts.log_sources import SOCKET, LogSources
 from maildiag.facts.mail_log import JOURNAL, MailLog
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.services import Services
+from maildiag.lint.lines import Place
 from maildiag.model import (
     Confidence,
     Evidence,
@@ -85,6 +87,12 @@ def _silent(log: MailLog, places: LogSources | None, services: Services | None) 
     """A file lacks lines that the journal has, or rsyslog is told to write one that does not exist."""
     if services is None:
         return None
+    if log.stale and places is not None and places.drops:
+        return _dropped(log, places.drops, services)
+    if log.stale and log.lacking:
+        return _stale(
+            log.stale[0], services, f"the journal has lines of {', '.join(log.lacking)} that this file has not"
+        )
     if log.stale:
         return _stale(log.stale[0], services, "the journal has later lines of mail than this file")
     gone = [each for each in places.by_rsyslog() if each.absent] if places else []
@@ -161,6 +169,27 @@ def _other_zone(log: MailLog, services: Services | None) -> Verdict:
 
 def _after(log: MailLog, when: datetime | None) -> bool:
     return when is not None and log.summary.last is not None and log.summary.last > when
+
+
+def _dropped(log: MailLog, drops: tuple[Place, ...], services: Services) -> Verdict:
+    """The logger works as it was told to: starting it again changes nothing."""
+    first = drops[0]
+    comment = Fix(
+        id="logs.source/keep",
+        title=f"Comment the rule in line {first.line} of {first.path} out, and restart rsyslog",
+        commands=(edits.comment_lines(first.path, first.line, first.last), ("systemctl", "restart", "rsyslog")),
+        undo=(("systemctl", "restart", "rsyslog"),),
+        changes=(first.path,),
+        verify=("logs.source",),
+    )
+    what = f"of {', '.join(log.lacking)}" if log.lacking else "of mail"
+    return warning(
+        f"{first.path} line {first.line} keeps mail out of {log.stale[0]}: {first.text}",
+        detail=f"The journal has lines {what} that this file has not; fail2ban, statistics and people who read it see nothing.",
+        subject=log.stale[0],
+        evidence=tuple(Evidence(str(each), each.text) for each in drops[:3]),
+        fixes=(comment,) if services.systemd else (),
+    )
 
 
 def _stale(path: str, services: Services, told: str) -> Verdict:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
+from maildiag.lint.lines import Place
 from maildiag.model import Gap, is_absent
 from maildiag.probes import Directory, FileInfo, FileKind, FileText, ListDirectory, ReadFile, Stat
 from maildiag.registry import gatherer
@@ -54,13 +55,14 @@ class LogSources:
     """`configured` files are named by Postfix, Dovecot or maildiag's own configuration, `usual` ones by the distribution.
 
     `journal` is the directory of journald's files, empty where there is none; `socket` is what stands at /dev/log, where
-    programs log to (syslog(3)).
+    programs log to (syslog(3)). `drops` are the lines of rsyslog's configuration that keep mail from its files.
     """
 
     configured: tuple[LogFile, ...]
     usual: tuple[LogFile, ...]
     journal: str
     socket: FileInfo | Gap | None = None
+    drops: tuple[Place, ...] = ()
 
     @property
     def unheard(self) -> bool:
@@ -88,7 +90,10 @@ class LogSources:
 def log_sources(ask: Ask, settings: Settings, postfix: Postfix | None, dovecot: Dovecot | None) -> LogSources:
     """Look which of the possible places exist."""
     ask.begin(Stat(SOCKET))
-    rules = _rsyslog(ask)
+    texts = _rsyslog(ask)
+    rules = tuple(
+        (target, f"mail in {path}", "rsyslog") for path, text in texts.items() for target in rsyslog_targets(text)
+    )
     wanted = tuple(dict.fromkeys((*configured_files(settings, postfix, dovecot), *rules)))
     looked = ask.all([Stat(path) for path in (*(path for path, _, _ in wanted), *USUAL, *JOURNALS)])
     files, journals = looked[: -len(JOURNALS)], looked[-len(JOURNALS) :]
@@ -99,21 +104,52 @@ def log_sources(ask: Ask, settings: Settings, postfix: Postfix | None, dovecot: 
         ),
         next((path for path, found in zip(JOURNALS, journals, strict=True) if isinstance(found, FileInfo)), ""),
         ask.maybe(Stat(SOCKET)),
+        tuple(place for path, text in texts.items() for place in rsyslog_drops(path, text)),
     )
 
 
-def _rsyslog(ask: Ask) -> tuple[tuple[str, str, str], ...]:
-    """Where rsyslog is told to write mail, in the order of its files."""
+def _rsyslog(ask: Ask) -> dict[str, str]:
+    """The files of rsyslog's configuration, in the order in which its rules count on Debian and Red Hat."""
     listed = ask.maybe(ListDirectory("/etc/rsyslog.d"))
     own = [each.path for each in listed.entries if each.path.endswith(".conf")] if isinstance(listed, Directory) else []
     files = [*own, "/etc/rsyslog.conf"]
     read = ask.all([ReadFile(path) for path in files])
-    return tuple(
-        (target, f"mail in {path}", "rsyslog")
-        for path, got in zip(files, read, strict=True)
-        if isinstance(got, FileText)
-        for target in rsyslog_targets(got.text)
-    )
+    return {path: got.text for path, got in zip(files, read, strict=True) if isinstance(got, FileText)}
+
+
+_OF_MAIL = re.compile(r"\bmail\b|postfix|dovecot|^\*\.", re.IGNORECASE)
+_STOPS = re.compile(r"(?:^|[\s{;])(?P<stop>stop|~)[\s;]*\}?$")
+_WRITES = re.compile(r"(?:[\s{]-?|file=\")/")
+
+
+def rsyslog_drops(path: str, text: str) -> Iterator[Place]:
+    """The rules that keep mail from the files: `mail.* stop`, `*.* ~`, a condition on mail or Postfix that ends in stop, and
+    `mail.none` where a file of mail's own is named. A rule that first writes to another file (`& stop`) is none.
+
+    Source: rsyslog.conf(5), rsyslog's documentation of RainerScript.
+    """
+    for first, last, rule in _rules(text):
+        selector, _, action = rule.partition(" ")
+        stops = _STOPS.search(rule) and not rule.startswith("&")
+        drops = stops and _OF_MAIL.search(rule) and "mail.none" not in selector and not _WRITES.search(rule)
+        unwanted = "mail.none" in selector and re.search(r"/(mail|maillog)", action)
+        if drops or unwanted:
+            yield Place(path, first, last, rule)
+
+
+def _rules(text: str) -> Iterator[tuple[int, int, str]]:
+    """(first line, last line, text) of each rule; what stands in braces belongs to the rule that opens them."""
+    first, parts = 0, list[str]()
+    for number, line in enumerate(text.splitlines(), 1):
+        rest = re.sub(r"(^|\s)#.*", "", line).strip()
+        if not rest:
+            continue
+        first = first if parts else number
+        parts.append(rest)
+        rule = " ".join(parts)
+        if rule.count("{") <= rule.count("}"):
+            yield first, number, rule
+            parts = []
 
 
 def rsyslog_targets(text: str) -> tuple[str, ...]:

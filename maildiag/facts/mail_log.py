@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
+from itertools import takewhile
 from operator import itemgetter
 
 from maildiag.asking import Ask
@@ -28,6 +29,19 @@ _LATE = timedelta(seconds=60)
 _QUARTER, _FURTHEST = timedelta(minutes=15), timedelta(hours=26)  # zones differ by quarters of an hour, from -12 to +14
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d")
 LATEST = command("journalctl", "--quiet", "--no-pager", "--lines=1", "--output=short-iso-precise", "SYSLOG_FACILITY=2")
+RECENT = command(
+    "journalctl",
+    "--quiet",
+    "--no-pager",
+    "--lines=200",
+    "--priority=info",
+    "--output=short-iso-precise",
+    "SYSLOG_FACILITY=2",
+)
+_MOMENT = timedelta(seconds=3)  # a logger writes what it got at once, or never
+_ENOUGH = 3
+_FILE_TAIL = 3000
+_SAID = re.compile(r"(postfix[\w./-]*)\[\d+\]: .{1,300}")
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 JOURNAL = "journal"
 _TOOL = re.compile(r"\bpost(?:queue|map|alias|conf|cat)\[\d+\]: ")
@@ -52,7 +66,8 @@ class MailLog:
 
     `complete` is False where the window was cut. `stale` are log files that lack what the journal has; then the journal
     was read instead. `shown_by` is the command that shows the same lines to a person. `offset` is how far lines without a
-    zone are behind the host's own: they are written by daemons that began before its time zone was changed.
+    zone are behind the host's own: they are written by daemons that began before its time zone was changed. `lacking` are
+    the programs of Postfix whose lines the journal has and a stale file has not.
     """
 
     source: str
@@ -63,6 +78,7 @@ class MailLog:
     shown_by: str = ""
     stale: tuple[str, ...] = ()
     offset: timedelta = timedelta(0)
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,7 @@ class _Text:
     written: datetime | None = None
 
 
-@begins(LATEST)
+@begins(LATEST, RECENT)
 def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, services: Services | None) -> MailLog:
     """Read the tail of the mail log's files, and of the journal what no file holds: systemd's and the kernel's lines.
 
@@ -88,11 +104,17 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
     read = [_file(ask, each, since) for each in places.files()]
     texts = [each for each in read if isinstance(each, _Text)]
     main = _main_texts(texts, places)
-    newest = ask.maybe(LATEST)
+    newest, recent = ask.maybe(LATEST), ask.maybe(RECENT)
     latest = _latest_in_journal(newest, time.now) if main else None
     offset = max((_offset(each, latest, time.now) for each in main), key=abs, default=timedelta(0))
     time = replace(time, now=time.now.astimezone(timezone((time.now.utcoffset() or timedelta(0)) - offset)))
-    stale = tuple(each.name for each in main if latest is not None and _behind(each, latest, time.now))
+    said = recent.stdout.splitlines() if isinstance(recent, CommandResult) else []
+    lacking = {each.name: programs for each in _of_postfix(texts, places) if (programs := _lacks(each, said, time.now))}
+    stale = tuple(
+        each.name
+        for each in _of_postfix(texts, places)
+        if each.name in lacking or (each.lines and latest is not None and _behind(each, latest, time.now))
+    )
     by_mail = [each for each in main if each.name not in stale]
     query = journal_query(since, _units(services), mail=not by_mail)
     journal = _journal(newest if _timed_out(newest) else ask.maybe(query))
@@ -100,7 +122,23 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
         raise Missing(_why_not(places, journal))
     source = by_mail[0].name if by_mail or isinstance(journal, Gap) else JOURNAL
     found = _together(time, since, [each for each in texts if each.name not in stale], journal, read, source, stale)
-    return replace(found, offset=offset)
+    return replace(found, offset=offset, lacking=tuple(dict.fromkeys(one for each in lacking.values() for one in each)))
+
+
+def _lacks(text: _Text, recent: Sequence[str], now: datetime) -> tuple[str, ...]:
+    """The programs of Postfix whose recent lines in the journal this file has not: all of the latest ones, or all that a
+    program said. Single lines get lost at a rotation or by a limit.
+    """
+    there = {found[0] for raw in text.lines[-_FILE_TAIL:] if (found := _SAID.search(raw))}
+    begins = line_time(text.lines[0], now) if text.lines else text.written or _OLDEST
+    said = [found for raw in recent if begins < line_time(raw, now) < now - _MOMENT and (found := _SAID.search(raw))]
+    after = list(takewhile(lambda found: found[0] not in there, reversed(said)))
+    if len(after) >= _ENOUGH:
+        return tuple(sorted({found[1] for found in after}))
+    lines: dict[str, list[bool]] = {}
+    for found in said:
+        lines.setdefault(found[1], []).append(found[0] in there)
+    return tuple(sorted(name for name, seen in lines.items() if len(seen) >= _ENOUGH and not any(seen)))
 
 
 def _offset(text: _Text, latest: datetime | None, now: datetime) -> timedelta:
@@ -132,9 +170,13 @@ def _behind(text: _Text, latest: datetime, now: datetime) -> bool:
 
 
 def _main_texts(texts: Sequence[_Text], places: LogSources) -> list[_Text]:
+    return [each for each in _of_postfix(texts, places) if each.lines]
+
+
+def _of_postfix(texts: Sequence[_Text], places: LogSources) -> list[_Text]:
     """The files in which Postfix logs: all but those that only Dovecot writes."""
     only_dovecot = {each.path for each in places.configured if each.daemon == "dovecot"}
-    return [each for each in texts if each.name not in only_dovecot and each.lines]
+    return [each for each in texts if each.name not in only_dovecot]
 
 
 def _units(services: Services | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogFile, LogSources
-from maildiag.facts.mail_log import LATEST, MOST_BYTES, MailLog, journal_query, mail_log
+from maildiag.facts.mail_log import LATEST, MOST_BYTES, RECENT, MailLog, journal_query, mail_log
 from maildiag.facts.processes import ProcessTable
 from maildiag.facts.services import MAIL_UNITS, Services, build, parse_show
 from maildiag.model import Gap, GapReason
@@ -47,8 +47,11 @@ def log_of(name: str, after: timedelta = timedelta(minutes=1)) -> MailLog:
     return log(mail, journal, last + after)
 
 
-def log(mail: str, journal: str, now: datetime, latest: str = "", written: datetime | None = None) -> MailLog:
-    """A mail log made of these lines; `latest` is the journal's last line of mail, `written` the file's last change."""
+def log(
+    mail: str, journal: str, now: datetime, latest: str = "", written: datetime | None = None, recent: str = ""
+) -> MailLog:
+    """A mail log made of these lines; `latest` is the journal's last line of mail, `recent` its last ones, `written` the file's last
+    change."""
     places = LogSources((), (LogFile(LOG, "the distribution's", info(LOG)),), "/var/log/journal")
     since = now - timedelta(hours=24)
     journal_lines = printed(journal)
@@ -56,6 +59,7 @@ def log(mail: str, journal: str, now: datetime, latest: str = "", written: datet
         ReadFile(LOG, most=MOST_BYTES, tail=True): FileText(mail, len(mail), written or now),
         ReadFile(f"{LOG}.1", most=MOST_BYTES, tail=True): Gap(GapReason.ABSENT, "no such file"),
         LATEST: printed(latest),
+        RECENT: printed(recent),
         journal_query(since, MAIL_UNITS, mail=False): journal_lines,
         journal_query(since, MAIL_UNITS, mail=True): journal_lines,
     }

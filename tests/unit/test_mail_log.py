@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maildiag.facts.log_sources import dovecot_logs, rsyslog_targets
-from maildiag.facts.mail_log import interleave, line_time, not_a_tool, shown_by
+from maildiag.facts.log_sources import LogSources, dovecot_logs, rsyslog_drops, rsyslog_targets
+from maildiag.facts.mail_log import MailLog, interleave, line_time, not_a_tool, shown_by
+from maildiag.lint.lines import Place
 from maildiag.model import Status
 from maildiag.testing import judge
 from maildiag_checks.log_source import source
@@ -20,7 +21,7 @@ NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 SENT = "postfix/smtp[1]: A1B2C3D4E5: to=<a@b.test>, relay=x[10.0.0.1]:25, delay=0.1, dsn=2.0.0, status=sent (250 ok)"
 
 
-def stamped(seconds: int, text: str) -> str:
+def stamped(seconds: float, text: str) -> str:
     return f"{(NOW - timedelta(hours=1) + timedelta(seconds=seconds)).isoformat()} mail {text}"
 
 
@@ -111,3 +112,94 @@ def test_what_a_tool_said_to_whoever_ran_it_is_not_judged() -> None:
 def test_the_reader_is_told_a_command_for_the_same_lines() -> None:
     assert shown_by("/var/log/maillog", NOW) == "tail /var/log/maillog"
     assert shown_by("journal", NOW) == "journalctl SYSLOG_FACILITY=2 --since '2026-11-23 06:00'"
+
+
+# journalctl and /var/log/mail.log of a lab host that was told `:programname, startswith, "postfix/smtpd" stop`
+RECENT_LINES = [
+    stamped(10, "postfix/smtpd[412]: connect from app01.example.test[10.0.1.20]"),
+    stamped(10, "postfix/smtpd[412]: 1F0C24E: client=app01.example.test[10.0.1.20]"),
+    stamped(10, "postfix/cleanup[415]: 1F0C24E: message-id=<20261128041502.A1B2C4F@app01.example.test>"),
+    stamped(11, "postfix/qmgr[206]: 1F0C24E: from=<root@example.test>, size=412, nrcpt=1 (queue active)"),
+    stamped(
+        11,
+        "postfix/smtpd[412]: disconnect from app01.example.test[10.0.1.20] ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7",
+    ),
+    stamped(12, "postfix/qmgr[206]: 1F0C24E: removed"),
+]
+
+
+def lacking(kept: list[str], recent: list[str] = RECENT_LINES, after: float = 20) -> MailLog:
+    now = NOW - timedelta(hours=1) + timedelta(seconds=after)
+    return log(
+        "".join(f"{each}\n" for each in kept),
+        "",
+        now,
+        latest=recent[-1] + "\n",
+        recent="".join(f"{each}\n" for each in recent),
+    )
+
+
+def test_a_file_that_has_all_that_the_journal_has_is_fine() -> None:
+    assert lacking([stamped(0, SENT), *RECENT_LINES]).stale == ()
+    assert lacking([stamped(0, SENT), *RECENT_LINES[:-1]]).stale == (), "a single line may get lost"
+    assert lacking([stamped(0, SENT)], after=12).stale == (), "what was said just now may be under way"
+
+
+def test_within_seconds_of_the_newest_mail_a_file_is_seen_to_lack_it() -> None:
+    found = lacking([stamped(0, SENT)])
+    assert (found.stale, found.source) == (("/var/log/mail.log",), "journal")
+    assert found.lacking == ("postfix/cleanup", "postfix/qmgr", "postfix/smtpd")
+
+
+def test_a_program_whose_lines_are_kept_from_the_file_is_seen() -> None:
+    kept = [each for each in RECENT_LINES if "smtpd" not in each]
+    assert lacking([stamped(0, SENT), *kept]).lacking == ("postfix/smtpd",)
+
+
+def test_what_was_said_before_the_file_began_is_not_missed_in_it() -> None:
+    assert lacking([stamped(11.5, "postfix/qmgr[206]: 1F0C24E: x"), RECENT_LINES[-1]]).stale == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("mail.*  stop\n", 1),
+        ("# comment\n*.* ~\n", 2),
+        (':programname, startswith, "postfix" stop\n', 1),
+        ('if $programname startswith "postfix" then stop\n', 1),
+        ('if $syslogfacility-text == "mail" then {\n  stop\n}\n', 1),
+        ("auth.* /var/log/auth.log\n*.*;mail.none -/var/log/mail.log\n", 2),
+    ],
+)
+def test_a_rule_of_rsyslog_that_keeps_mail_from_its_file_is_found(text: str, line: int) -> None:
+    assert [each.line for each in rsyslog_drops("/etc/rsyslog.conf", text)] == [line]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mail.* -/var/log/mail.log\n& stop\n",
+        'if $programname == "dovecot" then /var/log/dovecot.log\n& stop\n',
+        'if $programname == "dovecot" then { action(type="omfile" file="/var/log/dovecot.log") stop }\n',
+        "*.*;auth,authpriv.none;mail.none -/var/log/syslog\n",
+        "*.*;mail.none ~\n",
+        ':programname, isequal, "cron" stop\n',
+        "# mail.* stop\n",
+    ],
+)
+def test_a_rule_that_writes_mail_elsewhere_or_is_of_others_is_fine(text: str) -> None:
+    assert list(rsyslog_drops("/etc/rsyslog.conf", text)) == []
+
+
+def test_a_rule_that_drops_mail_is_the_cause_and_not_a_logger_that_hangs() -> None:
+    drop = Place("/etc/rsyslog.d/10-quiet.conf", 3, 3, "mail.* stop")
+    (found,) = judge(
+        source,
+        lacking([stamped(0, SENT)]),
+        LogSources((), (), "", None, (drop,)),
+        services("debian12-healthy", master()),
+    )
+    assert (found.status, found.title) == (
+        Status.WARNING,
+        "/etc/rsyslog.d/10-quiet.conf line 3 keeps mail out of /var/log/mail.log: mail.* stop",
+    )
