@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.names import PublicNames
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.sockets import Owner, Port, Sockets, dovecot_protocols, is_any, is_loopback
+from maildiag.facts.sockets import PORTS, Owner, Port, Sockets, dovecot_protocols, is_any, is_loopback
 from maildiag.model import (
     Evidence,
     Fix,
@@ -71,7 +71,7 @@ def listeners(
     if server and postfix is not None and postfix.installed:
         yield from _without_smtp(sockets, postfix, takes_logins_alone(public, postfix, sockets))
     if server and dovecot is not None and dovecot.installed:
-        yield from _without_imap(dovecot)
+        yield from _without_imap(dovecot, sockets)
 
 
 def _port(port: Port, sockets: Sockets, server: bool) -> Verdict:
@@ -213,15 +213,20 @@ def _postfix_lines(sockets: Sockets) -> str:
     return "\n".join(each.line for each in sockets.expected if each.owner is Owner.POSTFIX)
 
 
-def _without_imap(dovecot: Dovecot) -> Iterator[Verdict]:
+def _without_imap(dovecot: Dovecot, sockets: Sockets) -> Iterator[Verdict]:
+    """A protocol that is not named, and one whose every listener has port 0, are served to nobody."""
     protocols = dovecot_protocols(dovecot)
-    if "imap" in protocols or not dovecot.text:
+    imap, pop3 = (each in protocols and _is_served(each, sockets) for each in ("imap", "pop3"))
+    if imap or not dovecot.text:
         return
     told = Evidence("doveconf -n", f"protocols = {' '.join(protocols)}")
-    if "pop3" in protocols:
+    off = "imap" in protocols
+    if pop3:
         yield warning(
             "Dovecot serves no IMAP, only POP3",
-            detail="`imap` is missing from `protocols`; the documentation serves both.",
+            detail="Its listeners have port = 0."
+            if off
+            else "`imap` is missing from `protocols`; the documentation serves both.",
             subject="imap",
             evidence=(told,),
             explained_by=(),
@@ -229,10 +234,18 @@ def _without_imap(dovecot: Dovecot) -> Iterator[Verdict]:
     else:
         yield critical(
             "Dovecot serves neither IMAP nor POP3: nobody can read mail",
+            detail="Their listeners have port = 0." if off else "",
             subject="imap",
             evidence=(told,),
             explained_by=("services.dovecot-config",),
         )
+
+
+def _is_served(protocol: str, sockets: Sockets) -> bool:
+    """True where a listener of the protocol has a port, or something listens on a port that is the protocol's by right."""
+    names = (protocol, f"{protocol}s")
+    offered = any(each.owner is Owner.DOVECOT and each.name in names for each in sockets.expected)
+    return offered or any(sockets.on(PORTS[each]) for each in names)
 
 
 def _name(port: Port) -> str:

@@ -11,7 +11,7 @@ from maildiag.facts.firewall import SERVICES, Backend, Firewall
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.routes import Link, Network, Routes
 from maildiag.facts.smtp import OwnDialogues
-from maildiag.facts.sockets import Owner, Port, Sockets
+from maildiag.facts.sockets import MAIL_PORTS, Owner, Port, Sockets
 from maildiag.firewall.rules import Judgement, Outcome, Packet
 from maildiag.model import (
     Confidence,
@@ -188,6 +188,9 @@ def _inbound(
         data=data,
         evidence=shown,
         fixes=fixes.opening(firewall, judgement, [port.number], link.name),
+        explained_by=(f"connectivity.ports@{port.name if port.owner is Owner.DOVECOT else 'submission'}",)
+        if port.number not in MAIL_PORTS
+        else None,
     )
 
 

@@ -7,10 +7,12 @@ import pytest
 from maildiag.dovecot.syntax import parse
 from maildiag.dovecot.tree import build
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
+from maildiag.facts.firewall import Backend, Firewall
 from maildiag.facts.names import DomainRecords, PublicNames
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk, addresses
 from maildiag.facts.sockets import Owner, Port, Sockets, dovecot_ports, dovecot_protocols, parse_master, postfix_ports
+from maildiag.firewall.rules import Chain, Do, Rule, Ruleset
 from maildiag.model import HostRole, Role, Status, Verdict
 from maildiag.probes import (
     Connect,
@@ -24,8 +26,9 @@ from maildiag.probes import (
     Tls,
     Transcript,
 )
+from maildiag.settings import Settings
 from maildiag.testing import judge, printed
-from maildiag_checks import connectivity, mail_access, smtp
+from maildiag_checks import connectivity, mail_access, moved_ports, smtp
 from maildiag_checks.postfix_config import master_cf
 from tests.network.recorded import RELEASES, text
 from tests.unit.postfix_files import config
@@ -166,9 +169,73 @@ def test_port_25_is_missed_only_where_somebody_is_sent_to_it(mx: str, mynetworks
 
 
 def test_a_server_without_imap_is_told() -> None:
-    dovecot = Dovecot(True, "2.3", "protocols = pop3 lmtp\n")
-    told = judge(connectivity.listeners, sockets(port(25), "0.0.0.0"), SERVER, None, dovecot)
-    assert [each.subject for each in told if each.status is Status.WARNING] == ["imap"]
+    (told,) = without_imap("protocols = pop3 lmtp\n")
+    assert (told.status, told.subject) == (Status.WARNING, "imap")
+
+
+NO_IMAP = (
+    "service imap-login {\n  inet_listener imap {\n    port = 0\n  }\n  inet_listener imaps {\n    port = 0\n  }\n}\n"
+)
+NO_POP3 = NO_IMAP.replace("imap", "pop3")
+
+
+def without_imap(text_: str) -> list[Verdict]:
+    dovecot = Dovecot(True, "2.3", text_)
+    wanted = tuple(dovecot_ports(dovecot))
+    found = Sockets(wanted, tuple(Listener("tcp", "0.0.0.0", each.number, 0, "dovecot") for each in wanted), (ETH0,))
+    return [each for each in judge(connectivity.listeners, found, SERVER, None, dovecot) if each.status.failing]
+
+
+def test_a_protocol_whose_every_listener_has_port_0_is_served_to_nobody() -> None:
+    both = "protocols = imap pop3 lmtp\n"
+    assert [each.status for each in without_imap(both + NO_IMAP)] == [Status.WARNING]
+    assert [each.status for each in without_imap(both + NO_IMAP + NO_POP3)] == [Status.CRITICAL]
+    assert without_imap(both + NO_POP3) == []
+    assert without_imap(both + NO_IMAP.replace("  inet_listener imaps {\n    port = 0\n  }\n", "")) == []
+
+
+def moved(
+    number: int,
+    name: str = "imap",
+    line: str = "",
+    settings: Settings | None = None,
+    others: tuple[int, ...] = (),
+    firewall: Firewall | None = None,
+    addresses_: tuple[str, ...] = (),
+) -> list[Status]:
+    mine = Port(Owner.DOVECOT, name, number, addresses_, line, Protocol.IMAP, Tls.STARTTLS)
+    listening = tuple(Listener("tcp", "0.0.0.0", each, 0, "") for each in (number, *others))
+    found = judge(moved_ports.ports, Sockets((mine,), listening, (ETH0,)), settings or Settings(), None, firewall)
+    return [each.status for each in found]
+
+
+def test_a_mailbox_service_on_a_port_where_nobody_looks_is_a_warning() -> None:
+    assert moved(1143) == [Status.WARNING]
+    assert moved(9993, "imaps") == [Status.WARNING]
+    assert moved(143) == moved(993, "imaps") == [Status.OK]
+
+
+def test_a_port_that_was_moved_on_purpose_is_fine() -> None:
+    proxied = "service imap-login { inet_listener imap { haproxy = yes; port = 1143 } }"
+    redirect = Rule((), Do.DIVERT, target=":1143")
+    led = Firewall(Backend.NFTABLES, Ruleset.of([Chain("nft", "ip", "nat", "prerouting", (redirect,), "prerouting")]))
+    assert moved(1143, others=(143,)) == [Status.OK], "a proxy listens there"
+    assert moved(1143, line=proxied) == [Status.OK]
+    assert moved(1143, settings=Settings(ports=(1143,))) == [Status.OK]
+    assert moved(1143, addresses_=("127.0.0.1",)) == [Status.OK]
+    assert moved(1143, firewall=led) == [Status.OK]
+
+
+@pytest.mark.parametrize(
+    ("number", "others", "status"),
+    [(5870, (), Status.WARNING), (5870, (465,), Status.OK), (587, (), Status.OK), (25, (), Status.SKIPPED)],
+)
+def test_submission_is_looked_for_on_587_and_465(number: int, others: tuple[int, ...], status: Status) -> None:
+    options = {"smtpd_sasl_auth_enable": "yes", "syslog_name": "postfix/submission"}
+    mine = Port(Owner.POSTFIX, str(number), number, (), f"{number} inet", Protocol.SMTP, Tls.STARTTLS, options)
+    listening = tuple(Listener("tcp", "0.0.0.0", each, 0, "") for each in (number, *others))
+    (told,) = judge(moved_ports.ports, Sockets((mine,), listening, (ETH0,)), Settings(), None, None)
+    assert told.status is status
 
 
 def test_both_loopback_and_the_network_are_tried() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from maildiag.facts.accounts import Account, Accounts
@@ -13,7 +15,7 @@ from maildiag.lint.look_up import Table as Source
 from maildiag.lint.sinks import is_idle
 from maildiag.lint.tables import TableUse
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
-from maildiag.probes import command
+from maildiag.probes import Probe, command
 from maildiag.testing import file, gather, info, judge, printed
 from maildiag_checks.destinations import destination
 from tests.unit.postfix_files import config
@@ -187,7 +189,7 @@ def test_a_pattern_that_fits_any_text_is_no_list_of_domains() -> None:
     """`/./ bob@example.test` in virtual_alias_maps, which virtual_alias_domains is by default, as postmap answers for it."""
     made = config(*GUIDE, "virtual_alias_maps = regexp:/etc/postfix/virtual")
     query = ("postmap", "-q")
-    answers = {command(*query, each, "regexp:/etc/postfix/virtual"): printed("(withheld)\n")
+    answers: dict[Probe[Any], Any] = {command(*query, each, "regexp:/etc/postfix/virtual"): printed("(withheld)\n")
                for each in ("maildiag-asks-for-nothing.invalid", "example.test", "mail.example.test", "localhost", "localhost.example.test")}  # fmt: skip
     found = gather(domains, answers, postfix_config=made)
     assert isinstance(found, Domains)
