@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
-from maildiag.model import Confidence, Fix, Verdict, critical, notice, warning
+from maildiag.lint.cure import CHECKED
+from maildiag.model import Confidence, Evidence, Fix, Verdict, critical, notice, warning
 from maildiag.text import plural
 from maildiag_checks._main_cf import setting, shown
 
@@ -63,6 +64,43 @@ def _for_clients(config: PostfixConfig, process: PostfixProcess | None) -> Itera
             subject="smtpd_client_connection_count_limit",
             evidence=shown(config, "smtpd_client_connection_count_limit"),
             fixes=(setting(ID, "connections", "Set it to its default, 50", config, process, default),),
+        )
+
+
+_TOO_FEW = 5
+
+
+def few_processes(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Verdict]:
+    """maxproc of master.cf: while so many clients are served, the next one is connected and greeted by nobody (master(5)).
+
+    A service on loopback for a filter has as many as the filter.
+    """
+    effect = (process or PostfixProcess(False, False)).reload
+    for service in config.master.running("smtpd"):
+        host = service.name.rpartition(":")[0].strip("[]")
+        local = host.startswith("127.") or host in ("localhost", "::1")
+        if service.type != "inet" or local or not service.limit.isdigit() or not 0 < int(service.limit) < _TOO_FEW:
+            continue
+        yield warning(
+            f"master.cf line {service.line}: {service.name} serves {plural(int(service.limit), 'client')} at once, and lets all others wait"
+            " without a greeting",
+            subject=service.key,
+            detail=f"maxproc, the seventh field, is {service.limit}: one slow client is enough. `-` stands for default_process_limit"
+            f" ({config.get('default_process_limit')}).",
+            data={"limit": int(service.limit)},
+            evidence=(Evidence(f"{config.master.path}:{service.line}", service.logical.text.strip()),),
+            fixes=(
+                Fix(
+                    id=f"{ID}/more-{service.name.replace('.', '-')}",
+                    title=f"Let {service.name} have as many processes as default_process_limit says",
+                    commands=(("postconf", "-F", f"{service.key}/process_limit=-"), effect),
+                    automatic=True,
+                    undo=(effect,),
+                    changes=(config.master.path,),
+                    verify=(f"{ID}@{service.key}",),
+                    guards=CHECKED,
+                ),
+            ),
         )
 
 

@@ -7,6 +7,9 @@ from types import MappingProxyType
 
 from maildiag.model import Role
 
+_LIMITS = ("connectivity.restrictions@default_process_limit", "connectivity.restrictions@smtp/inet", "connectivity.restrictions@submission/inet",
+           "connectivity.restrictions@submissions/inet")  # fmt: skip
+
 _PROXYMAP = "services.master-cf@master.cf:proxymap/unix"
 # Meaning of a log line (maildiag.logs) to the checks that would find its cause, nearest first. `name.` stands for every
 # meaning that begins so; the longest entry counts.
@@ -82,7 +85,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "queue.directories",
         ),
         "process.killed": ("services.memory", "logs.crashes"),
-        "process.limit": ("connectivity.milter", "connectivity.policy", "dns.resolver", "services.master-cf"),
+        "process.limit": (*_LIMITS, "connectivity.milter", "connectivity.policy", "dns.resolver", "services.master-cf"),
         "spool.": ("services.sandbox", "queue.directories", "services.disk", "services.main-cf"),
         "spool.no-space": ("services.disk",),
         "spool.write-error": ("services.sandbox", "services.disk", "queue.directories", "services.postfix"),

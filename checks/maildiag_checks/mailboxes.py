@@ -42,7 +42,7 @@ def mailbox(found: Mailboxes, identity: Identity | None, virtual: VirtualStores 
         yield unknown("Could not look into the mailboxes", detail="They belong to their users (needs root)")
         return
     store = virtual.store if virtual else None
-    if store is not None and (store.closed or store.too_low):
+    if store is not None and (store.closed or store.too_low or store.missing):
         yield _store(store)
     if not found.boxes:
         yield skipped("No mailbox to look at")
@@ -66,6 +66,17 @@ def _store(store: VirtualStore) -> Verdict:
             detail='It says "bad uid in virtual_uid_maps", and the mail waits. Make an account for the mailboxes, and name its number.',
             subject="virtual_uid_maps",
             evidence=(Evidence("postconf -x", f"virtual_uid_maps = static:{store.uid}"),),
+        )
+    if store.missing:
+        return critical(
+            f"virtual_mailbox_base = {store.base}, which does not exist, and {store.owner} may not make it",
+            detail=f"virtual(8) delivers as uid {store.uid}: mail for virtual domains waits. Correct the name, mount the file system, or make it.",
+            subject="virtual_mailbox_base",
+            evidence=(
+                Evidence("postconf -x", f"virtual_mailbox_base = {store.base}"),
+                Evidence(f"stat {store.base}", "No such file or directory"),
+            ),
+            explained_by=("authentication.virtual-place@virtual_mailbox_base",),
         )
     first = store.closed[0]
     return critical(

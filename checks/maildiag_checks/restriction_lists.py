@@ -31,7 +31,7 @@ from maildiag.model import (
 )
 from maildiag.probes import FileText
 from maildiag.registry import check
-from maildiag_checks._limits import ID, delays, limits
+from maildiag_checks._limits import ID, delays, few_processes, limits
 from maildiag_checks._main_cf import setting, shown
 
 _ALL = ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
@@ -64,6 +64,7 @@ def restriction_lists(
         *_catch_all(tables),
         *_switches(config, postfix_process),
         *limits(config, postfix_process, server),
+        *few_processes(config, postfix_process),
         *delays(config, postfix_process),
         *_bind(config, postfix_process),
         *_tls(config, postfix_process, server),

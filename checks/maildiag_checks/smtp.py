@@ -166,7 +166,11 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
             subject=subject,
             data={"error": transcript.error},
             evidence=shown,
-            explained_by=(*(_NO_GREETING if closed else _SLOW_GREETING), "logs.crashes@smtpd", "logs.problems"),
+            explained_by=(
+                *(_NO_GREETING if closed else (*_few(talk), *_SLOW_GREETING)),
+                "logs.crashes@smtpd",
+                "logs.problems",
+            ),
         )
     if banner.code != "220":
         return critical(
@@ -187,6 +191,12 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
             explained_by=(*_NOT_ACCEPTED, "logs.problems"),
         )
     return None
+
+
+def _few(talk: Talk) -> tuple[str, ...]:
+    """Limits that a few slow clients use up (master(5) maxproc)."""
+    limits = ("default_process_limit", f"{talk.port.line.split()[0]}/inet")
+    return tuple(f"connectivity.restrictions@{each}" for each in limits)
 
 
 def _offers(talk: Talk, transcript: Transcript, postfix: Postfix, shown: tuple[Evidence, ...]) -> Verdict | None:

@@ -109,7 +109,11 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
     offset = max((_offset(each, latest, time.now) for each in main), key=abs, default=timedelta(0))
     time = replace(time, now=time.now.astimezone(timezone((time.now.utcoffset() or timedelta(0)) - offset)))
     said = recent.stdout.splitlines() if isinstance(recent, CommandResult) else []
-    lacking = {each.name: programs for each in _of_postfix(texts, places) if (programs := _lacks(each, said, time.now))}
+    lacking = {
+        each.name: programs
+        for each in _of_postfix(texts, places)
+        if (programs := _lacks(each, said, time.now, _began(services)))
+    }
     stale = tuple(
         each.name
         for each in _of_postfix(texts, places)
@@ -125,12 +129,18 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
     return replace(found, offset=offset, lacking=tuple(dict.fromkeys(one for each in lacking.values() for one in each)))
 
 
-def _lacks(text: _Text, recent: Sequence[str], now: datetime) -> tuple[str, ...]:
+def _began(services: Services | None) -> datetime:
+    """When the logger was started: what was said before, it does not write any more."""
+    logger = services.unit("rsyslog", "syslog-ng") if services is not None else None
+    return logger.active_since if logger is not None and logger.running and logger.active_since else _OLDEST
+
+
+def _lacks(text: _Text, recent: Sequence[str], now: datetime, began: datetime) -> tuple[str, ...]:
     """The programs of Postfix whose recent lines in the journal this file has not: all of the latest ones, or all that a
     program said. Single lines get lost at a rotation or by a limit.
     """
     there = {found[0] for raw in text.lines[-_FILE_TAIL:] if (found := _SAID.search(raw))}
-    begins = line_time(text.lines[0], now) if text.lines else text.written or _OLDEST
+    begins = max(began, line_time(text.lines[0], now) if text.lines else text.written or _OLDEST)
     said = [found for raw in recent if begins < line_time(raw, now) < now - _MOMENT and (found := _SAID.search(raw))]
     after = list(takewhile(lambda found: found[0] not in there, reversed(said)))
     if len(after) >= _ENOUGH:

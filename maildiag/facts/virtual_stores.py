@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from maildiag.access import SEARCH, WRITE, allows
 from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.postfix import WITHOUT, Postfix
-from maildiag.model import Missing
+from maildiag.model import Missing, is_absent
 from maildiag.probes import Directory, FileInfo, FileKind, ListDirectory, Stat
 from maildiag.registry import gatherer
 
@@ -21,7 +22,7 @@ class VirtualStore:
     """virtual_mailbox_base and the numbers of virtual_uid_maps and virtual_gid_maps, where these are `static:`.
 
     `closed` are the directories, the base first, where that account may not make files. `too_low`: virtual(8) refuses the
-    number (virtual_minimum_uid).
+    number (virtual_minimum_uid). `missing`: there is no base, and that account may not make it.
     """
 
     base: str
@@ -31,6 +32,7 @@ class VirtualStore:
     group: str
     closed: tuple[FileInfo, ...] = ()
     least: int = 0
+    missing: bool = False
 
     @property
     def too_low(self) -> bool:
@@ -56,9 +58,26 @@ def virtual_stores(ask: Ask, postfix: Postfix, accounts: Accounts) -> VirtualSto
     if not used or not base.startswith("/") or uid is None or gid is None:
         return VirtualStores(None)
     owner, group = accounts.owner(uid), accounts.group(gid)
-    closed = tuple(_closed(ask, base, owner, (*accounts.groups_of(owner, group),)))
+    groups = (*accounts.groups_of(owner, group),)
+    closed = tuple(_closed(ask, base, owner, groups))
     least = postfix.get("virtual_minimum_uid", "100")
-    return VirtualStores(VirtualStore(base, uid, gid, owner, group, closed, int(least) if least.isdigit() else 0))
+    missing = _cannot_be_made(ask, base, owner, groups)
+    return VirtualStores(
+        VirtualStore(base, uid, gid, owner, group, closed, int(least) if least.isdigit() else 0, missing)
+    )
+
+
+def _cannot_be_made(ask: Ask, base: str, owner: str, groups: tuple[str, ...]) -> bool:
+    """virtual(8) makes what is missing below directories that its account may write."""
+    if not is_absent(ask.maybe(Stat(base))):
+        return False
+    for parent in PurePosixPath(base).parents:
+        info = ask.maybe(Stat(str(parent)))
+        if isinstance(info, FileInfo):
+            return not allows(info, WRITE | SEARCH, owner, groups)
+        if not is_absent(info):
+            return False
+    return False
 
 
 def _number(maps: str) -> int | None:

@@ -915,3 +915,19 @@ def test_a_limit_that_is_too_small_is_no_want_of_memory_of_the_host() -> None:
     assert "services.dovecot-limits@default_vsz_limit" in (reached.explained_by or ())
     verdict = only(judge(memory, said, None, LocalTime(NOW_OF_LOG, "UTC")))
     assert "services.dovecot-limits@default_vsz_limit" in (verdict.explained_by or ())
+
+
+def test_a_base_that_is_not_there_is_told_where_virtual_may_not_make_it() -> None:
+    def of(owner: str) -> list[Verdict]:
+        answers: dict[Probe[Any], Any] = {
+            Stat("/var/vmial"): Gap(GapReason.ABSENT, "no such file"),
+            ListDirectory("/var/vmial", 200): Gap(GapReason.ABSENT, "no such file"),
+            Stat("/var"): info("/var", 0o755, owner, kind=FileKind.DIRECTORY),
+        }
+        postfix = Postfix(True, "3.7.11", VIRTUAL | {"virtual_mailbox_base": "/var/vmial"})
+        accounts = Accounts((Account("vmail", 5000, 5000, "/var/vmail", "/usr/sbin/nologin"),))
+        found = gather(virtual_stores, answers, postfix=postfix, accounts=accounts)
+        return judge(mailboxes.mailbox, Mailboxes(HOME, (MAILDIR,)), None, found)
+
+    assert next((each.status, each.subject) for each in of("root")) == (Status.CRITICAL, "virtual_mailbox_base")
+    assert [each.status for each in of("vmail")] == [Status.OK]

@@ -271,3 +271,31 @@ def test_restrictions_are_parsed_with_their_arguments() -> None:
         ("reject_rbl_client", "zen.example", True),
         ("reject", "", False),
     ]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_port_for_clients_that_serves_one_at_a_time_is_a_warning(release: str) -> None:
+    (found,) = few("smtp inet n - y - 1 smtpd", release=release)
+    assert (found.status, found.subject) == (Status.WARNING, "smtp/inet")
+    assert found.fixes[0].commands[0] == ("postconf", "-F", "smtp/inet/process_limit=-")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "smtp inet n - y - - smtpd",
+        "smtp inet n - y - 0 smtpd",
+        "smtp inet n - y - 20 smtpd",
+        "smtp inet n - y - 1 postscreen",
+        "127.0.0.1:10025 inet n - y - 2 smtpd",
+        "smtpd pass - - y - 1 smtpd",
+    ],
+)
+def test_limits_that_are_meant_are_fine(line: str) -> None:
+    assert few(line) == []
+
+
+def few(line: str, release: str = "debian12") -> list[Verdict]:
+    made = config(release=release, master=f"{line}\n")
+    found = judge(restriction_lists, made, None, None, SERVER)
+    return [each for each in found if each.subject.endswith(("/inet", "/pass"))]
