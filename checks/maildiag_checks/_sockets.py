@@ -347,7 +347,54 @@ def _restart(scene: Scene, endpoint: Endpoint) -> Fix:
     )
 
 
+_TCP = re.compile(r"(?:lmtp:)?inet:\[?(?P<host>[^\]]*?)\]?:(?P<port>\w+)$")
+
+
+def _not_configured(scene: Scene, endpoint: Endpoint, error: str) -> Verdict | None:
+    """A port of this host that no inet_listener of the service has: starting Dovecot again would not open it."""
+    found = _TCP.search(endpoint.value)
+    here = found is not None and (found["host"].startswith("127.") or found["host"] in ("localhost", "::1"))
+    if found is None or not here or not scene.running or found["port"] in _ports(scene, endpoint.purpose):
+        return None
+    return critical(
+        f"{endpoint.setting} = {endpoint.value}, and Dovecot is not configured to listen there",
+        detail=f"{error}. " + _listening(scene, endpoint.purpose) + _without_it(endpoint.purpose),
+        subject=endpoint.shown,
+        evidence=_evidence(scene, endpoint, error),
+        fixes=tuple(_ways_to_meet(scene, endpoint))
+        if _inside_queue(scene, endpoint.purpose)
+        else (_open_port(scene, endpoint, found["port"]),),
+        explained_by=("services.dovecot-config",),
+    )
+
+
+def _open_port(scene: Scene, endpoint: Endpoint, port: str) -> Fix:
+    service, address = _SERVICE[endpoint.purpose], "listen" if scene.config.modern else "address"
+    return Fix(
+        id=f"{scene.id}/open-port",
+        title=f"Let Dovecot's {service} listen there, or better in Postfix's queue directory, which is for Postfix alone",
+        verify=(scene.id,),
+        ask=f"service {service} {{\n  inet_listener postfix {{\n    {address} = 127.0.0.1\n    port = {port}\n  }}\n}}\n"
+        "then: doveadm reload",
+    )
+
+
+def _ports(scene: Scene, purpose: Purpose) -> set[str]:
+    """The TCP ports that the service has."""
+    tree = scene.config.effective
+    return {
+        setting.value
+        for each in tree.of_kind("inet_listener")
+        if any(outer.kind == "service" and outer.name == _SERVICE[purpose] for outer in each.within)
+        for setting in tree.inside(each)
+        if setting.name == "port"
+    }
+
+
 def _refused(scene: Scene, endpoint: Endpoint, error: str) -> Verdict:
+    elsewhere = _not_configured(scene, endpoint, error)
+    if elsewhere is not None:
+        return elsewhere
     why = "nobody listens there any more" if scene.running else "Dovecot does not run"
     return critical(
         f"Postfix cannot reach Dovecot's {_ROLE[endpoint.purpose]} socket {endpoint.shown}: {error} ({why})",

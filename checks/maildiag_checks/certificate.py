@@ -133,7 +133,7 @@ def _readable(file: CertificateFile) -> Verdict | None:
         if who == "Postfix"
         else "Dovecot does not start, or turns every TLS client away."
     )
-    if is_absent(file.text):
+    if is_absent(file.text) or _not_there(file.read):
         return critical(
             f"The certificate {path} of {who} does not exist",
             detail=effect,
@@ -141,7 +141,7 @@ def _readable(file: CertificateFile) -> Verdict | None:
             evidence=(_line(file), Evidence(path, "No such file or directory")),
             explained_by=(),
         )
-    if isinstance(file.text, Gap) or isinstance(file.read, Gap):
+    if isinstance(file.read, Gap) or (isinstance(file.text, Gap) and file.certified is None):
         gap = file.text if isinstance(file.text, Gap) else file.read
         return unknown(f"The certificate {path} could not be read", detail=str(gap), subject=path)
     if file.certified is None:
@@ -155,6 +155,11 @@ def _readable(file: CertificateFile) -> Verdict | None:
     if isinstance(file.text, FileText) and "-----BEGIN" not in file.text.text:
         return _not_pem(file, effect)
     return None
+
+
+def _not_there(told: CommandResult | Gap) -> bool:
+    """What openssl says of a file that is gone; one that may hold a key too is read by nobody else here."""
+    return isinstance(told, CommandResult) and told.status != 0 and "No such file or directory" in told.stderr
 
 
 def _not_pem(file: CertificateFile, effect: str) -> Verdict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.facts.tables import Table, Tables
-from maildiag.lint import networks, restrictions
+from maildiag.lint import restrictions
 from maildiag.lint.access import Decision, address_keys, client_keys, decision
 from maildiag.lint.context import words
 from maildiag.lint.cure import CHECKED
@@ -24,8 +23,8 @@ from maildiag.probes import FileText
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
 from maildiag_checks._main_cf import setting, shown
-
-CLIENTS = "connectivity.own-clients"
+from maildiag_checks._own_clients import CLIENTS, is_own, own_networks
+from maildiag_checks._postscreen import denylisted
 
 # Refusals that are the client's fault, that pass, or that other checks judge by their own evidence.
 _NOT_HERE = re.compile(
@@ -82,14 +81,15 @@ def own_clients(
     found: dict[tuple[str, str], list[_Refusal]] = {}
     for each in _refusals(log, config, tables):
         found.setdefault((each.list, each.service.key if each.service else ""), []).append(each)
-    for (name, _), refusals in found.items():
-        yield _refused(name, refusals, log, config, postfix_process)
-    if not found:
+    told = [_refused(name, refusals, log, config, postfix_process) for (name, _), refusals in found.items()]
+    told += denylisted(log, config, postfix_process, tables)
+    yield from told
+    if not told:
         yield ok("No client of the own networks was refused by a rule", evidence=shown(config, "mynetworks"))
 
 
 def _refusals(log: MailLog, config: PostfixConfig, tables: Tables | None) -> Iterator[_Refusal]:
-    own = [found for word in words(config.get("mynetworks")) if (found := networks.network(word))]
+    own = own_networks(config)
     for group in log.summary.reasons:
         if group.status != "rejected" or group.over or _NOT_HERE.fullmatch(group.reason.meaning):
             continue
@@ -98,7 +98,7 @@ def _refusals(log: MailLog, config: PostfixConfig, tables: Tables | None) -> Ite
         for line in reversed(group.samples):
             parsed = parse_line(line, log.since)
             event = event_of(parsed) if parsed else None
-            if isinstance(event, Reject) and _within(event.address, own) and not _CLIENTS_FAULT.search(event.reason):
+            if isinstance(event, Reject) and is_own(event.address, own) and not _CLIENTS_FAULT.search(event.reason):
                 service = _service(line, config)
                 refusal = _origin(group, event, line, _Lists(config, service), tables)
                 own_list = service is not None and service.override(refusal.list) is not None
@@ -138,15 +138,6 @@ def _service(line: str, config: PostfixConfig) -> Service | None:
         if tag and (each.override("syslog_name") or usual) == tag["name"]
     ]
     return found[0] if len(found) == 1 else None
-
-
-def _within(address: str, own: list[networks.Network]) -> bool:
-    """In mynetworks, and another host: what this host says to itself is judged by connectivity.smtp."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return not found.is_loopback and any(found in each for each in own if each.version == found.version)
 
 
 _SUBJECTS = (

@@ -85,6 +85,12 @@ class Discarded(NamedTuple):
     address: str
 
 
+class Denylisted(NamedTuple):
+    """A client that postscreen(8) has on its permanent list of refused ones; what it does then, its configuration tells."""
+
+    address: str
+
+
 class AuthFailure(NamedTuple):
     """A login that was refused; `attempts` in one session. `why` is "" for a wrong user or password, else Dovecot's words."""
 
@@ -115,7 +121,7 @@ class DaemonStart(NamedTuple):
     version: str
 
 
-Event = Delivery | Reject | Held | Discarded | AuthFailure | LoggedIn | SaslMessage | DaemonStart
+Event = Delivery | Reject | Denylisted | Held | Discarded | AuthFailure | LoggedIn | SaslMessage | DaemonStart
 
 
 def event_of(line: LogLine) -> Event | None:
@@ -134,6 +140,8 @@ def _postfix_event(line: LogLine) -> Event | None:
         return _delivery(text)
     if "reject" in text and (match := _REJECT().match(text)):
         return _rejected(match)
+    if "LISTED [" in text and (match := _DENYLISTED().match(text)):
+        return Denylisted(match["address"])
     if ": hold: " in text and (match := _HELD().match(text)):
         return Held(match["qid"], _REJECT_TAIL().sub("", match["what"]))
     if "discard: " in text and (match := _DISCARDED().match(text)):
@@ -195,6 +203,8 @@ def _discarded(match: re.Match[str]) -> Discarded:
     return Discarded(match["qid"], f"{kind}: {said}" if closed else kind, address)
 
 
+# "BLACKLISTED [192.0.2.1]:40890" before Postfix 3.6 and where respectful_logging = no
+_DENYLISTED = later(r"(?:DENY|BLACK)LISTED \[(?P<address>[^\]]+)\]:\d+$")
 # Dovecot 2.3 "Login: user=<…>", 2.4 "Logged in: user=<…>"
 _LOGGED_IN = later(r"(?:Login|Logged in): user=<(?P<user>[^>]+)>")
 _REFUSED = ("auth failed", "authorization failed", "password expired", "user disabled", "login disabled")

@@ -13,6 +13,7 @@ from maildiag.logs.events import (
     AuthFailure,
     DaemonStart,
     Delivery,
+    Denylisted,
     Discarded,
     Held,
     LoggedIn,
@@ -131,6 +132,8 @@ class LogSummary:
     """
     last_login: datetime | None = None
     """When somebody last logged in to Dovecot."""
+    denylisted: Mapping[str, str] = field(default_factory=dict)
+    """The clients that postscreen met on its list of refused ones since Postfix was started or reloaded, with the last line of each."""
 
     def was_ahead(self, now: datetime) -> bool:
         """True where the log leapt into the future and came back: the clock was ahead, and is right again. A clock that is
@@ -211,6 +214,7 @@ class _Summary:
     latest: datetime | None = None
     leap: timedelta = timedelta(0)
     at_work: dict[str, datetime | None] = field(default_factory=dict)
+    denylisted: dict[str, str] = field(default_factory=dict)
     starts: list[Start] = field(default_factory=list)
     generation: Counter[tuple[str, str]] = field(default_factory=Counter)
     last_success: datetime | None = None
@@ -266,6 +270,8 @@ class _Summary:
 
     def _started(self, line: LogLine, event: DaemonStart) -> None:
         self.starts = [*self.starts[-499:], Start(line.family, event.kind, line.when, line.host, event.version)]
+        if line.family == "postfix":
+            self.denylisted.clear()
         if event.kind != "stop":
             self.generation[line.family, line.host] += 1
 
@@ -303,6 +309,9 @@ class _Summary:
                 _count(self.addresses, event.address, event.attempts)
                 if event.why and len(self.refused) < MAX_COUNTED:
                     self.refused[event.user, event.why] += event.attempts
+            case Denylisted():
+                if event.address in self.denylisted or len(self.denylisted) < MAX_COUNTED:
+                    self.denylisted[event.address] = line.raw[:2000]
             case LoggedIn():
                 self.last_login = line.when or self.last_login
             case SaslMessage():
@@ -357,6 +366,7 @@ class _Summary:
             leap=self.leap,
             at_work=dict(self.at_work),
             last_login=self.last_login,
+            denylisted=dict(self.denylisted),
         )
 
     def _group(self, key: _GroupKey, tally: _Tally) -> Group:

@@ -141,7 +141,23 @@ def test_a_missing_file_is_critical_and_an_unreadable_one_unknown() -> None:
     found = on_disk()
     now = soon(found)
     assert told(replace(found, text=Gap(GapReason.ABSENT, "no such file")), now).status is Status.CRITICAL
-    assert told(replace(found, text=Gap(GapReason.DENIED, "denied", "needs root")), now).status is Status.UNKNOWN
+    denied = replace(found, text=Gap(GapReason.DENIED, "denied", "needs root"), certified=None)
+    assert told(denied, now).status is Status.UNKNOWN
+
+
+def test_a_chain_with_its_key_is_never_read_and_openssl_alone_tells_of_it() -> None:
+    now = soon(on_disk())
+    kept = Gap(GapReason.FAILED, f"{KEY} holds a private key and is never read")
+    nothing = printed(
+        stderr=f"Could not open file or uri for loading certificate from {KEY}: No such file or directory", status=1
+    )
+    gone = told(replace(on_disk(), text=kept, read=nothing, certified=None), now)
+    assert (gone.status, gone.title.rpartition(" of ")[2]) == (Status.CRITICAL, "Postfix does not exist")
+    closed = printed(
+        stderr=f"Could not open file or uri for loading certificate from {KEY}: Permission denied", status=1
+    )
+    assert told(replace(on_disk(), text=kept, read=closed, certified=None), now).status is Status.UNKNOWN
+    assert told(replace(on_disk(), text=kept), now).status is Status.OK
 
 
 def test_text_that_is_no_certificate_is_critical() -> None:

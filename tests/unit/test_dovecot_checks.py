@@ -229,6 +229,25 @@ def test_lmtp_that_takes_the_user_is_fine() -> None:
     assert only(found).status is Status.OK
 
 
+def over_tcp(text: str, value: str = "lmtp:inet:127.0.0.1:24") -> Verdict:
+    answer = Transcript(Connect.REFUSED, "127.0.0.1", (), error="Connection refused")
+    at_port = Endpoint(Purpose.LMTP, "mailbox_transport", value, "", ("lmtp/unix",), None, None, answer)
+    return only(judge(authentication_sockets.lmtp_socket, sockets(at_port), Dovecot(True), config(text), RUNNING))
+
+
+def test_a_port_that_no_listener_has_is_not_opened_by_a_restart() -> None:
+    verdict = over_tcp(LMTP)
+    assert "Dovecot is not configured to listen there" in verdict.title
+    assert not verdict.fixes[0].commands
+    assert "port = 24" in verdict.fixes[0].ask
+
+
+def test_a_port_that_a_listener_has_and_that_nobody_holds_is_opened_by_a_restart() -> None:
+    service = "service lmtp {\n  inet_listener lmtp {\n    port = 24\n  }\n}\n"
+    assert over_tcp(LMTP + service).fixes[0].commands[0] == ("systemctl", "restart", "dovecot")
+    assert "nobody listens" in over_tcp(LMTP, "lmtp:inet:192.0.2.7:24").title
+
+
 def test_lmtp_that_wants_another_form_of_the_name_gets_it() -> None:
     refused = lmtp("550 5.1.1 <alice@example.test> User doesn't exist: alice@example.test", "550")
     verdict = only(judge(authentication_sockets.lmtp_socket, sockets(refused), Dovecot(True), config(LMTP), RUNNING))

@@ -17,6 +17,7 @@ from maildiag.model import HostRole, Role, Status, Verdict
 from maildiag.settings import Settings
 from maildiag.testing import file, info, judge
 from maildiag_checks.domains import own_domains
+from maildiag_checks.refused_mail import own_clients
 from maildiag_checks.relay_access import relay_access
 from maildiag_checks.restriction_lists import restriction_lists
 from tests.unit.postfix_files import RELEASES, config
@@ -67,6 +68,37 @@ def test_a_list_that_stops_relaying_before_it_lets_the_own_networks_in_is_told()
     assert "10.0.1.20 may not relay" in verdict.title
     value = "smtpd_relay_restrictions=permit_mynetworks, reject_unauth_destination"
     assert verdict.fixes[0].commands[0] == ("postconf", "-e", value)
+
+
+SCREENED = "2026-11-28T04:04:59.551266+00:00 mail postfix/postscreen[1124]: DENYLISTED [10.0.1.20]:58412"
+
+
+def screened(*lines: str, line: str = SCREENED, text: str = "10.0.1.20 reject\n") -> Verdict:
+    now = datetime(2026, 11, 28, 4, 5, tzinfo=UTC)
+    log = MailLog("/var/log/mail.log", now - timedelta(hours=24), summarise([line], now), ())
+    listed = "postscreen_access_list = cidr:/etc/postfix/postscreen.cidr"
+    use = TableUse("cidr", "/etc/postfix/postscreen.cidr", "postscreen_access_list")
+    tables = Tables((Table(use=use, users=("postscreen_access_list",), source=info(use.path), text=file(text)),))
+    (verdict,) = judge(own_clients, log, config(*GUIDE, listed, *lines), None, tables)
+    return verdict
+
+
+def test_an_own_client_on_the_list_of_postscreen_is_told_with_the_line_of_the_table() -> None:
+    verdict = screened("postscreen_denylist_action = drop")
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "postscreen_access_list")
+    assert verdict.title.endswith("/etc/postfix/postscreen.cidr line 1: 10.0.1.20 reject")
+    assert (
+        screened("postscreen_denylist_action = enforce", line=SCREENED.replace("DENY", "BLACK")).status
+        is Status.CRITICAL
+    )
+
+
+def test_strangers_on_the_list_of_postscreen_and_a_list_that_is_only_noted_are_fine() -> None:
+    assert (
+        screened("postscreen_denylist_action = drop", line=SCREENED.replace("10.0.1.20", "192.0.2.20")).status
+        is Status.OK
+    )
+    assert screened("postscreen_denylist_action = ignore").status is Status.OK
 
 
 def test_where_no_list_lets_the_own_networks_in_they_may_be_meant_to_log_in() -> None:
