@@ -31,6 +31,7 @@ FILES = (
         "`log_files` of maildiag's own configuration",
     ),
     Files(("/etc/rsyslog.conf", "/etc/rsyslog.d/*", "/etc/localtime"), "where the log goes, and its clock"),
+    Files(("/home/*/.forward",), "where people send their mail on to", "the homes of accounts elsewhere"),
     Files(("/etc/passwd", "/etc/group"), "whether the system finds the names in them, and where passwords are kept"),
     Files(
         ("/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/services", "/var/spool/postfix/etc/*"),

@@ -8,6 +8,7 @@ from maildiag import edits
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.destinations import Course, Destinations, destinations
 from maildiag.facts.domains import Domains
+from maildiag.facts.forwards import Forwards
 from maildiag.facts.mail_users import MailUsers
 from maildiag.facts.mailboxes import Mailboxes
 from maildiag.facts.postfix_config import PostfixConfig
@@ -31,6 +32,7 @@ from maildiag.model import (
     ok,
     skipped,
     unknown,
+    warning,
 )
 from maildiag.registry import check
 from maildiag.text import plural
@@ -55,6 +57,7 @@ def destination(
     mailboxes: Mailboxes | None,
     role: HostRole | None,
     process: PostfixProcess | None,
+    forwards: Forwards | None = None,
 ) -> Iterator[Verdict]:
     """What an entry for everybody takes, or discard(8) and /dev/null swallow, is logged as status=sent.
 
@@ -66,7 +69,7 @@ def destination(
         return
     server = role is None or role.role is Role.MAIL_SERVER
     try:
-        found = destinations(config, domains, tables, users if server else None, accounts if server else None)
+        found = destinations(config, domains, tables, users if server else None, accounts if server else None, forwards)
     except UnreadableError as closed:
         yield _not_read(closed)
         return
@@ -75,6 +78,7 @@ def destination(
         *_outside(found, config, tables),
         *_thrown(found, people, config, tables, mailboxes, process),
         *_taken(found, people, tables),
+        *_returned(people),
     ]
     yield from judged
     if any(each.status.failing for each in judged):
@@ -200,6 +204,27 @@ def _taken(found: Destinations, people: list[Course], tables: Tables) -> Iterato
         )
 
 
+def _returned(people: list[Course]) -> Iterator[Verdict]:
+    """A .forward that leads to a name that nobody has, or in a circle: each sender gets their message back."""
+    for each in people:
+        dead = next((end for end in each.ends if end.fails), None)
+        entry = next((one for one in reversed(each.entries) if one.parameter == "forward_path"), None)
+        if dead is None or entry is None:
+            continue
+        what = (
+            f"{dead.place} has neither account nor alias"
+            if dead.fails == "unknown user"
+            else f"from there it comes back to {dead.place}"
+        )
+        yield warning(
+            f"Mail for {each.address} is returned to its sender: {_told(entry)}, and {what}",
+            detail=f"local(8) says: {dead.fails}."
+            + (" A copy comes to the mailbox all the same." if each.own else " Nothing comes to the mailbox."),
+            subject=each.address,
+            evidence=_evidence(entry),
+        )
+
+
 def _once_by_table(grouped: dict[Entry, list[Course]]) -> Iterator[tuple[Entry, list[Course]]]:
     """The entries of a table together, with the key that most people share for all of them."""
     by_table: dict[str, list[tuple[Entry, list[Course]]]] = {}
@@ -222,11 +247,11 @@ def _told(entry: Entry) -> str:
 
 
 def _path(entry: Entry) -> str:
-    return entry.table.partition(":")[2]
+    return entry.table.partition(":")[2] or entry.table
 
 
 def _evidence(entry: Entry) -> tuple[Evidence, ...]:
-    named = Evidence("postconf -x", f"{entry.parameter}: {entry.table}")
+    named = Evidence("postconf -x", f"{entry.parameter} names {entry.table}")
     if entry.line is None:
         return (named,)
     return (Evidence(f"{_path(entry)}:{entry.line.first}", entry.line.text.strip()), named)

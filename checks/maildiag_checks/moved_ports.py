@@ -71,8 +71,14 @@ def _led(number: int, firewall: Firewall | None) -> bool:
 
 
 def _takes_logins(port: Port) -> bool:
-    """A service of master.cf that was given AUTH of its own: made for users' programs."""
-    return port.owner is Owner.POSTFIX and port.options.get("smtpd_sasl_auth_enable") == "yes" and port.number != 25
+    """A service of master.cf with options of its own for logins: made for users' programs."""
+    options = port.options
+    logins = options.get("smtpd_sasl_auth_enable") == "yes" or any(
+        "permit_sasl_authenticated" in each for each in options.values()
+    )
+    return (
+        port.owner is Owner.POSTFIX and logins and options.get("smtpd_sasl_auth_enable") != "no" and port.number != 25
+    )
 
 
 def _mailboxes(port: Port, offered: list[Port], config: DovecotConfig | None) -> Verdict:

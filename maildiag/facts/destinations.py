@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.domains import Domains
+from maildiag.facts.forwards import Forwards
 from maildiag.facts.mail_users import MOST_USERS, MailUsers
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.table_entries import Entries, Entry
 from maildiag.facts.tables import Tables
+from maildiag.lint.lines import logical_lines
 from maildiag.lint.sinks import discards, is_idle, transport_of
 
 _NOBODY = "maildiag-asks-for-nobody"
@@ -25,12 +27,13 @@ _TRANSPORTS = {
 @dataclass(frozen=True, slots=True)
 class End:
     """Where a copy ends: the mailbox `place` of this host, or an address, file or command. `thrown` is the setting or the
-    entry that throws it away, "" where it is kept or passed on.
+    entry that throws it away, `fails` why it is returned to its sender; both are "" where it is kept or passed on.
     """
 
     place: str
     mailbox: bool = False
     thrown: str = ""
+    fails: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Course:
     @property
     def own(self) -> bool:
         """True where a copy comes to the user's own mailbox, and is kept there."""
-        return any(each.mailbox and each.place == self.user.lower() and not each.thrown for each in self.ends)
+        kept = (each for each in self.ends if not each.thrown and not each.fails)
+        return any(each.mailbox and each.place == self.user.lower() for each in kept)
 
     @property
     def lost(self) -> bool:
@@ -70,7 +74,12 @@ class Destinations:
 
 
 def destinations(
-    config: PostfixConfig, domains: Domains, tables: Tables, users: MailUsers | None, accounts: Accounts | None
+    config: PostfixConfig,
+    domains: Domains,
+    tables: Tables,
+    users: MailUsers | None,
+    accounts: Accounts | None,
+    forwards: Forwards | None = None,
 ) -> Destinations:
     """Follow each person's address through the tables, in the order in which Postfix asks them.
 
@@ -79,7 +88,7 @@ def destinations(
     """
     named = {user: address for user in _people(users, accounts) if (address := _address(user, config, domains))}
     at = dict.fromkeys(address.rpartition("@")[2] for address in named.values())
-    router = _Router(config, domains, Entries(config, tables))
+    router = _Router(config, domains, Entries(config, tables), forwards or Forwards())
     return Destinations(
         tuple(router.course(user, address) for user, address in named.items()),
         {domain: router.course("", f"{_NOBODY}@{domain}") for domain in at},
@@ -112,6 +121,7 @@ class _Router:
     config: PostfixConfig
     domains: Domains
     entries: Entries
+    forwards: Forwards
 
     def course(self, user: str, address: str) -> Course:
         passed: list[Entry] = []
@@ -179,33 +189,80 @@ class _Router:
         letters = self.config.get("recipient_delimiter")
         return name[: next((place for place, letter in enumerate(name) if place and letter in letters), len(name))]
 
-    def _local(self, name: str, passed: list[Entry], seen: frozenset[str]) -> Iterator[End]:
-        """local(8): aliases first, again and again; a name within its own alias, or `\\name`, is the mailbox."""
+    def _local(self, name: str, passed: list[Entry], seen: frozenset[str], way: tuple[str, ...] = ()) -> Iterator[End]:
+        """local(8): aliases first, again and again; a name within its own alias is the account, whose .forward is next."""
         entry = self.entries.find("alias_maps", name) if name not in seen else None
         if entry is None:
-            yield self._mailbox(name)
+            yield from self._account(name, passed, way)
             return
         passed.append(entry)
         for target in alias_targets(entry.value):
-            if target.startswith(("/", "|")):
-                thrown = target == "/dev/null" or (target[0] == "|" and is_idle(target[1:].strip(' "')))
-                yield End(target, thrown=_told(entry) if thrown else "")
-            elif target.startswith("\\"):
+            if target.startswith("\\"):
                 yield self._mailbox(target[1:].lower())
-            elif "@" not in target or self._class(target.rpartition("@")[2].lower()) == "mydestination":
-                yield from self._local(target.partition("@")[0].lower(), passed, seen | {name})
+            elif self._is_local(target):
+                yield from self._local(target.partition("@")[0].lower(), passed, seen | {name}, way)
             else:
-                yield End(target)
+                yield _elsewhere(target, entry)
+
+    def _account(self, name: str, passed: list[Entry], way: tuple[str, ...]) -> Iterator[End]:
+        """The .forward of the account, and of those that it names; one that names its own account keeps a copy (local(8)).
+
+        `way` are the accounts whose files led here: to come back to one of them is a loop.
+        """
+        path, text = self.forwards.files.get(name, ("", ""))
+        lines = [(line, target) for line in logical_lines(text) for target in alias_targets(line.text)]
+        if name in way:
+            yield End(name, fails="mail forwarding loop")
+        elif not lines:
+            yield self._mailbox(name)
+        for line, target in lines if name not in way else ():
+            entry = Entry("forward_path", path, name, target, line)
+            passed.append(entry)
+            other = target.lstrip("\\").partition("@")[0].lower()
+            if not self._is_local(target):
+                yield _elsewhere(target, entry)
+            elif target.startswith("\\") or other == name:
+                yield self._mailbox(other)
+            elif other in self.forwards.known or self.entries.find("alias_maps", other):
+                yield from self._local(other, passed, frozenset(), (*way, name))
+            else:
+                yield self._unknown(other)
+
+    def _unknown(self, name: str) -> End:
+        """A name without account and alias; luser_relay and fallback_transport take such mail (local(8))."""
+        caught = any(self.config.get(each) for each in ("luser_relay", "fallback_transport", "fallback_transport_maps"))
+        return End(name, fails="" if caught or not self.forwards.known else "unknown user")
+
+    def _is_local(self, target: str) -> bool:
+        if target.startswith(("/", "|", ":")):
+            return False
+        return "@" not in target or self._class(target.rpartition("@")[2].lower()) == "mydestination"
 
     def _mailbox(self, name: str) -> End:
-        """Who stores it: mailbox_transport, else mailbox_command (local(8))."""
-        handed, program = self.config.get("mailbox_transport"), self.config.get("mailbox_command")
-        if handed:
-            return End(name, True, f"mailbox_transport = {handed}" if discards(handed, self.config.master) else "")
-        return End(name, True, f"mailbox_command = {program}" if is_idle(program) else "")
+        """Who stores it: mailbox_transport_maps, mailbox_transport, mailbox_command_maps, mailbox_command (local(8))."""
+        for setting, stores in (("mailbox_transport", self._stores), ("mailbox_command", _keeps)):
+            entry = self.entries.find(f"{setting}_maps", name)
+            value = entry.value if entry else self.config.get(setting)
+            if value:
+                named = f"{setting}_maps" if entry else setting
+                return End(name, True, "" if stores(value) else f"{named} = {self.config.get(named)}")
+        return End(name, True)
+
+    def _stores(self, transport: str) -> bool:
+        return not discards(transport, self.config.master)
 
     def _class(self, domain: str) -> str:
         return _class(domain, self.domains)
+
+
+def _keeps(program: str) -> bool:
+    return not is_idle(program)
+
+
+def _elsewhere(target: str, entry: Entry) -> End:
+    """A file, a command, a list or somebody else's address."""
+    thrown = target == "/dev/null" or (target[0] == "|" and is_idle(target[1:].strip(' "')))
+    return End(target, thrown=_told(entry) if thrown else "")
 
 
 def _told(entry: Entry) -> str:

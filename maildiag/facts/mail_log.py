@@ -130,9 +130,10 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
 
 
 def _began(services: Services | None) -> datetime:
-    """When the logger was started: what was said before, it does not write any more."""
+    """When the logger was surely at work (systemd tells whole seconds): what was said before, it does not write any more."""
     logger = services.unit("rsyslog", "syslog-ng") if services is not None else None
-    return logger.active_since if logger is not None and logger.running and logger.active_since else _OLDEST
+    started = logger.active_since if logger is not None and logger.running else None
+    return started + timedelta(seconds=2) if started else _OLDEST
 
 
 def _lacks(text: _Text, recent: Sequence[str], now: datetime, began: datetime) -> tuple[str, ...]:

@@ -9,13 +9,15 @@ import pytest
 from maildiag.facts.accounts import Account, Accounts
 from maildiag.facts.destinations import alias_targets
 from maildiag.facts.domains import Claim, Domains, domains
+from maildiag.facts.forwards import Forwards, forwards
 from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes
+from maildiag.facts.postfix import Postfix
 from maildiag.facts.tables import Table, Tables
 from maildiag.lint.look_up import Table as Source
 from maildiag.lint.sinks import is_idle
 from maildiag.lint.tables import TableUse
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
-from maildiag.probes import Probe, command
+from maildiag.probes import Probe, ReadFile, command
 from maildiag.testing import file, gather, info, judge, printed
 from maildiag_checks.destinations import destination
 from tests.unit.postfix_files import config
@@ -61,8 +63,16 @@ def table(name: str, text: str | Gap, user: str) -> Table:
     )
 
 
+FORWARDS = frozenset(("root", "alice", "bob", "deploy"))
+
+
+def forwarded(**texts: str) -> Forwards:
+    return Forwards({name: (f"/home/{name}/.forward", text) for name, text in texts.items()}, FORWARDS)
+
+
 def told(
     *lines: str,
+    forward: Forwards | None = None,
     aliases: str = "root: alice\n",
     virtual: str | Gap = "",
     transport: str = "",
@@ -79,7 +89,7 @@ def told(
         named.append("transport_maps = hash:/etc/postfix/transport")
         found.append(table("hash:/etc/postfix/transport", transport, "transport_maps"))
     made = config(*GUIDE, *named, *lines)
-    return judge(destination, made, DOMAINS, Tables(tuple(found)), None, PEOPLE, boxes, role, None)
+    return judge(destination, made, DOMAINS, Tables(tuple(found)), None, PEOPLE, boxes, role, None, forward)
 
 
 def statuses(found: list[Verdict]) -> list[tuple[Status, str]]:
@@ -195,6 +205,67 @@ def test_a_pattern_that_fits_any_text_is_no_list_of_domains() -> None:
     assert isinstance(found, Domains)
     assert {each.parameter for each in found.claims} == {"mydestination"}
     assert found.complete
+
+
+def test_a_forward_to_a_name_that_nobody_has_sends_each_message_back() -> None:
+    (found,) = told(forward=forwarded(alice="# away\ncarol\n"))
+    assert (found.status, found.subject) == (Status.WARNING, "alice@example.test")
+    assert "carol (/home/alice/.forward line 2), and carol has neither account nor alias" in found.title
+    assert told("luser_relay = bob", forward=forwarded(alice="carol\n"))[0].status is Status.OK
+
+
+def test_forwards_in_a_circle_are_told() -> None:
+    found = told(forward=forwarded(alice="bob@example.test\n", bob="alice\n"))
+    assert [(each.status, each.subject) for each in found] == [
+        (Status.WARNING, f"{name}@example.test") for name in ("alice", "bob")
+    ]
+    assert "mail forwarding loop" in found[0].detail
+    assert [each.status for each in told(forward=forwarded(alice="root\n"))] == [Status.WARNING], "the alias leads back"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\alice, alice@elsewhere.test\n",
+        "alice\n",
+        '"|/usr/bin/vacation alice", \\alice\n',
+        "bob\n",
+        "joe@partner.test\n",
+        "\n",
+    ],
+)
+def test_forwards_that_lead_to_somebody_are_fine(text: str) -> None:
+    assert statuses(told(forward=forwarded(alice=text))) == [(Status.OK, "")]
+
+
+def test_a_forward_to_dev_null_throws_the_mail_of_a_mailbox_in_use_away() -> None:
+    assert [each.status for each in told(forward=forwarded(alice="/dev/null\n"))] == [Status.WARNING]
+
+
+def test_the_files_of_people_are_read_where_local_reads_them() -> None:
+    answers: dict[Probe[Any], Any] = {
+        ReadFile("/home/alice/.forward", 4096): file("bob\n"),
+        ReadFile("/home/bob/.forward", 4096): Gap(GapReason.ABSENT, "no such file"),
+    }
+    usual = {
+        "forward_path": "$home/.forward${recipient_delimiter}${extension}, $home/.forward",
+        "local_transport": "local:mail",
+    }
+    found = gather(forwards, answers, accounts=PEOPLE, postfix=Postfix(True, "3.7.11", usual))
+    assert isinstance(found, Forwards)
+    assert found.files == {"alice": ("/home/alice/.forward", "bob\n")}
+    elsewhere = gather(
+        forwards, answers, accounts=PEOPLE, postfix=Postfix(True, "3.7.11", usual | {"forward_path": ""})
+    )
+    assert isinstance(elsewhere, Forwards)
+    assert elsewhere.files == {}
+
+
+@pytest.mark.parametrize(
+    "line", ["mailbox_command_maps = static:/bin/true", "mailbox_transport_maps = static:discard:"]
+)
+def test_commands_and_transports_by_user_count_before_those_of_all(line: str) -> None:
+    assert [each.status for each in told(line)] == [Status.CRITICAL]
 
 
 def test_patterns_answer_as_regexp_table_says() -> None:

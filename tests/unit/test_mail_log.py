@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maildiag.facts.log_sources import LogSources, dovecot_logs, rsyslog_drops, rsyslog_targets
-from maildiag.facts.mail_log import MailLog, interleave, line_time, not_a_tool, shown_by
+from maildiag.facts.mail_log import MailLog, _lacks, _Text, interleave, line_time, not_a_tool, shown_by
 from maildiag.lint.lines import Place
 from maildiag.model import Status
 from maildiag.testing import judge
@@ -114,17 +114,21 @@ def test_the_reader_is_told_a_command_for_the_same_lines() -> None:
     assert shown_by("journal", NOW) == "journalctl SYSLOG_FACILITY=2 --since '2026-11-23 06:00'"
 
 
-# journalctl and /var/log/mail.log of a lab host that was told `:programname, startswith, "postfix/smtpd" stop`
+# the lines of a lab host's journal for one message of app01, in the order in which they were said
 RECENT_LINES = [
-    stamped(10, "postfix/smtpd[412]: connect from app01.example.test[10.0.1.20]"),
-    stamped(10, "postfix/smtpd[412]: 1F0C24E: client=app01.example.test[10.0.1.20]"),
-    stamped(10, "postfix/cleanup[415]: 1F0C24E: message-id=<20261128041502.A1B2C4F@app01.example.test>"),
-    stamped(11, "postfix/qmgr[206]: 1F0C24E: from=<root@example.test>, size=412, nrcpt=1 (queue active)"),
+    stamped(10.26, "postfix/smtpd[387]: connect from app01.example.test[10.0.1.20]"),
+    stamped(10.27, "postfix/smtpd[387]: 42C48508: client=app01.example.test[10.0.1.20]"),
+    stamped(10.27, "postfix/cleanup[259]: 42C48508: message-id=<20261128044010.3289C4C7@app01.example.test>"),
     stamped(
-        11,
-        "postfix/smtpd[412]: disconnect from app01.example.test[10.0.1.20] ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7",
+        10.27,
+        "postfix/smtpd[387]: disconnect from app01.example.test[10.0.1.20] ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7",
     ),
-    stamped(12, "postfix/qmgr[206]: 1F0C24E: removed"),
+    stamped(10.27, "postfix/qmgr[253]: 42C48508: from=<root@example.test>, size=446, nrcpt=1 (queue active)"),
+    stamped(
+        10.28,
+        "postfix/local[265]: 42C48508: to=<alice@example.test>, relay=local, delay=0, delays=0/0/0/0, dsn=2.0.0, status=sent (delivered to maildir)",
+    ),
+    stamped(10.28, "postfix/qmgr[253]: 42C48508: removed"),
 ]
 
 
@@ -148,7 +152,7 @@ def test_a_file_that_has_all_that_the_journal_has_is_fine() -> None:
 def test_within_seconds_of_the_newest_mail_a_file_is_seen_to_lack_it() -> None:
     found = lacking([stamped(0, SENT)])
     assert (found.stale, found.source) == (("/var/log/mail.log",), "journal")
-    assert found.lacking == ("postfix/cleanup", "postfix/qmgr", "postfix/smtpd")
+    assert found.lacking == ("postfix/cleanup", "postfix/local", "postfix/qmgr", "postfix/smtpd")
 
 
 def test_a_program_whose_lines_are_kept_from_the_file_is_seen() -> None:
@@ -157,7 +161,7 @@ def test_a_program_whose_lines_are_kept_from_the_file_is_seen() -> None:
 
 
 def test_what_was_said_before_the_file_began_is_not_missed_in_it() -> None:
-    assert lacking([stamped(11.5, "postfix/qmgr[206]: 1F0C24E: x"), RECENT_LINES[-1]]).stale == ()
+    assert lacking(RECENT_LINES[-2:]).stale == ()
 
 
 @pytest.mark.parametrize(
@@ -203,3 +207,8 @@ def test_a_rule_that_drops_mail_is_the_cause_and_not_a_logger_that_hangs() -> No
         Status.WARNING,
         "/etc/rsyslog.d/10-quiet.conf line 3 keeps mail out of /var/log/mail.log: mail.* stop",
     )
+
+
+def test_what_was_said_before_the_logger_was_started_is_not_expected_in_its_file() -> None:
+    began = NOW - timedelta(hours=1) + timedelta(seconds=11)
+    assert _lacks(_Text("/var/log/mail.log", [stamped(0, SENT)]), RECENT_LINES, NOW, began) == ()
