@@ -139,6 +139,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "policy.": ("connectivity.policy", "services.lookup-tables", "services.backend", "services.master-cf"),
         "dns.": ("dns.resolver",),
         "loop.": (
+            "connectivity.destination",
             "services.main-cf",
             "services.lookup-tables",
             "connectivity.domains",
@@ -259,7 +260,7 @@ _LOCAL = ("services.lookup-tables", "services.backend", "services.main-cf", "ser
 # Class of a deferral or refusal (maildiag.logs.reasons) to the checks that would find its cause, nearest first.
 _REASONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "loop.self": ("services.main-cf", "services.lookup-tables", "connectivity.domains", "connectivity.relay-settings", "dns.own-name", "dns.mx", "dns.hosts-file"),
+        "loop.self": ("services.main-cf", "services.lookup-tables", "connectivity.domains", "connectivity.relay-settings", "connectivity.destination", "dns.own-name", "dns.mx", "dns.hosts-file"),
         "tls.unverified": ("connectivity.starttls", "connectivity.certificate", "services.clock", "connectivity.relayhost"),
         "tls.not-offered": ("connectivity.starttls", "connectivity.relayhost", "connectivity.relay-settings"),
         "tls.required": ("connectivity.starttls", "connectivity.relay-settings", "connectivity.relayhost"),

@@ -140,16 +140,24 @@ def _lacks(text: _Text, recent: Sequence[str], now: datetime, began: datetime) -
     """The programs of Postfix whose recent lines in the journal this file has not: all of the latest ones, or all that a
     program said. Single lines get lost at a rotation or by a limit.
     """
-    there = {found[0] for raw in text.lines[-_FILE_TAIL:] if (found := _SAID.search(raw))}
     begins = max(began, line_time(text.lines[0], now) if text.lines else text.written or _OLDEST)
-    said = [found for raw in recent if begins < line_time(raw, now) < now - _MOMENT and (found := _SAID.search(raw))]
-    after = list(takewhile(lambda found: found[0] not in there, reversed(said)))
+    said = [
+        (found, when)
+        for raw in recent
+        if begins < (when := line_time(raw, now)) < now - _MOMENT and (found := _SAID.search(raw))
+    ]
+    there: dict[str, list[str]] = {found[0]: [] for found, _ in said}
+    for raw in text.lines[-_FILE_TAIL:]:
+        if (same := _SAID.search(raw)) and same[0] in there:
+            there[same[0]].append(raw)
+    kept = [any(abs(line_time(raw, now) - when) < _MOMENT for raw in there[found[0]]) for found, when in said]
+    after = list(takewhile(lambda pair: not pair[1], zip(reversed(said), reversed(kept), strict=True)))
     if len(after) >= _ENOUGH:
-        return tuple(sorted({found[1] for found in after}))
+        return tuple(sorted({found[1] for (found, _), _ in after}))
     lines: dict[str, list[bool]] = {}
-    for found in said:
-        lines.setdefault(found[1], []).append(found[0] in there)
-    return tuple(sorted(name for name, seen in lines.items() if len(seen) >= _ENOUGH and not any(seen)))
+    for (found, _), seen in zip(said, kept, strict=True):
+        lines.setdefault(found[1], []).append(seen)
+    return tuple(sorted(name for name, all_ in lines.items() if len(all_) >= _ENOUGH and not any(all_)))
 
 
 def _offset(text: _Text, latest: datetime | None, now: datetime) -> timedelta:

@@ -155,6 +155,12 @@ def test_within_seconds_of_the_newest_mail_a_file_is_seen_to_lack_it() -> None:
     assert found.lacking == ("postfix/cleanup", "postfix/local", "postfix/qmgr", "postfix/smtpd")
 
 
+def test_a_process_says_the_same_of_each_message() -> None:
+    """The file has the first message of app01 with the same `disconnect from` as the second one has."""
+    second = [each.replace("42C48508", "4A31390").replace(":10.", ":50.") for each in RECENT_LINES]
+    assert "postfix/smtpd" in lacking(RECENT_LINES, [*RECENT_LINES, *second], after=60).lacking
+
+
 def test_a_program_whose_lines_are_kept_from_the_file_is_seen() -> None:
     kept = [each for each in RECENT_LINES if "smtpd" not in each]
     assert lacking([stamped(0, SENT), *kept]).lacking == ("postfix/smtpd",)
