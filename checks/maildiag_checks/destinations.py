@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from maildiag import edits
 from maildiag.facts.accounts import Accounts
-from maildiag.facts.destinations import Course, Destinations, destinations
+from maildiag.facts.destinations import Course, Destinations, destinations, sent_away
 from maildiag.facts.domains import Domains
 from maildiag.facts.forwards import Forwards
 from maildiag.facts.mail_users import MailUsers
@@ -79,6 +79,7 @@ def destination(
         *_thrown(found, people, config, tables, mailboxes, process),
         *_taken(found, people, tables),
         *_returned(people),
+        *_sent_away(people, config, tables, mailboxes),
     ]
     yield from judged
     if any(each.status.failing for each in judged):
@@ -201,6 +202,31 @@ def _taken(found: Destinations, people: list[Course], tables: Tables) -> Iterato
             data={"addresses": [each.address for each in courses], "key": entry.key, "value": entry.value},
             evidence=_evidence(entry),
             fixes=_without(entry, tables),
+        )
+
+
+def _sent_away(
+    people: list[Course], config: PostfixConfig, tables: Tables, mailboxes: Mailboxes | None
+) -> Iterator[Verdict]:
+    """DISCARD and REDIRECT of an access table. A REDIRECT of one address is meant; one of a domain takes everybody's mail."""
+    grouped: dict[str, list[tuple[Course, Entry]]] = {}
+    for course, entry in sent_away(config, tables, people):
+        meant = entry.key == course.address
+        if not meant or (entry.value.upper().startswith("DISCARD") and _in_use(course, mailboxes)):
+            grouped.setdefault(entry.table, []).append((course, entry))
+    for table, pairs in grouped.items():
+        courses, entry = list(dict.fromkeys(course for course, _ in pairs)), pairs[0][1]
+        discards = entry.value.upper().startswith("DISCARD")
+        everybody = len(courses) == len(people) and discards
+        yield Verdict(
+            status=Status.CRITICAL if everybody else Status.WARNING,
+            title=f"Mail for {_whose(courses)} that comes by SMTP {'is thrown away' if discards else f'goes to {entry.value.split()[-1]}'}: {_told(entry)}",
+            detail=f"{entry.parameter} asks the table. The sender is told that it was taken, and the recipient nothing.",
+            subject=table,
+            data={"addresses": [each.address for each in courses]},
+            evidence=_evidence(entry),
+            fixes=_without(entry, tables),
+            explained_by=(f"connectivity.restrictions@{table}",),
         )
 
 

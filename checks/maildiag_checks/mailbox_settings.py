@@ -108,7 +108,7 @@ def _keep(setting: Setting) -> Fix:
 
 
 def _delimiters(people: list[MailUser], config: DovecotConfig, postfix: Postfix | None) -> Iterator[Verdict]:
-    """What Dovecot's LMTP and LDA cut off a name before they look the user up, against names and against Postfix's own."""
+    """What Dovecot's LMTP cuts off a name before they look the user up, against names and against Postfix's own."""
     if postfix is None or not postfix.installed or not _delivers(postfix):
         return
     letters, own = config.value("recipient_delimiter", "+"), postfix.get("recipient_delimiter")
@@ -122,7 +122,7 @@ def _delimiters(people: list[MailUser], config: DovecotConfig, postfix: Postfix 
         head = _head(cut[0], letters)
         yield warning(
             f"Dovecot takes mail for {cut[0]} for {head}'s: recipient_delimiter = {letters} is a part of the name",
-            detail=f"LMTP and dovecot-lda look {head} up: the mail comes to {head}, or is returned. {plural(len(cut), 'name')} of users"
+            detail=f"LMTP looks {head} up: the mail comes to {head}, or is returned. {plural(len(cut), 'name')} of users"
             " have such a letter.",
             subject="recipient_delimiter",
             data={"users": [*cut]},
@@ -144,9 +144,6 @@ def _head(name: str, letters: str) -> str:
 
 
 def _delivers(postfix: Postfix) -> bool:
-    """True where Postfix hands mail to Dovecot."""
-    virtual = postfix.get("virtual_mailbox_domains") and transport_of(postfix.get("virtual_transport")) in (
-        "lmtp",
-        "dovecot",
-    )
-    return delivery_of(postfix).by_dovecot or bool(virtual)
+    """True where Postfix hands whole addresses to Dovecot: by LMTP. dovecot-lda is called for an account (local(8))."""
+    virtual = postfix.get("virtual_mailbox_domains") and transport_of(postfix.get("virtual_transport")) == "lmtp"
+    return transport_of(delivery_of(postfix).value) == "lmtp" or bool(virtual)

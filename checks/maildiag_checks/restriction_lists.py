@@ -38,9 +38,15 @@ _ALL = ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_re
         "smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions")  # fmt: skip
 _REFUSES_ALL = ("reject", "defer", "defer_if_permit")
 _CATCH_ALL = re.compile(
-    r"(!?)(/(\^?\.\*?\$?|\^|\.|\^(?:from|to|subject|date|received|message-id):?(?:\.\*)?\$?)/[a-zA-Z]*|(0\.0\.0\.0|::)/0)\s+(REJECT|DISCARD|HOLD|DEFER\w*|[45]\d\d)\b.*",
+    r"(!?)(/(\^?\.\*?\$?|\^|\.|\^(?:from|to|subject|date|received|message-id):?(?:\.\*)?\$?)/[a-zA-Z]*|(0\.0\.0\.0|::)/0)\s+(REJECT|DISCARD|HOLD|REDIRECT|DEFER\w*|[45]\d\d)\b.*",
     re.IGNORECASE,
 )
+_EVERY_LINE = re.compile(r"(!?)(/(\^?\.\*?\$?|\^|\.)/[a-zA-Z]*)()\s+(IGNORE)\b.*", re.IGNORECASE)
+_EFFECTS = {
+    "DISCARD": "Every message is thrown away without a word.",
+    "REDIRECT": "Every message goes to that address, and to none of its recipients.",
+    "IGNORE": "Each line that is looked at is taken out of the message: nothing of it is left.",
+}
 
 
 @check(
@@ -164,18 +170,17 @@ def _catch_all(tables: Tables | None) -> Iterator[Verdict]:
     for table in tables.tables if tables else ():
         if table.use.type not in ("regexp", "pcre", "cidr") or not isinstance(table.text, FileText):
             continue
+        depth = 0  # what stands between if and endif is for some messages only (regexp_table(5))
         for logical in logical_lines(table.text.text):
-            match = _CATCH_ALL.fullmatch(logical.text.strip())
+            text = logical.text.strip()
+            depth += bool(re.match(r"if\b", text, re.IGNORECASE)) - (text.lower() == "endif")
+            match = None if depth else _CATCH_ALL.fullmatch(text) or _EVERY_LINE.fullmatch(text)
             if match and not match[1]:
                 yield critical(
                     f"{table.use.path} line {logical.first} matches everything: {match[5].upper()}",
                     subject=table.name,
                     detail=f"{', '.join(table.users)} names the table. "
-                    + (
-                        "Every message is thrown away without a word."
-                        if match[5].upper() == "DISCARD"
-                        else "No message gets past it."
-                    ),
+                    + _EFFECTS.get(match[5].upper(), "No message gets past it."),
                     evidence=(Evidence(f"{table.use.path}:{logical.first}", logical.text.strip()),),
                     confidence=Confidence.LIKELY,
                     fixes=_comment_out(table.use.path, logical.first),

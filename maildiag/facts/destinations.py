@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from maildiag.facts.accounts import Accounts
@@ -11,8 +11,10 @@ from maildiag.facts.domains import Domains
 from maildiag.facts.forwards import Forwards
 from maildiag.facts.mail_users import MOST_USERS, MailUsers
 from maildiag.facts.postfix_config import PostfixConfig
-from maildiag.facts.table_entries import Entries, Entry
+from maildiag.facts.table_entries import Entries, Entry, UnreadableError
 from maildiag.facts.tables import Tables
+from maildiag.lint import restrictions
+from maildiag.lint.context import words
 from maildiag.lint.lines import logical_lines
 from maildiag.lint.sinks import discards, is_idle, transport_of
 
@@ -96,6 +98,34 @@ def destinations(
     )
 
 
+def sent_away(config: PostfixConfig, tables: Tables, courses: Iterable[Course]) -> Iterator[tuple[Course, Entry]]:
+    """The entries by which smtpd discards or redirects mail for these addresses, whoever sends it (access(5)).
+
+    Tables that cannot be read are passed over.
+    """
+    entries = Entries(config, tables)
+    port25 = next(
+        (each for each in config.master.running("smtpd") if each.name.rpartition(":")[2] in ("smtp", "25")), None
+    )
+    for name in restrictions.LISTS:
+        own = port25.override(name) if port25 else None
+        for rule in restrictions.parse(words(own) if own is not None else config.context.words(name)):
+            if rule.name != "check_recipient_access" or rule.warned:
+                continue
+            for course in courses:
+                local, _, domain = course.address.rpartition("@")
+                try:
+                    entry = entries.find_in(name, rule.argument, course.address, domain, f"{local}@")
+                except UnreadableError:
+                    break
+                action, _, target = entry.value.partition(" ") if entry else ("", "", "")
+                if entry and (
+                    action.upper() == "DISCARD"
+                    or (action.upper() == "REDIRECT" and target.strip().lower() != course.address)
+                ):
+                    yield course, entry
+
+
 def _people(users: MailUsers | None, accounts: Accounts | None) -> tuple[str, ...]:
     known = tuple(each.name for each in users.users if each.status == 0) if users else ()
     return known or (tuple(each.name for each in accounts.people[:MOST_USERS]) if accounts else ())
@@ -159,9 +189,9 @@ class _Router:
     def _targets(self, address: str, entry: Entry) -> list[str]:
         """A bare name is completed with myorigin, `@domain` keeps the name."""
         name = address.rpartition("@")[0]
-        words = [word.strip('"').lower() for word in entry.value.replace(",", " ").split()]
+        found = [word.strip('"').lower() for word in entry.value.replace(",", " ").split()]
         origin = self.config.get("myorigin").lower()
-        return [f"{name}{one}" if one.startswith("@") else one if "@" in one else f"{one}@{origin}" for one in words]
+        return [f"{name}{one}" if one.startswith("@") else one if "@" in one else f"{one}@{origin}" for one in found]
 
     def _delivered(self, address: str, passed: list[Entry]) -> Iterator[End]:
         name, _, domain = address.rpartition("@")

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.postfix import Postfix
-from maildiag.probes import FileText, ReadFile
+from maildiag.model import Gap
+from maildiag.probes import FileText, ReadFile, command
 from maildiag.registry import gatherer
 
 _MOST = 50
+_NO_SUCH_KEY = 2  # getent(1)
+_NAME = re.compile(r"(?<![\w./@|-])[A-Za-z_][\w.-]*(?=[@,\s]|$)")
 _BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Forwards:
-    """By account the path of its .forward and its text; `known` are the names of all accounts (empty: not known)."""
+    """By account the path of its .forward and its text; `known` are the names of all accounts, and those in the files that the system
+    finds (empty: not known)."""
 
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
@@ -36,4 +41,16 @@ def forwards(ask: Ask, accounts: Accounts, postfix: Postfix) -> Forwards:
         for who, got in zip(people, answers, strict=True)
         if isinstance(got, FileText)
     }
-    return Forwards(found, known)
+    return Forwards(found, known | _found_by_name(ask, known, found.values()))
+
+
+def _found_by_name(ask: Ask, known: frozenset[str], files: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The names in the files that no list of all accounts has and that the system finds, as with LDAP; or that it could not be asked for."""
+    named = dict.fromkeys(
+        word.lower() for _, text in files for word in _NAME.findall(text) if word.lower() not in known
+    )
+    wanted = list(named)[:_MOST]
+    answers = ask.all([command("getent", "passwd", each) for each in wanted])
+    return frozenset(
+        name for name, got in zip(wanted, answers, strict=True) if isinstance(got, Gap) or got.status != _NO_SUCH_KEY
+    )

@@ -45,7 +45,11 @@ class Entries:
 
         Tables of patterns are asked for the whole key only (regexp_table(5)).
         """
-        tables = list(tables_in(self.config.get(parameter)))
+        return self.find_in(parameter, self.config.get(parameter), whole, *parts)
+
+    def find_in(self, parameter: str, value: str, whole: str, *parts: str) -> Entry | None:
+        """The same in the tables that `value` names; `parameter` is whose value it is."""
+        tables = list(tables_in(value))
         for key in (whole, *parts):
             for kind, path, _ in tables:
                 row = self._row(kind, path, key) if key == whole or kind not in PATTERNS else None

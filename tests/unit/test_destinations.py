@@ -244,7 +244,9 @@ def test_a_forward_to_dev_null_throws_the_mail_of_a_mailbox_in_use_away() -> Non
 
 def test_the_files_of_people_are_read_where_local_reads_them() -> None:
     answers: dict[Probe[Any], Any] = {
-        ReadFile("/home/alice/.forward", 4096): file("bob\n"),
+        ReadFile("/home/alice/.forward", 4096): file("bob, ldapuser@example.test, carol\n"),
+        command("getent", "passwd", "ldapuser"): printed("ldapuser:x:9000:9000::/home/ldapuser:/bin/bash\n"),
+        command("getent", "passwd", "carol"): printed(status=2),
         ReadFile("/home/bob/.forward", 4096): Gap(GapReason.ABSENT, "no such file"),
     }
     usual = {
@@ -253,7 +255,8 @@ def test_the_files_of_people_are_read_where_local_reads_them() -> None:
     }
     found = gather(forwards, answers, accounts=PEOPLE, postfix=Postfix(True, "3.7.11", usual))
     assert isinstance(found, Forwards)
-    assert found.files == {"alice": ("/home/alice/.forward", "bob\n")}
+    assert found.files == {"alice": ("/home/alice/.forward", "bob, ldapuser@example.test, carol\n")}
+    assert found.known == {"alice", "bob", "deploy", "ldapuser"}
     elsewhere = gather(
         forwards, answers, accounts=PEOPLE, postfix=Postfix(True, "3.7.11", usual | {"forward_path": ""})
     )
@@ -266,6 +269,42 @@ def test_the_files_of_people_are_read_where_local_reads_them() -> None:
 )
 def test_commands_and_transports_by_user_count_before_those_of_all(line: str) -> None:
     assert [each.status for each in told(line)] == [Status.CRITICAL]
+
+
+def door(
+    line: str, rules: str = "permit_mynetworks, {}, reject_unauth_destination", boxes: Mailboxes = BOXES
+) -> list[tuple[Status, str]]:
+    name = "hash:/etc/postfix/recipients"
+    made = config(
+        *GUIDE,
+        f"alias_maps = {ALIASES}",
+        f"smtpd_recipient_restrictions = {rules.format(f'check_recipient_access {name}')}",
+    )
+    found = Tables(
+        (table(ALIASES, "root: alice\n", "alias_maps"), table(name, f"{line}\n", "smtpd_recipient_restrictions"))
+    )
+    return statuses(judge(destination, made, DOMAINS, found, None, PEOPLE, boxes, SERVER, None))
+
+
+def test_an_access_table_that_sends_the_mail_of_a_domain_away_is_told() -> None:
+    name = "hash:/etc/postfix/recipients"
+    assert door("example.test DISCARD") == [(Status.CRITICAL, name)]
+    assert door("example.test REDIRECT archive@elsewhere.test") == [(Status.WARNING, name)]
+    assert door("alice@example.test DISCARD") == [(Status.WARNING, name)], "her mailbox is in use"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "alice@example.test REDIRECT bob@example.test",
+        "bob@example.test DISCARD",
+        "spam.test DISCARD",
+        "example.test OK",
+        "noreply@ DISCARD",
+    ],
+)
+def test_access_entries_that_are_meant_are_fine(line: str) -> None:
+    assert door(line) == [(Status.OK, "")]
 
 
 def test_patterns_answer_as_regexp_table_says() -> None:

@@ -76,7 +76,8 @@ def test_a_delimiter_that_is_a_part_of_a_name_gives_the_mail_to_somebody_else() 
     assert (found.status, found.subject) == (Status.WARNING, "recipient_delimiter")
     assert "mail for anna-maria for anna's" in found.title
     assert statuses(told("", (*APART, anna), **LMTP)) == [(Status.OK, "")]
-    assert statuses(told("recipient_delimiter = -\n", (*APART, anna), home_mailbox="Maildir/")) == [(Status.OK, "")]
+    for other in ({"home_mailbox": "Maildir/"}, {"mailbox_command": "/usr/lib/dovecot/dovecot-lda"}):
+        assert statuses(told("recipient_delimiter = -\n", (*APART, anna), **other)) == [(Status.OK, "")]
 
 
 @pytest.mark.parametrize(

@@ -331,3 +331,26 @@ def few(line: str, release: str = "debian12") -> list[Verdict]:
     made = config(release=release, master=f"{line}\n")
     found = judge(restriction_lists, made, None, None, SERVER)
     return [each for each in found if each.subject.endswith(("/inet", "/pass"))]
+
+
+def checked(text: str) -> list[Verdict]:
+    use = TableUse("regexp", "/etc/postfix/hc", "header_checks")
+    found = Table(use=use, users=("header_checks",), source=info("/etc/postfix/hc"), text=file(text))
+    return [
+        each
+        for each in restricted("header_checks = regexp:/etc/postfix/hc", tables=Tables((found,)))
+        if each.subject == use.name
+    ]
+
+
+@pytest.mark.parametrize("line", ["/^Subject:/ REDIRECT bob@example.test", "/./ IGNORE", "/^/ DISCARD"])
+def test_a_pattern_that_leads_every_message_astray_is_critical(line: str) -> None:
+    assert [each.status for each in checked(f"{line}\n")] == [Status.CRITICAL]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/^Received:/ IGNORE\n", "/^X-Spam: yes/ REDIRECT spam@example.test\n", "if /^X-Virus:/\n/./ DISCARD\nendif\n"],
+)
+def test_patterns_for_some_messages_are_fine(text: str) -> None:
+    assert checked(text) == []
