@@ -116,6 +116,16 @@ def _greeting(talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Po
                 "connectivity.relay-settings",
             ),
         )
+    if transcript.failed == "ehlo":
+        title = f"The relay {subject} breaks off after STARTTLS, at the second EHLO: {transcript.error}"
+        return critical(
+            title,
+            detail=f"Its smtpd dies or hangs as soon as the connection is encrypted. {OTHER_SIDE}",
+            subject=subject,
+            evidence=shown,
+            fixes=(ask(relay, title, shown),),
+            explained_by=(*(("connectivity.mtu",) if transcript.silent else ()), "connectivity.relay-settings"),
+        )
     return None
 
 
@@ -191,7 +201,8 @@ def _verification(
     unreadable = "loading file" in told.text or "No such file" in told.text
     names = ("smtp_tls_CAfile", "smtp_tls_CApath")
     files = [f"{name} = {postfix.get(name)}" for name in names]
-    nobody = not any(map(postfix.get, names)) and postfix.get("tls_append_default_CA") != "yes"
+    nobody = "issuer" in why or "self" in why  # openssl-verification-options(1): nobody who is trusted has signed it
+    nobody = nobody and not any(map(postfix.get, names)) and postfix.get("tls_append_default_CA") != "yes"
     reason = "smtp_tls_CAfile and smtp_tls_CApath are empty, so Postfix trusts no authority" if nobody else why
     return critical(
         f"The certificate of the relay {relay.hop.text} is not verified: {reason}",

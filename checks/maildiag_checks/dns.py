@@ -353,6 +353,7 @@ def chroot(chroot: Chroot, postfix: Postfix) -> Iterator[Verdict]:
             for place, text in ((chroot.directory, each.copy), ("", each.system))
         ),
         fixes=(_copy_again(chroot),),
+        explained_by=(f"queue.directories@{chroot.directory}",),
     )
 
 

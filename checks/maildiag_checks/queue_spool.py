@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.queue import Maildrop
 from maildiag.facts.services import Services
-from maildiag.facts.spool import Spool, SpoolPath, Wanted
+from maildiag.facts.spool import USUAL, Spool, SpoolPath, Wanted
 from maildiag.model import (
     Evidence,
     Fix,
     Gap,
     GapReason,
+    Risk,
     Step,
     Verdict,
     critical,
@@ -25,6 +27,7 @@ from maildiag.model import (
 from maildiag.probes import FileKind
 from maildiag.registry import check
 from maildiag.text import plural
+from maildiag_checks._main_cf import shown
 
 
 @check(
@@ -77,7 +80,9 @@ def directories(
         yield _wrong_setting(named, postfix_config, services)
         return
     closed = [each for each in spool.paths if is_unseen(each.found)]
-    if len(wrong) > _MANY:
+    if spool.gone is not None:
+        yield _no_queue(spool, wrong, services, postfix_config)
+    elif len(wrong) > _MANY:
         yield _whole_spool(wrong, services)
     else:
         yield from (_directory(each, services) for each in wrong)
@@ -190,6 +195,46 @@ def _directory(each: SpoolPath, services: Services | None) -> Verdict:
         subject=wanted.path,
         evidence=(Evidence(f"stat {wanted.path}", _found(each)),),
         fixes=(_mend(each, services),),
+    )
+
+
+def _no_queue(spool: Spool, wrong: list[SpoolPath], services: Services | None, config: PostfixConfig | None) -> Verdict:
+    """A place that was never made, or a disk that is not mounted: an empty queue there would leave behind what waits elsewhere."""
+    found = _whole_spool(wrong, services)
+    root = wrong[0].wanted.path
+    entry = config.main.entry("queue_directory") if config else None
+    if entry is None or config is None:
+        return replace(found, title=f"{root} does not exist: Postfix has no queue", subject=root)
+    make = replace(
+        found.fixes[0],
+        title=f"Make an empty queue in {root}",
+        automatic=False,
+        risk=Risk.MEDIUM,
+        why="Where it is a disk of its own, mount that instead: what waits in another place is not delivered from here.",
+    )
+    return replace(
+        found,
+        title=f"queue_directory = {root}, which does not exist: Postfix has no queue",
+        subject=root,
+        detail=f"The queue in the default place, {USUAL}, is there."
+        if spool.usual
+        else "Is it a disk that is not mounted?",
+        evidence=(*shown(config, "queue_directory"), *found.evidence),
+        fixes=((_usual_queue(services, config.main.path, root), make) if spool.usual else (make,)),
+    )
+
+
+def _usual_queue(services: Services | None, main_cf: str, root: str) -> Fix:
+    start = (services.start("postfix"),) if services is not None and not services.postfix.running else ()
+    restart = start or ((services.restart("postfix"),) if services is not None else (("postfix", "start"),))
+    return Fix(
+        id="queue.directories/usual",
+        title=f"Set queue_directory back to its default, {USUAL}, where the queue is",
+        commands=(("postconf", "-X", "queue_directory"), *restart),
+        undo=restart,
+        automatic=True,
+        verify=(f"queue.directories@{root}", "queue.directories"),
+        changes=(main_cf,),
     )
 
 

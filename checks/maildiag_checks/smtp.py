@@ -190,6 +190,14 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
             evidence=shown,
             explained_by=(*_NOT_ACCEPTED, "logs.problems"),
         )
+    if transcript.failed == "ehlo":
+        return critical(
+            f"The dialogue on port {subject} breaks off after STARTTLS, at the second EHLO",
+            detail=f"{transcript.error}. smtpd looks for its authentication only then (smtpd_tls_auth_only); the mail log tells why.",
+            subject=subject,
+            evidence=shown,
+            explained_by=(*_NO_GREETING, *_NOT_ACCEPTED, "logs.crashes@smtpd", "logs.problems"),
+        )
     return None
 
 

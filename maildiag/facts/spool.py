@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
-from maildiag.model import Gap, Missing
+from maildiag.model import Gap, Missing, is_absent
 from maildiag.probes import Directory, FileInfo, FileKind, ListDirectory, Stat
 from maildiag.registry import gatherer
 
@@ -40,7 +40,8 @@ class SpoolPath:
 class Spool:
     """Every path, and queue files (or directories among them) that do not belong to Postfix's account `owner`; `holding` are
     the directories in which all must be its own. `caches` are files of data_directory that belong to somebody else. `sendmail`
-    is sendmail_path and what each link leads to that it is (alternatives(8)).
+    is sendmail_path and what each link leads to that it is (alternatives(8)). `usual` is the queue in the default place, looked
+    for where the one that is configured is not there.
     """
 
     paths: tuple[SpoolPath, ...]
@@ -50,8 +51,15 @@ class Spool:
     holding: tuple[str, ...] = ()
     caches: tuple[FileInfo, ...] = ()
     sendmail: tuple[str, ...] = ()
+    usual: FileInfo | None = None
+
+    @property
+    def gone(self) -> SpoolPath | None:
+        """The queue directory itself, where it does not exist."""
+        return self.paths[0] if self.paths and is_absent(self.paths[0].found) else None
 
 
+USUAL = "/var/spool/postfix"
 # Postfix's own list, postfix-files, for all releases from 2.2: name, owner, group, mode. Distributions add bits that do no
 # harm (Debian 12: 1730 on maildrop, 2710 on public), so that only read, write and execute count.
 _DIRECTORIES = (
@@ -88,6 +96,7 @@ def spool(ask: Ask, postfix: Postfix) -> Spool:
     seen = [entry for each in lists if isinstance(each, Directory) for entry in each.entries]
     deeper = ask.all([ListDirectory(each.path, most=200) for each in seen if each.kind is FileKind.DIRECTORY][:32])
     seen += [entry for each in deeper if isinstance(each, Directory) for entry in each.entries]
+    usual = ask.maybe(Stat(f"{USUAL}/deferred")) if is_absent(looked[0]) and root != USUAL else None
     return Spool(
         tuple(SpoolPath(one, found) for one, found in zip(wanted, looked, strict=True)),
         tuple(each for each in seen if each.owner != owner),
@@ -96,6 +105,7 @@ def spool(ask: Ask, postfix: Postfix) -> Spool:
         tuple(f"{root}/{name}" for name, each in zip(_HOLDING, lists, strict=True) if isinstance(each, Directory)),
         _foreign_caches(data, owner),
         _links(ask, postfix.get("sendmail_path", "/usr/sbin/sendmail")),
+        usual if isinstance(usual, FileInfo) else None,
     )
 
 

@@ -116,5 +116,6 @@ def _twice(runner: Runner, job: Job) -> Result:
     first = job(runner)
     if not first.complaints or first.fault.open:
         return first
+    runner.distrust()
     second = job(runner)
     return second if second.complaints else replace(second, at_first=first.complaints)

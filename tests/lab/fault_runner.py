@@ -53,12 +53,16 @@ class Result:
 
 @dataclass(slots=True)
 class Runner:
-    """Runs faults one after the other on one lab; `fix` also tries the cure, `prove` that the path is broken as the fault says."""
+    """Runs faults one after the other on one lab; `fix` also tries the cure, `prove` that the path is broken as the fault says.
+
+    A host that was broken, or looked at, is booted anew; one that only sent or took mail goes on until it is to be one of those.
+    """
 
     lab: Lab
     fix: bool = False
     prove: bool = False
-    _touched: set[str] = field(default_factory=set)
+    _broken: set[str] = field(default_factory=set)
+    _used: set[str] = field(default_factory=set)
 
     def run(self, fault: Fault) -> Result:
         """Break, look, judge. Whatever goes wrong in the lab itself becomes a complaint too."""
@@ -78,12 +82,11 @@ class Runner:
         started = time.monotonic()
         look = _Look()
         try:
-            self._reset()
+            self._reset({pair[0].host, pair[0].runs_on})
             for step in (*pair[0].breaks, *pair[1].breaks):
                 self._do(step, pair[0], check=True)
             for step in (*pair[0].symptom, *pair[1].symptom):
                 self._do(step, pair[0], check=False)
-            self._touched.add(pair[0].host)
             complaints = judge_pair(look.at(self.lab.hosts[pair[0].runs_on]), pair)
         except (LabError, OSError) as problem:
             complaints = [f"the lab: {problem}"]
@@ -94,17 +97,24 @@ class Runner:
 
     def prepare(self, fault: Fault) -> None:
         """Reset what the last fault touched, and break what this one breaks. Raises LabError where a step fails."""
-        self._reset()
+        self._reset({fault.host, fault.runs_on})
         self._break(fault)
 
-    def _reset(self) -> None:
+    def distrust(self) -> None:
+        """Have all that was touched booted anew before the next fault."""
+        self._broken |= self._used
+
+    def _reset(self, wanted: set[str]) -> None:
+        """Fresh hosts where one was broken, or is `wanted` fresh; the others forget the mail that they could not send."""
         self.lab.dns.reset()
         self.lab.partner.reset()
-        on_all(Host.reset, [self.lab.hosts[name] for name in sorted(self._touched)])
-        self._touched.clear()
+        fresh = self._broken | (self._used & wanted)
+        fresh |= {name for name in sorted(self._used - fresh) if not _forgets(self.lab.hosts[name])}
+        on_all(Host.reset, [self.lab.hosts[name] for name in sorted(fresh)])
+        self._used -= fresh
+        self._broken = set(wanted)
 
     def _break(self, fault: Fault) -> None:
-        self._touched |= {fault.host, fault.runs_on}
         for step in fault.breaks:
             self._do(step, fault, check=True)
         for step in fault.symptom:
@@ -115,24 +125,26 @@ class Runner:
     def _do(self, step: Step, fault: Fault, *, check: bool) -> None:
         match step:
             case Run(run=script, on=on):
-                self._host(on or fault.host).sh(script, timeout=60, check=check)
+                self._broken.add(on or fault.host)
+                self.lab.hosts[on or fault.host].sh(script, timeout=60, check=check)
             case ChangeDns():
                 _change_dns(self.lab, step)
             case ChangePartner(partner=behaviour):
                 getattr(self.lab.partner, behaviour)()
             case SendMail(mail=host, to=to):
-                self._touched.add("mail")
+                self._used.add("mail")
                 self._host(host).run(
                     ["sendmail", "-f", "alice@example.test", to], input="Subject: lab\n\nhello\n", check=check
                 )
             case Login(login=user, protocol=protocol, security=security, password=password):
-                self._touched.add("mail")
+                self._used.add("mail")
                 _try(lambda: self.lab.login(user, password=password, protocol=protocol, security=security), check=check)
             case Submit(submit=user, to=to):
-                self._touched.add("mail")
+                self._used.add("mail")
                 _try(lambda: self.lab.submit_only(user, to), check=check)
             case Reboot(reboot=host):
-                self._host(host).reboot()
+                self._broken.add(host)
+                self.lab.hosts[host].reboot()
 
     def _settled(self, fault: Fault) -> bool:
         done = self.lab.hosts[fault.host].run(["bash", "-euo", "pipefail", "-c", fault.settle], check=False)
@@ -179,7 +191,7 @@ class Runner:
 
     def _travel(self, path: str, *, timeout: float) -> None:
         lab = self.lab
-        self._touched |= {"mail", "app01"} if path == "deliver-app" else {"mail"}
+        self._used |= {"mail", "app01"} if path == "deliver-app" else {"mail"}
         match path:
             case "deliver-app":
                 lab.deliver(lab.app01, "alice@example.test", timeout=timeout)
@@ -194,8 +206,14 @@ class Runner:
                 lab.submit("bob", "alice@example.test", timeout=timeout)
 
     def _host(self, name: str) -> Host:
-        self._touched.add(name)
+        self._used.add(name)
         return self.lab.hosts[name]
+
+
+def _forgets(host: Host) -> bool:
+    """Empty its queue, and have its queue manager forget which hosts were dead; False where it cannot."""
+    forget = "postsuper -d ALL; postfix reload"
+    return host.run(["sh", "-ec", forget], check=False).returncode == 0
 
 
 @dataclass(slots=True)

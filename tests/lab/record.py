@@ -66,6 +66,7 @@ def record(faults: Sequence[Fault], release: str) -> None:
     with Lab(release, maildiag=True) as lab:
         runner = Runner(lab)
         for fault in faults:
+            runner.distrust()
             runner.prepare(fault)
             host = lab.hosts[fault.runs_on]
             done = host.maildiag("bundle", "-o", _ON_HOST, "--yes")

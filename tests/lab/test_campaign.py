@@ -45,7 +45,7 @@ def job(name: str, release: str) -> Job:
 def tasks(count: int) -> list[Task]:
     """As many faults, each on both releases."""
     return [
-        Task(release, f"a/{number}", job(f"a/{number}", release), second=release == "debian13")
+        Task(release, f"a/{number}", "mail", job(f"a/{number}", release), second=release == "debian13")
         for number in range(count)
         for release in ("debian12", "debian13")
     ]
@@ -80,9 +80,9 @@ def test_what_ends_a_lab_is_raised_by_whoever_waits(monkeypatch: pytest.MonkeyPa
     def broken(runner: object) -> Result:
         raise OSError("no space")
 
-    results = Results([Task("debian12", "a/b", broken)])
+    results = Results([Task("debian12", "a/b", "mail", broken)])
     with pytest.raises(OSError, match="no space"):
-        results.of(Task("debian12", "a/b", broken))
+        results.of(Task("debian12", "a/b", "mail", broken))
     results.campaign.stop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -81,6 +82,17 @@ def test_a_relay_that_greets_with_our_name_is_ourselves() -> None:
     assert "loops back" in told.title
 
 
+def test_a_relay_that_dies_when_the_connection_is_encrypted_is_told() -> None:
+    ready = Exchange("starttls", "STARTTLS", "220 2.0.0 Ready to start TLS", "220", 0.01)
+    found = transcript(BANNER, HELLO, ready, certificate=True)
+    told = verdict(relay(replace(found, failed="ehlo", error="Connection reset by peer"), Level.MAY))
+    assert told.status is Status.CRITICAL
+    assert "breaks off after STARTTLS, at the second EHLO: Connection reset by peer" in told.title
+    assert "connectivity.mtu" not in (told.explained_by or ())
+    silent = verdict(relay(replace(found, failed="ehlo", error="no reply within 12 s", silent=True), Level.MAY))
+    assert (silent.explained_by or ())[0] == "connectivity.mtu"
+
+
 def test_tls_that_is_demanded_must_be_offered() -> None:
     assert verdict(relay(transcript(BANNER, PLAIN), Level.ENCRYPT)).status is Status.CRITICAL
     assert verdict(relay(transcript(BANNER, PLAIN), Level.MAY)).status is Status.OK
@@ -99,6 +111,14 @@ def test_a_certificate_is_verified_where_postfix_verifies_it() -> None:
     assert "certificate has expired" in told.title
     fine = relay(transcript(BANNER, HELLO, certificate=True), Level.VERIFY, printed("/dev/stdin: OK\n"))
     assert verdict(fine).status is Status.OK
+
+
+def test_a_client_without_authorities_verifies_nobody() -> None:
+    said = "error 19 at 1 depth lookup: self-signed certificate in certificate chain\nerror /dev/stdin: verification failed\n"
+    found = relay(transcript(BANNER, HELLO, certificate=True), Level.VERIFY, printed("", said, 2))
+    assert "smtp_tls_CAfile and smtp_tls_CApath are empty" in verdict(found).title
+    trusting = replace(POSTFIX, settings={**POSTFIX.settings, "smtp_tls_CApath": "/etc/ssl/certs"})
+    assert "self-signed certificate in certificate chain" in verdict(found, trusting).title
 
 
 @pytest.mark.parametrize("synchronized", [True, None])

@@ -284,6 +284,13 @@ def test_no_greeting_is_blamed_on_what_keeps_smtpd_from_starting() -> None:
     assert "services.lookup-tables" in edges
 
 
+def test_a_dialogue_that_ends_when_it_is_encrypted_is_blamed_on_what_kills_smtpd() -> None:
+    ready = Exchange("starttls", "STARTTLS", "220 2.0.0 Ready to start TLS", "220", 0.01)
+    status, edges = smtp_verdict(said(GREETING, HELLO, ready, failed="ehlo", error="Connection reset by peer"))
+    assert status is Status.CRITICAL
+    assert "authentication.sasl-socket" in edges
+
+
 def test_452_is_blamed_on_the_disk() -> None:
     answer = Exchange("mail", "MAIL FROM:<>", "452 4.3.1 Insufficient system storage", "452", 0.01)
     assert smtp_verdict(said(GREETING, HELLO, answer))[1][0] == "services.disk"

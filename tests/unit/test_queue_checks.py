@@ -295,6 +295,39 @@ def test_a_directory_that_is_gone_is_made_again() -> None:
     assert verdict.fixes[0].commands[0] == ("install", "-d", "-o", "postfix", "-m", "700", ACTIVE)
 
 
+def moved(*lines: str, usual: bool = True) -> Verdict:
+    root, gone = "/srv/mail/queue", Gap(GapReason.ABSENT, "no such file")
+    settings = {"queue_directory": root} if lines else {}
+    paths = tuple(
+        SpoolPath(each, gone)
+        for each in expected(Postfix(True, settings=settings))
+        if "/spool" in each.path or root in each.path
+    )
+    there = info("/var/spool/postfix/deferred", 0o700, "postfix", "root", FileKind.DIRECTORY) if usual else None
+    found = Spool(paths, (), "postfix", False, usual=there)
+    (verdict,) = judge(directories, found, None, services("debian12-stopped"), config(*lines))
+    return verdict
+
+
+def test_a_queue_that_was_moved_to_nowhere_is_moved_back_where_it_is() -> None:
+    verdict = moved("queue_directory = /srv/mail/queue")
+    assert verdict.subject == "/srv/mail/queue"
+    assert verdict.fixes[0].commands[0] == ("postconf", "-X", "queue_directory")
+    assert [each.automatic for each in verdict.fixes] == [True, False]
+
+
+def test_an_empty_queue_is_not_made_unasked_where_a_disk_may_not_be_mounted() -> None:
+    verdict = moved("queue_directory = /srv/mail/queue", usual=False)
+    assert "not mounted" in verdict.detail
+    assert [each.automatic for each in verdict.fixes] == [False]
+
+
+def test_a_queue_that_was_deleted_in_the_usual_place_is_made_again() -> None:
+    verdict = moved(usual=False)
+    assert verdict.title == "/var/spool/postfix does not exist: Postfix has no queue"
+    assert verdict.fixes[0].automatic
+
+
 def test_postdrop_without_its_group_stops_everybody_but_root() -> None:
     (verdict,) = told(spool(("/usr/sbin/postdrop", info("/usr/sbin/postdrop", 0o755, "root", "postdrop"))))
     assert verdict.fixes[0].commands[-1] == ("chmod", "2755", "/usr/sbin/postdrop")
