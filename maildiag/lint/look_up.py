@@ -9,13 +9,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from maildiag.lint.lines import Logical, logical_lines
+from maildiag.lint.lines import Logical, Physical, logical_lines
 
 PATTERNS = frozenset({"regexp", "pcre"})
 _RULE = re.compile(
     r"(?P<not>!?)(?P<mark>[^\w\s!\\])(?P<pattern>(?:\\.|(?!(?P=mark)).)*)(?P=mark)(?P<flags>[a-zA-Z]*)\s*(?P<value>.*)",
     re.S,
 )
+_KEY = re.compile(r'^("(?:[^"\\\n]|\\.)*"[^\s]*|[^\s#"]\S*)(?=\s)', re.M)
+_KEYED = re.compile(r'(?:"(?:[^"\\]|\\.)*"\S*|\S+)\s+(.*\S)', re.S)
+_ALIAS_KEY = re.compile(r'^("(?:[^"\\\n]|\\.)*"|[^:\s#"]+)[ \t]*:', re.M)
+_ALIAS = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^:\s]+)\s*:\s*(.*\S)', re.S)
+_LONGEST = 65536  # of an entry with its continuations
 _CONDITION = re.compile(r"if\s+(?P<rule>.*)", re.S | re.I)
 _CLASSES = {"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "lower": "a-z", "upper": "A-Z", "space": r"\s", "blank": " \t",
             "xdigit": "0-9a-fA-F", "punct": r"!-/:-@\[-`{-~"}  # fmt: skip
@@ -40,19 +45,30 @@ class _Rule:
 
 
 class Table:
-    """The rows of one table."""
+    """The rows of one table. A large one is indexed by its keys; its rows are parsed when they are looked for."""
 
     def __init__(self, kind: str, text: str, aliases: bool = False) -> None:
         """`kind` is the table's type, `aliases` true for the form of aliases(5). Raises ValueError for a pattern that is none."""
         self.by_pattern = kind in PATTERNS
         self._rules = list(_rules(text)) if self.by_pattern else []
-        self._rows: dict[str, Row] = {}
-        for key, row in () if self.by_pattern else _alias_rows(text) if aliases else _rows(text):
-            self._rows.setdefault(key, row)
+        self._text, self._row = text, _ALIAS if aliases else _KEYED
+        self._places: dict[str, int] = {}
+        for match in () if self.by_pattern else (_ALIAS_KEY if aliases else _KEY).finditer(text):
+            self._places.setdefault(match[1].replace('"', "").lower(), match.start())
 
     def find(self, key: str) -> Row | None:
         """The row for this key; letters count as small ones, as Postfix takes them."""
-        return self._fitting(key) if self.by_pattern else self._rows.get(key.lower())
+        if self.by_pattern:
+            return self._fitting(key)
+        place = self._places.get(key.lower())
+        return None if place is None else self._at(place)
+
+    def _at(self, place: int) -> Row | None:
+        before = self._text.count("\n", 0, place)
+        logical = next(logical_lines(self._text[place : place + _LONGEST]))
+        match = self._row.match(logical.text)
+        lines = tuple(Physical(each.number + before, each.text) for each in logical.lines)
+        return Row(match[1], Logical(lines)) if match else None
 
     def _fitting(self, key: str) -> Row | None:
         closed = 0
@@ -107,20 +123,6 @@ def _flags(letters: str) -> re.RegexFlag:
     found = re.DOTALL if "s" not in letters else re.RegexFlag(0)
     found |= re.RegexFlag(0) if letters.count("i") % 2 else re.IGNORECASE
     return found | (re.MULTILINE if "m" in letters else re.RegexFlag(0))
-
-
-def _rows(text: str) -> Iterator[tuple[str, Row]]:
-    for logical in logical_lines(text):
-        match = re.match(r'("(?:[^"\\]|\\.)*"\S*|\S+)\s+(.*\S)', logical.text, re.S)
-        if match and not logical.stray:
-            yield match[1].replace('"', "").lower(), Row(match[2], logical)
-
-
-def _alias_rows(text: str) -> Iterator[tuple[str, Row]]:
-    for logical in logical_lines(text):
-        match = re.match(r'("(?:[^"\\]|\\.)*"|[^:\s]+)\s*:\s*(.*\S)', logical.text, re.S)
-        if match and not logical.stray:
-            yield match[1].strip('"').lower(), Row(match[2], logical)
 
 
 def inline(text: str) -> Iterator[tuple[str, Row]]:

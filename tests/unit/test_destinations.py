@@ -319,6 +319,21 @@ def test_patterns_answer_as_regexp_table_says() -> None:
         Source("pcre", "/(/ bob\n")
 
 
+def test_an_entry_is_found_with_its_line_and_what_continues_it() -> None:
+    text = "# boxes\n\nAlice@Example.test  bob,\n  carol\n# more\n  dave\nalice@example.test eve\nlonely\n"
+    row = Source("hash", text).find("alice@example.test")
+    assert row is not None
+    assert row.line is not None
+    assert (row.value, row.line.first, row.line.last) == ("bob,  carol  dave", 3, 6)
+    assert [Source("hash", text).find(each) for each in ("lonely", "carol", "nobody")] == [None, None, None]
+    alias = Source("hash", '"john doe": jd\nlist :\n  bob, eve\n', aliases=True)
+    assert [row.value if (row := alias.find(each)) else None for each in ("john doe", "list", "bob")] == [
+        "jd",
+        "bob, eve",
+        None,
+    ]
+
+
 def test_commands_that_store_nothing_are_told_from_those_that_do() -> None:
     assert all(map(is_idle, ["/bin/true", ": ", "exit 0", "cat >/dev/null", "/usr/bin/cat > /dev/null 2>&1"]))
     assert not any(
