@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from maildiag.dialogue_text import evidence, greeting, means
 from maildiag.facts.postfix import Postfix
@@ -240,6 +241,9 @@ def _authentication(
             evidence=shown,
             explained_by=("connectivity.relay-settings",),
         )
+    filters = postfix.list(_FILTER)
+    if filters and not any(_passes(each, filters) for each in mechanisms):
+        return _filtered(relay, mechanisms, postfix, shown)
     secure = transcript.certificate is not None
     name = "smtp_sasl_tls_security_options" if secure else "smtp_sasl_security_options"
     if "noplaintext" not in postfix.list(name) or mechanisms - {"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"}:
@@ -260,6 +264,40 @@ def _authentication(
         evidence=(Evidence("postconf -x", f"{name} = {postfix.get(name)}"), *shown),
         fixes=(fix,) if secure else (),
         explained_by=("authentication.relay-password",),
+    )
+
+
+_FILTER = "smtp_sasl_mechanism_filter"
+
+
+def _passes(mechanism: str, filters: Sequence[str]) -> bool:
+    """The first pattern that fits decides; what a table says cannot be told from here. Source: postconf(5)."""
+    for each in filters:
+        name = each.lstrip("!").lower()
+        if name == mechanism.lower() or ":" in name or "/" in name:
+            return not each.startswith("!")
+    return False
+
+
+def _filtered(relay: Relay, mechanisms: set[str], postfix: Postfix, shown: Shown) -> Verdict:
+    assert relay.hop is not None
+    return critical(
+        f"{_FILTER} = {postfix.get(_FILTER)} lets none of {' '.join(sorted(mechanisms))} pass, which the relay {relay.hop.text} offers",
+        detail="Postfix defers all mail with `no mechanism available`.",
+        subject=relay.hop.text,
+        evidence=(Evidence("postconf -x", f"{_FILTER} = {postfix.get(_FILTER)}"), *shown),
+        fixes=(
+            Fix(
+                id="connectivity.relayhost/mechanism-filter",
+                title="Filter no mechanism",
+                commands=(("postconf", "-X", _FILTER), ("postfix", "reload")),
+                changes=("/etc/postfix/main.cf",),
+                guards=(("postfix", "check"),),
+                verify=("connectivity.relayhost",),
+                automatic=True,
+            ),
+        ),
+        explained_by=(),
     )
 
 

@@ -146,11 +146,16 @@ def _failure(users: MailUsers, config: DovecotConfig, kind: str, group: list[Mai
     if kind == "absent" and chars and all(set(each.name) - set(chars.value) for each in group):
         return _unwritten(chars, group, names, evidence)
     if kind == "absent":
+        changing = next((found for name in _CHANGE_NAMES if (found := config.source.find(name))), None)
+        changing = changing if len(group) == len(users.users) else None
+        where = f"{changing.place}: {changing.name} = {changing.value}, and " if changing else ""
         return critical(
-            f"Dovecot knows no user {names}",
-            detail=f"Chosen as {users.chosen}. Mail for such a user bounces, and the login fails like a wrong password.",
+            f"{where}Dovecot knows no user {names}",
+            detail=f"Chosen as {users.chosen}. Mail for such a user bounces, and the login fails like a wrong password."
+            + (" The setting changes each name before it is looked up." if changing else ""),
             subject=first.name if len(group) == 1 else "users",
-            evidence=evidence,
+            evidence=(*evidence, *([Evidence(changing.place.file, changing.raw.strip())] if changing else [])),
+            fixes=(_as_given(changing),) if changing else (),
         )
     about = _namespaces.lines(config, first.error)
     where = f"{about[0].place}: " if about else ""
@@ -159,6 +164,22 @@ def _failure(users: MailUsers, config: DovecotConfig, kind: str, group: list[Mai
         subject=first.name if len(group) == 1 else "users",
         evidence=(*evidence, *_namespaces.shown(config, first.error)),
         fixes=_namespaces.fixes(config, first.error),
+    )
+
+
+# Dovecot 2.3 and 2.4
+_CHANGE_NAMES = ("auth_default_realm", "auth_default_domain", "auth_username_format", "auth_username_translation")
+
+
+def _as_given(setting: Setting) -> Fix:
+    return Fix(
+        id=f"{USERS}/as-given",
+        title=f"Take the line out, so that names are looked up without {setting.name}",
+        commands=(*editing.commands((Edit(setting.place),)), RELOAD),
+        automatic=True,
+        changes=(setting.place.file,),
+        verify=(USERS,),
+        guards=GUARDS,
     )
 
 

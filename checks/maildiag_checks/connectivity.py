@@ -65,7 +65,8 @@ def listeners(
     if not sockets.expected:
         yield skipped("No port is configured")
     # A Postfix that only brings its own host's mail to Dovecot, or takes it from a fetching program, is a client.
-    apart = nobody_is_sent_here(public, postfix, sockets)
+    # And beside further instances the default one is a client, too (MULTI_INSTANCE_README).
+    apart = nobody_is_sent_here(public, postfix, sockets) or bool(postfix and postfix.others)
     for port in sockets.expected:
         yield _port(port, sockets, server and not (apart and port.owner is Owner.POSTFIX))
     if server and postfix is not None and postfix.installed:

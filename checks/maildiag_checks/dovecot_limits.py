@@ -173,13 +173,15 @@ def _reached(config: DovecotConfig, group: Group, subject: str) -> Verdict:
                 evidence=evidence,
                 explained_by=(f"{CHECK}@default_vsz_limit", f"{CHECK}@vsz_limit", "services.memory"),
             )
+    found = _set_by_hand(config, subject, setting, limit)
+    what = f"{setting or 'its limit'} {limit}" if found is None else f"{found.name} = {found.value}"
     return critical(
-        f"service {subject} reached {setting or 'its limit'} {limit}: clients are dropped",
+        f"{f'{found.place}: ' if found else ''}service {subject} reached {what}: clients are dropped",
         detail=f"{group.count} times since Dovecot was started. Look whether clients hang before the limit is raised.",
         subject=subject,
         data={"limit": limit, "count": group.count},
-        evidence=evidence,
-        fixes=_raise(config, subject, setting, limit),
+        evidence=(*evidence, *(_shown(found) if found else ())),
+        fixes=(_default_again(found),) if found else (),
     )
 
 
@@ -192,11 +194,16 @@ def _more_files(needed: str) -> Fix:
     )
 
 
-def _raise(config: DovecotConfig, service: str, setting: str, limit: str) -> tuple[Fix, ...]:
-    """A limit that somebody set in the files goes back to its default."""
-    name = setting.split("/")[0]
-    for each in config.source.settings:
-        within = each.within and each.within[-1].kind == "service" and each.within[-1].name == service
-        if within and each.name in (name, "service_count", "restart_request_count") and each.value == limit:
-            return (_default_again(each),)
-    return ()
+def _set_by_hand(config: DovecotConfig, service: str, setting: str, limit: str) -> Setting | None:
+    """The limit that somebody set in the files. Dovecot names how many clients each process takes, also where only the
+    number of processes is unusual: both together are the limit (master-settings, client_limit).
+    """
+    own = [
+        each
+        for each in config.source.settings
+        if each.within and (each.within[-1].kind, each.within[-1].name) == ("service", service)
+    ]
+    named = [each for each in own if each.name == setting.split("/")[0] and each.value == limit]
+    processes = [each for each in own if each.name == "process_limit"]
+    once = [each for each in own if each.name in ("service_count", "restart_request_count") and each.value == limit]
+    return next(iter((*named, *processes, *once)), None)

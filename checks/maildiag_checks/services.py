@@ -26,6 +26,7 @@ from maildiag.model import (
     warning,
 )
 from maildiag.registry import BOTH, SERVER, check
+from maildiag.text import plural
 from maildiag_checks import _dovecot_start
 from maildiag_checks._current import lines
 from maildiag_checks._story import Story, story
@@ -70,6 +71,13 @@ def installed(
         shown = (Evidence("postconf -x", "postconf: not found"),)
         make = notice if _only_stores(postfix, dovecot) else critical
         yield make("Postfix is not installed", subject="postfix", detail=detail, evidence=shown)
+    if postfix.others:
+        yield notice(
+            f"Postfix has {plural(len(postfix.others), 'further instance')}, and only the default one is looked at",
+            subject="instances",
+            detail="`postmulti -l` lists them. What is said of Postfix here is true of the default instance alone.",
+            evidence=(Evidence("postconf -x", f"multi_instance_directories = {' '.join(postfix.others)}"),),
+        )
     if dovecot is not None and dovecot.installed:
         yield ok(
             f"Dovecot {dovecot.version} is installed",

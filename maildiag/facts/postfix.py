@@ -27,6 +27,11 @@ class Postfix:
     config_directory: str = "/etc/postfix"
     remains: bool = False
 
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The configuration directories of further instances; this one is the default instance (postmulti(1))."""
+        return tuple(self.list("multi_instance_directories"))
+
     def get(self, name: str, default: str = "") -> str:
         """The effective value of a parameter, `$names` expanded."""
         return self.settings.get(name, default)

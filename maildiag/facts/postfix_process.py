@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag.asking import Ask
+from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap
-from maildiag.probes import FileInfo, Listener, Listeners, Process, Processes, Stat
+from maildiag.probes import FileInfo, FileText, Listener, Listeners, Process, Processes, ReadFile, Stat
 from maildiag.registry import gatherer
 
 
@@ -51,23 +52,33 @@ class PostfixProcess:
 
 
 @gatherer
-def postfix_process(ask: Ask) -> PostfixProcess:
-    """Look for master(8) and its queue manager among the processes."""
+def postfix_process(ask: Ask, postfix: Postfix | None) -> PostfixProcess:
+    """Look for master(8) and its queue manager among the processes; of several instances for the default one's."""
     systemd = isinstance(ask.maybe(Stat("/run/systemd/system")), FileInfo)
     processes = ask.maybe(Processes())
     if isinstance(processes, Gap):
         return PostfixProcess(False, systemd)
     sockets = ask.maybe(Listeners())
-    return find_master(processes, systemd, () if isinstance(sockets, Gap) else sockets)
+    pid = _pid(ask, postfix) if postfix and postfix.others else 0
+    return find_master(processes, systemd, () if isinstance(sockets, Gap) else sockets, pid)
 
 
-def find_master(processes: tuple[Process, ...], systemd: bool, sockets: tuple[Listener, ...] = ()) -> PostfixProcess:
-    """The newest process `master` whose program lies in a Postfix directory, and the start of its qmgr."""
+def _pid(ask: Ask, postfix: Postfix) -> int:
+    """What the default instance's master wrote into its pid file (master(8)); 0 where it may not be seen."""
+    file = ask.maybe(ReadFile(f"{postfix.get('queue_directory', '/var/spool/postfix')}/pid/master.pid"))
+    text = file.text.strip() if isinstance(file, FileText) else ""
+    return int(text) if text.isdigit() else 0
+
+
+def find_master(
+    processes: tuple[Process, ...], systemd: bool, sockets: tuple[Listener, ...] = (), pid: int = 0
+) -> PostfixProcess:
+    """The process `master` of that `pid`, else the newest one, whose program lies in a Postfix directory; and its qmgr's start."""
     masters = [each for each in processes if each.name == "master" and "postfix" in " ".join(each.command[:1])]
     masters = [each for each in masters if each.state != "zombie"]
     if not masters:
         return PostfixProcess(True, systemd)
-    master = max(masters, key=lambda each: each.started)
+    master = max(masters, key=lambda each: (each.pid == pid, each.started))
     queue = [each.started for each in processes if each.parent == master.pid and each.name == "qmgr"]
     family = {master.pid, *(each.pid for each in processes if each.parent == master.pid)}
     own = tuple(each for each in sockets if each.pid in family)

@@ -113,6 +113,24 @@ def test_a_certificate_is_verified_where_postfix_verifies_it() -> None:
     assert verdict(fine).status is Status.OK
 
 
+@pytest.mark.parametrize(
+    ("allowed", "told_of"),
+    [
+        ("gssapi", True),
+        ("!plain, !login", True),
+        ("plain", False),
+        ("!gssapi, static:all", False),
+        ("hash:/etc/postfix/mechs", False),
+    ],
+)
+def test_a_filter_that_lets_no_mechanism_of_the_relay_pass_is_told(allowed: str, told_of: bool) -> None:
+    hello = Exchange("ehlo", "EHLO x", "250-mail\n250 AUTH PLAIN LOGIN", "250", 0.01)
+    settings = {"smtp_sasl_auth_enable": "yes", "smtp_sasl_mechanism_filter": allowed}
+    client = Postfix(True, "3.7", {**POSTFIX.settings, **settings})
+    told = verdict(relay(transcript(BANNER, hello, certificate=True), Level.ENCRYPT), client)
+    assert told.title.startswith(f"smtp_sasl_mechanism_filter = {allowed} lets none of LOGIN PLAIN pass") is told_of
+
+
 def test_a_client_without_authorities_verifies_nobody() -> None:
     said = "error 19 at 1 depth lookup: self-signed certificate in certificate chain\nerror /dev/stdin: verification failed\n"
     found = relay(transcript(BANNER, HELLO, certificate=True), Level.VERIFY, printed("", said, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from maildiag.dovecot.syntax import parse
@@ -118,6 +120,17 @@ def test_postfix_that_was_only_reloaded_is_restarted() -> None:
     (told,) = judge(connectivity.listeners, sockets(port(25), "127.0.0.1"), SERVER, None, None)
     assert told.status is Status.CRITICAL
     assert told.fixes[0].commands == (("postfix", "stop"), ("postfix", "start"))
+
+
+def test_beside_further_instances_the_default_one_may_listen_on_loopback_only() -> None:
+    mine = postfix(multi_instance_directories="/etc/postfix-out")
+    found = replace(
+        sockets(port(25, "127.0.0.1"), "127.0.0.1", "10.0.1.10"),
+        expected=(port(25, "127.0.0.1"), port(587, "127.0.0.1")),
+    )
+    found = replace(found, listening=(*found.listening, Listener("tcp", "127.0.0.1", 587, 0, "master")))
+    told = judge(connectivity.listeners, found, SERVER, mine, None)
+    assert not [each.title for each in told if each.status.failing]
 
 
 def test_loopback_only_is_a_fault_of_a_server_and_right_for_a_relay_client() -> None:

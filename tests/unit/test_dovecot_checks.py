@@ -950,3 +950,39 @@ def test_a_base_that_is_not_there_is_told_where_virtual_may_not_make_it() -> Non
 
     assert next((each.status, each.subject) for each in of("root")) == (Status.CRITICAL, "virtual_mailbox_base")
     assert [each.status for each in of("vmail")] == [Status.OK]
+
+
+DROPPED = (
+    "2026-11-28T05:16:44.625722+00:00 mail dovecot: master: Dovecot v2.4.1-4 (7d8c0e5759) starting up for imap, pop3, lmtp (core dumps disabled)",
+    "2026-11-28T05:16:45.860825+00:00 mail dovecot: master: Warning: service(imap): client_limit/restart_request_count (1) reached, client connections are being dropped",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "blamed"),
+    [
+        ("service imap {\n  process_limit = 1\n}\n", f"{FILE}:2: service imap reached process_limit = 1"),
+        (
+            "service imap {\n  restart_request_count = 1\n}\n",
+            f"{FILE}:2: service imap reached restart_request_count = 1",
+        ),
+        ("service pop3 {\n  process_limit = 1\n}\n", "service imap reached client_limit/restart_request_count 1"),
+    ],
+)
+def test_the_limit_that_somebody_set_is_named_whichever_dovecot_names(text: str, blamed: str) -> None:
+    now = datetime(2026, 11, 28, 6, tzinfo=UTC)
+    said = MailLog("/var/log/mail.log", now - timedelta(hours=24), summarise(DROPPED, now), ())
+    verdict = only(judge(dovecot_limits.limits, config(text), said))
+    assert verdict.title.startswith(blamed)
+    assert bool(verdict.fixes) is blamed.startswith(FILE)
+
+
+def test_a_setting_that_changes_all_names_is_blamed_for_users_that_nobody_knows() -> None:
+    gone = tuple(MailUser(name, status=67, error=f"User doesn't exist: {name}") for name in ("alice", "bob"))
+    text = f"auth_default_realm = other.test\n{PAM}"
+    verdict = only(judge(authentication.users, MailUsers("people", gone), config(text), RUNNING, None, None))
+    assert verdict.title == f"{FILE}:1: auth_default_realm = other.test, and Dovecot knows no user alice, bob"
+    assert verdict.fixes[0].automatic
+    one = MailUsers("people", (gone[0], MailUser("bob", {"uid": "1001"}, "/home/bob/Maildir", 0)))
+    missing = judge(authentication.users, one, config(text), RUNNING, None, None)[0]
+    assert (missing.title, missing.fixes) == ("Dovecot knows no user alice", ())

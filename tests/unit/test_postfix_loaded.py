@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from maildiag.facts.postfix_process import PostfixProcess, find_master
-from maildiag.model import Status, Verdict
-from maildiag.probes import Listener, Process
-from maildiag.testing import NOW, judge
+from maildiag.facts.postfix import Postfix
+from maildiag.facts.postfix_process import PostfixProcess, find_master, postfix_process
+from maildiag.model import Gap, GapReason, Status, Verdict
+from maildiag.probes import Listener, Listeners, Process, Processes, ReadFile
+from maildiag.testing import NOW, file, gather, judge
 from maildiag_checks.postfix_loaded import compatibility, unloaded_changes
 from tests.unit.postfix_files import config
 
@@ -43,6 +44,23 @@ def test_sockets_that_smtpd_shares_with_master_are_postfix_s() -> None:
     smtpd = process("smtpd", 103, 100, NOW)
     found = find_master((MASTER, QMGR, smtpd), True, (Listener("tcp", "0.0.0.0", 25, 103, "smtpd"),))
     assert len(found.listeners) == 1
+
+
+def test_of_several_instances_the_default_one_is_told_by_its_pid_file() -> None:
+    other = process("master", 200, 1, NOW, "/usr/lib/postfix/sbin/master")
+    processes = (MASTER, QMGR, other, process("qmgr", 202, 200, NOW))
+    listening = (Listener("tcp", "127.0.0.1", 25, 100, "master"), Listener("tcp", "10.0.1.10", 25, 200, "master"))
+    server = Postfix(
+        True, "3.7", {"queue_directory": "/var/spool/postfix", "multi_instance_directories": "/etc/postfix-out"}
+    )
+    pid_file = ReadFile("/var/spool/postfix/pid/master.pid")
+    answers = {Processes(): processes, Listeners(): listening, pid_file: file("             100\n")}
+    found = gather(postfix_process, answers, postfix=server)
+    assert isinstance(found, PostfixProcess)
+    assert (found.master, found.loaded, found.listeners) == (MASTER, QMGR.started, listening[:1])
+    unseen = gather(postfix_process, {**answers, pid_file: Gap(GapReason.DENIED, "denied")}, postfix=server)
+    assert isinstance(unseen, PostfixProcess)
+    assert unseen.master == other
 
 
 def test_a_master_of_something_else_is_not_postfix() -> None:
