@@ -71,12 +71,38 @@ def judge(scene: Scene, endpoint: Endpoint) -> Verdict:
     refused = refusal(endpoint)
     if refused:
         return _recipient_refused(scene, endpoint, refused)
+    if isinstance(endpoint.answer, Transcript) and endpoint.answer.failed:
+        return _broken_off(scene, endpoint, endpoint.answer)
     if result is None:
         return unknown(f"Could not connect to {endpoint.shown}", detail=error, subject=endpoint.shown)
     return ok(
         f"Postfix can reach Dovecot's {_ROLE[endpoint.purpose]} socket {endpoint.shown}",
         subject=endpoint.shown,
         evidence=_evidence(scene, endpoint),
+    )
+
+
+_COMMANDS = {"banner": "before it greets", "ehlo": "at LHLO", "mail": "at MAIL", "rcpt": "at RCPT"}
+
+
+def _broken_off(scene: Scene, endpoint: Endpoint, transcript: Transcript) -> Verdict:
+    """The socket is there and taken by the service, whose process dies or hangs: lmtp(8) defers the mail."""
+    service = _SERVICE[endpoint.purpose]
+    place = _COMMANDS.get(transcript.failed, f"at {transcript.failed.upper()}")
+    return critical(
+        f"Dovecot's {_ROLE[endpoint.purpose]} at {endpoint.shown} {'falls silent' if transcript.silent else 'hangs up'} {place}",
+        detail=f"{transcript.error}. Dovecot's log has the reason. " + _without_it(endpoint.purpose),
+        subject=endpoint.shown,
+        evidence=_evidence(scene, endpoint, transcript.error),
+        explained_by=(
+            *DEAD,
+            "services.programs",
+            "services.sandbox",
+            "services.dovecot-limits",
+            "authentication.passdb",
+            f"logs.crashes@{service}",
+            "logs.problems",
+        ),
     )
 
 

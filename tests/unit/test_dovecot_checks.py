@@ -229,6 +229,19 @@ def test_lmtp_that_takes_the_user_is_fine() -> None:
     assert only(found).status is Status.OK
 
 
+@pytest.mark.parametrize(("failed", "words"), [("banner", "hangs up before it greets"), ("rcpt", "hangs up at RCPT")])
+def test_lmtp_that_takes_the_connection_and_dies_is_told(failed: str, words: str) -> None:
+    fine = lmtp("250 2.1.5 OK", "250")
+    assert isinstance(fine.answer, Transcript)
+    dead = replace(
+        fine, answer=replace(fine.answer, exchanges=(), failed=failed, error="the server closed the connection")
+    )
+    verdict = only(judge(authentication_sockets.lmtp_socket, sockets(dead), Dovecot(True), config(LMTP), RUNNING))
+    assert verdict.status is Status.CRITICAL
+    assert verdict.title.endswith(words)
+    assert "logs.crashes@lmtp" in (verdict.explained_by or ())
+
+
 def over_tcp(text: str, value: str = "lmtp:inet:127.0.0.1:24") -> Verdict:
     answer = Transcript(Connect.REFUSED, "127.0.0.1", (), error="Connection refused")
     at_port = Endpoint(Purpose.LMTP, "mailbox_transport", value, "", ("lmtp/unix",), None, None, answer)
