@@ -170,15 +170,8 @@ class Session:
 
     def read_at(self, source: str, facts: Iterable[type]) -> datetime | None:
         """When a source was read for these facts, or for what they needed; None where it was not read for them."""
-        ahead, seen, times = list(facts), set[type](), []
-        while ahead:
-            fact = ahead.pop()
-            if fact in seen:
-                continue
-            seen.add(fact)
-            times += [self._read_at[fact][source]] if source in self._read_at.get(fact, {}) else []
-            gatherer = self.registry.gatherers.get(fact)
-            ahead += [need.fact for need in gatherer.needs] if gatherer else []
+        every = {one for fact in facts for one in (fact, *self.registry.needed(fact))}
+        times = [told[source] for fact in every if source in (told := self._read_at.get(fact, {}))]
         return max(times, default=None)
 
     def known(self, wanted: type) -> Any:

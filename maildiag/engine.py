@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from maildiag.asking import Session
@@ -16,7 +16,7 @@ from maildiag.events import CheckFinished, Event, FactFinished, FactStarted, Run
 from maildiag.hosts import Host
 from maildiag.judging import broken, clean_info, judge, no_info
 from maildiag.model import Finding, HostInfo, HostRole
-from maildiag.registry import Check, Gatherer, Registry
+from maildiag.registry import Check, Registry
 from maildiag.report import Report
 from maildiag.settings import Settings
 from maildiag.text import safe
@@ -104,20 +104,8 @@ def _wanted(session: Session, chosen: Sequence[Check]) -> list[type]:
     facts = dict.fromkeys([HostInfo, HostRole, *(need.fact for each in chosen for need in each.needs)])
     waiting: Counter[type] = Counter()
     for fact in facts:
-        waiting.update(_needed(session.registry.gatherers, fact))
+        waiting.update(session.registry.needed(fact))
     return sorted(dict.fromkeys([*facts, *waiting]), key=lambda fact: -waiting[fact])
-
-
-def _needed(gatherers: Mapping[type, Gatherer], fact: type) -> set[type]:
-    """The facts that have to be there before this one can, near and far."""
-    found: set[type] = set()
-    ahead = [fact]
-    while ahead:
-        gatherer = gatherers.get(ahead.pop())
-        near = {need.fact for need in gatherer.needs} - found if gatherer else set[type]()
-        found |= near
-        ahead += near
-    return found
 
 
 def _in_order(findings: Sequence[Finding], chosen: Sequence[Check]) -> tuple[Finding, ...]:

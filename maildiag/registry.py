@@ -124,6 +124,17 @@ class Registry:
             raise ValueError(f"two gatherers for {found.name}")
         self.gatherers[found.fact] = found
 
+    def needed(self, fact: type) -> set[type]:
+        """The facts that have to be there before this one can, near and far."""
+        found: set[type] = set()
+        ahead = [fact]
+        while ahead:
+            gatherer = self.gatherers.get(ahead.pop())
+            near = {need.fact for need in gatherer.needs} - found if gatherer else set[type]()
+            found |= near
+            ahead += near
+        return found
+
     def select(self, steps: Sequence[Step] = (), patterns: Sequence[str] = ()) -> list[Check]:
         """The checks of these steps whose id matches one of these globs, in the order of the workflow."""
         chosen = [

@@ -9,13 +9,13 @@ from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Tables
 from maildiag.lint import networks
-from maildiag.lint.context import words
 from maildiag.lint.lines import logical_lines
 from maildiag.logs.normal import normalise
 from maildiag.logs.summary import ReasonGroup
 from maildiag.model import Evidence, JsonValue, Status, Verdict
 from maildiag.probes import FileText
 from maildiag.text import plural
+from maildiag_checks._own_clients import own_networks
 from maildiag_checks._queue_reasons import ROOTS, log_evidence
 
 _FEW = 3
@@ -67,7 +67,7 @@ def _too_much(found: tuple[ReasonGroup, ...], log: MailLog, config: PostfixConfi
 
 def _of_own_clients(group: ReasonGroup, config: PostfixConfig | None) -> bool:
     """All of them came from mynetworks or from this host."""
-    own = [found for word in words(config.get("mynetworks")) if (found := networks.network(word))] if config else []
+    own = own_networks(config) if config else []
     return all(not client or _within(client, own) for client in group.clients)
 
 

@@ -57,7 +57,7 @@ class _Decided:
 def _decided(client: str, config: PostfixConfig, tables: Tables | None) -> _Decided | None:
     """The line of the first table of the list that has the client."""
     for word in config.context.words(_POSTSCREEN):
-        table = next((each for each in tables.tables if each.name == word), None) if tables else None
+        table = tables.named(word) if tables else None
         if table is not None and isinstance(table.text, FileText):
             line = decision(table.text.text, table.use.type, client_keys("", client))
             if line is not None:

@@ -113,9 +113,9 @@ def _bound(port: Port, sockets: Sockets, server: bool, shown: tuple[Evidence, ..
             fixes=(_restart(port),),
             explained_by=(),
         )
-    if server and port.addresses and all(is_loopback(each) for each in port.addresses):
+    if server and not port.for_others:
         return _loopback_only(port, shown)
-    if not server and port.addresses and sockets.open_to_others(port.number) and not _reaches(port):
+    if not server and port.addresses and sockets.open_to_others(port.number) and not port.for_others:
         return notice(
             f"Port {port.number} still listens on the network although the configuration says loopback",
             subject=subject,
@@ -131,10 +131,6 @@ def _wanted(port: Port, sockets: Sockets) -> list[str]:
     if not port.addresses:
         return own[:1]
     return [each for each in port.addresses if each in own or (is_loopback(each) and ":" not in each)]
-
-
-def _reaches(port: Port) -> bool:
-    return not port.addresses or any(not is_loopback(each) for each in port.addresses)
 
 
 def _loopback_only(port: Port, shown: tuple[Evidence, ...]) -> Verdict:

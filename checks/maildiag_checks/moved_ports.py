@@ -8,7 +8,7 @@ from maildiag.dovecot import edits as editing
 from maildiag.dovecot.edits import Edit
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.firewall import Firewall
-from maildiag.facts.sockets import PORTS, Owner, Port, Sockets, is_loopback
+from maildiag.facts.sockets import PORTS, Owner, Port, Sockets
 from maildiag.model import Evidence, Fix, Step, Verdict, ok, skipped, warning
 from maildiag.registry import SERVER, check
 from maildiag.settings import Settings
@@ -58,10 +58,9 @@ def ports(
 def _moved(port: Port, usual: tuple[int, ...], sockets: Sockets, settings: Settings, firewall: Firewall | None) -> bool:
     """True where nothing leads a mail program from the usual ports to this one."""
     away = port.number not in (*usual, *settings.ports)
-    reached = not port.addresses or any(not is_loopback(each) for each in port.addresses)
     proxied = "haproxy = yes" in port.line or any(name.endswith("upstream_proxy_protocol") for name in port.options)
     taken = any(sockets.on(each) for each in usual)
-    return away and reached and not proxied and not taken and not _led(port.number, firewall)
+    return away and port.for_others and not proxied and not taken and not _led(port.number, firewall)
 
 
 def _led(number: int, firewall: Firewall | None) -> bool:

@@ -184,7 +184,7 @@ def _origin(group: ReasonGroup, event: Reject, line: str, own: _Lists, tables: T
     lists = {name: restrictions.parse(own.words(name)) for name in restrictions.LISTS}
     for name, parsed in lists.items():
         for each in parsed:
-            table = _table(each.argument or each.name, tables)
+            table = tables.named(each.argument or each.name) if tables else None
             if (
                 table is not None
                 and isinstance(table.text, FileText)
@@ -219,10 +219,6 @@ def _keys(about: str, event: Reject, line: str) -> tuple[str, ...]:
     field = {"sender": "from", "recipient": "to", "helo": "helo"}.get(about, "from")
     match = re.search(rf"\b{field}=<?([^>\s]*)>?", line)
     return address_keys(match[1]) if match else ()
-
-
-def _table(word: str, tables: Tables | None) -> Table | None:
-    return next((each for each in tables.tables if each.name == word), None) if tables else None
 
 
 def _refused(

@@ -32,6 +32,7 @@ from maildiag.registry import check
 from maildiag.settings import Settings
 from maildiag.text import plural
 from maildiag_checks._main_cf import setting, shown
+from maildiag_checks._own_clients import is_own, own_networks
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 ID = "connectivity.relay-access"
@@ -194,7 +195,7 @@ def _left_out(
     config: PostfixConfig, process: PostfixProcess | None, settings: Settings, log: MailLog | None
 ) -> Iterator[Verdict]:
     """Clients that should relay and may not: those the settings name, and private addresses that the log shows refused."""
-    known = [found for word in words(config.get("mynetworks")) if (found := networks.network(word))]
+    known = own_networks(config)
     if any(":" in word and "/" in word and networks.network(word) is None for word in words(config.get("mynetworks"))):
         return  # a table: who is in it cannot be told from here
     for wanted in settings.client_networks:
@@ -212,13 +213,8 @@ def _left_out(
 
 def _not_permitted(config: PostfixConfig, process: PostfixProcess | None, log: MailLog | None) -> Iterator[Verdict]:
     """A list that stops relaying before it lets mynetworks in, and clients of mynetworks that the log shows refused by it."""
-    own = [found for word in words(config.get("mynetworks")) if (found := networks.network(word))]
-    refused = {
-        client: group
-        for group in _denied(log)
-        for client in group.clients
-        if any(_holds(each, address) for address in (_address(client),) for each in own)
-    }
+    own = own_networks(config)
+    refused = {client: group for group in _denied(log) for client in group.clients if is_own(_bare(client), own)}
     lists = {name: [each.name for each in restrictions.parse(config.context.words(name))] for name in _LISTS}
     name = next((name for name, names in lists.items() if _stops_networks(names)), "")
     if not refused or not name:
@@ -251,12 +247,9 @@ def _stops_networks(names: list[str]) -> bool:
     return any(each in restrictions.STOPS_RELAY for each in before)
 
 
-def _address(client: str) -> Address | None:
-    try:
-        found = ipaddress.ip_address(client.rpartition("[")[2].rstrip("]"))
-    except ValueError:
-        return None
-    return None if found.is_loopback else found
+def _bare(client: str) -> str:
+    """The address in `name[address]`."""
+    return client.rpartition("[")[2].rstrip("]")
 
 
 def _denied(log: MailLog | None) -> Iterator[ReasonGroup]:
@@ -270,7 +263,10 @@ def _denied(log: MailLog | None) -> Iterator[ReasonGroup]:
 
 def _private(client: str) -> Address | None:
     """The client's address where it is one of internal use (RFC 1918, RFC 4193)."""
-    found = _address(client)
+    try:
+        found = ipaddress.ip_address(_bare(client))
+    except ValueError:
+        return None
     return found if any(_holds(each, found) for each in _INTERNAL) else None
 
 

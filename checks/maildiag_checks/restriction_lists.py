@@ -10,7 +10,7 @@ from maildiag import edits
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.facts.tables import Tables
-from maildiag.lint import networks, restrictions
+from maildiag.lint import restrictions
 from maildiag.lint.context import words
 from maildiag.lint.cure import CHECKED
 from maildiag.lint.lines import logical_lines
@@ -33,6 +33,7 @@ from maildiag.probes import FileText
 from maildiag.registry import check
 from maildiag_checks._limits import ID, delays, few_processes, limits
 from maildiag_checks._main_cf import setting, shown
+from maildiag_checks._own_clients import own_networks
 
 _ALL = ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
         "smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions")  # fmt: skip
@@ -131,7 +132,7 @@ def _shuts_own_out(config: PostfixConfig, name: str, before: list[str]) -> bool:
     only_logins = all(each == "permit_sasl_authenticated" or each.startswith("reject_") for each in before)
     if name == "smtpd_relay_restrictions" or not only_logins or config.main.entry("mynetworks") is None:
         return False
-    found = [each for word in words(config.get("mynetworks")) if (each := networks.network(word))]
+    found = own_networks(config)
     return any(not each.is_loopback and each.num_addresses > 1 for each in found)
 
 

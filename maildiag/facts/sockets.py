@@ -68,6 +68,11 @@ class Port:
     def __hash__(self) -> int:
         return hash((self.owner, self.name, self.number, self.addresses))
 
+    @property
+    def for_others(self) -> bool:
+        """True where an address that other hosts can reach is to be bound."""
+        return not self.addresses or any(not is_loopback(each) for each in self.addresses)
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:

@@ -75,6 +75,10 @@ class Tables:
 
     tables: tuple[Table, ...]
 
+    def named(self, name: str) -> Table | None:
+        """The table of this name, `hash:/etc/postfix/virtual`."""
+        return next((each for each in self.tables if each.name == name), None)
+
 
 @gatherer
 def tables(ask: Ask, postfix_config: PostfixConfig) -> Tables:
