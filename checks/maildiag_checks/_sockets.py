@@ -27,6 +27,19 @@ _MODE = {Purpose.SASL: "0660", Purpose.LMTP: "0600"}
 _OTHER_TYPES = ("-master", "-userdb", "/login", "/tokenlogin")
 
 
+def take_out(setting: Setting, check: str, verb: str, title: str, *, automatic: bool = True) -> Fix:
+    """Comment the setting's line out of Dovecot's files, and have it read them again."""
+    return Fix(
+        id=f"{check}/{verb}",
+        title=title,
+        commands=(*editing.commands((Edit(setting.place),)), RELOAD),
+        automatic=automatic,
+        changes=(setting.place.file,),
+        verify=(check,),
+        guards=GUARDS,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What a socket is judged with."""
@@ -166,15 +179,8 @@ def _cuts_domain(config: DovecotConfig) -> Setting | None:
 
 def _domain_cut(scene: Scene, endpoint: Endpoint, reply: str, setting: Setting) -> Verdict:
     """A userdb of whole addresses is asked for the part before the @ alone, as is right for system accounts."""
-    fix = Fix(
-        id=f"{scene.id}/whole-address",
-        title="Take the line out, so that LMTP looks users up by the whole address",
-        commands=(*editing.commands((Edit(setting.place),)), RELOAD),
-        automatic=bool(setting.within),
-        changes=(setting.place.file,),
-        verify=(scene.id,),
-        guards=GUARDS,
-    )
+    title = "Take the line out, so that LMTP looks users up by the whole address"
+    fix = take_out(setting, scene.id, "whole-address", title, automatic=bool(setting.within))
     return critical(
         f"{setting.place}: auth_username_format = {setting.value} makes LMTP ask for a name without its domain, and refuse "
         f"{scene.sockets.recipient}, a user that Dovecot knows",

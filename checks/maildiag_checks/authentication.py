@@ -32,7 +32,7 @@ from maildiag.text import plural
 from maildiag_checks import _namespaces
 from maildiag_checks._auth_words import complaints, mailbox_complaints
 from maildiag_checks._main_cf import shown
-from maildiag_checks._sockets import DEAD, GUARDS, RELOAD, RESTART
+from maildiag_checks._sockets import DEAD, GUARDS, RELOAD, RESTART, take_out
 
 USERS = "authentication.users"
 PASSDB = "authentication.passdb"
@@ -114,23 +114,13 @@ def _kind(user: MailUser) -> str:
 def _unwritten(chars: Setting, group: list[MailUser], names: str, evidence: tuple[Evidence, ...]) -> Verdict:
     """A letter that is missing from the list makes a name that is no user's, and the password a wrong one."""
     missing = "".join(sorted(set("".join(each.name for each in group)) - set(chars.value)))
-    edits = (Edit(chars.place),)
+    title = "Take the line out, so that auth_username_chars has its default again"
     return critical(
         f"{chars.place}: auth_username_chars leaves out {missing}, and {names} cannot log in",
         detail='To the user it looks like a wrong password. The default is "a-z A-Z 0-9 . - _ @", each of them written out.',
         subject="auth_username_chars",
         evidence=(*evidence, Evidence(chars.place.file, f"{chars.place.line}: {chars.raw.strip()}")),
-        fixes=(
-            Fix(
-                id=f"{USERS}/username-chars",
-                title="Take the line out, so that auth_username_chars has its default again",
-                commands=(*editing.commands(edits), RELOAD),
-                automatic=True,
-                changes=(chars.place.file,),
-                verify=(USERS,),
-                guards=GUARDS,
-            ),
-        ),
+        fixes=(take_out(chars, USERS, "username-chars", title),),
     )
 
 
@@ -172,14 +162,8 @@ _CHANGE_NAMES = ("auth_default_realm", "auth_default_domain", "auth_username_for
 
 
 def _as_given(setting: Setting) -> Fix:
-    return Fix(
-        id=f"{USERS}/as-given",
-        title=f"Take the line out, so that names are looked up without {setting.name}",
-        commands=(*editing.commands((Edit(setting.place),)), RELOAD),
-        automatic=True,
-        changes=(setting.place.file,),
-        verify=(USERS,),
-        guards=GUARDS,
+    return take_out(
+        setting, USERS, "as-given", f"Take the line out, so that names are looked up without {setting.name}"
     )
 
 
@@ -233,17 +217,7 @@ def _beyond(last: Setting, group: list[MailUser], names: str, evidence: tuple[Ev
         detail="Dovecot gives nobody a mailbox whose number lies outside of first_valid and last_valid.",
         subject=last.name,
         evidence=(*evidence, Evidence(last.place.file, f"{last.place.line}: {last.raw}")),
-        fixes=(
-            Fix(
-                id=f"{USERS}/no-last-valid",
-                title="Take the line out: by default there is no highest number",
-                commands=(*editing.commands((Edit(last.place),)), RELOAD),
-                automatic=True,
-                changes=(last.place.file,),
-                verify=(USERS,),
-                guards=GUARDS,
-            ),
-        ),
+        fixes=(take_out(last, USERS, "no-last-valid", "Take the line out: by default there is no highest number"),),
         explained_by=(),
     )
 

@@ -6,18 +6,15 @@ import fnmatch
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from maildiag.dovecot import edits as editing
-from maildiag.dovecot.edits import Edit
-from maildiag.dovecot.tree import Setting
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_users import MailUser, MailUsers, inbox_query
 from maildiag.facts.mailboxes import delivery_of
 from maildiag.facts.postfix import Postfix
 from maildiag.lint.sinks import transport_of
-from maildiag.model import Evidence, Fix, Step, Verdict, critical, ok, warning
+from maildiag.model import Evidence, Step, Verdict, critical, ok, warning
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
-from maildiag_checks._sockets import DEAD, GUARDS, RELOAD
+from maildiag_checks._sockets import DEAD, take_out
 
 ID = "authentication.mailbox-settings"
 _PLACES = ("mail_inbox_path", "mail_path", "mail_location")
@@ -91,20 +88,8 @@ def _expunged(config: DovecotConfig) -> Iterator[Verdict]:
                 detail="Dovecot deletes what is older when the user's session ends, and keeps no copy.",
                 subject="autoexpunge",
                 evidence=(Evidence(each.place.file, f"{each.place.line}: {each.raw.strip()}"),),
-                fixes=(_keep(each),),
+                fixes=(take_out(each, ID, "keep", f"Take {each.name} out of the mailbox INBOX"),),
             )
-
-
-def _keep(setting: Setting) -> Fix:
-    return Fix(
-        id=f"{ID}/keep",
-        title=f"Take {setting.name} out of the mailbox INBOX",
-        commands=(*editing.commands((Edit(setting.place),)), RELOAD),
-        automatic=True,
-        changes=(setting.place.file,),
-        verify=(ID,),
-        guards=GUARDS,
-    )
 
 
 def _delimiters(people: list[MailUser], config: DovecotConfig, postfix: Postfix | None) -> Iterator[Verdict]:
