@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from maildiag.dialogue_text import evidence, greeting, means
 from maildiag.facts.postfix import Postfix
@@ -79,55 +80,40 @@ def _greeting(talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Po
     assert relay.hop is not None
     banner, hello = transcript.exchange("banner"), transcript.exchange("ehlo")
     subject = relay.hop.text
+    silent = ("connectivity.mtu",) if transcript.silent else ()
     if banner is None:
         title = f"The relay {subject} accepts the connection, but does not greet"
-        return critical(
-            title,
-            detail=f"{transcript.error}. Its mail server is stuck or cannot start, or it is no mail server. {OTHER_SIDE}",
-            subject=subject,
-            evidence=shown,
-            fixes=(ask(relay, title, shown),),
-            explained_by=("connectivity.relay-settings",),
-        )
+        detail = f"{transcript.error}. Its mail server is stuck or cannot start, or it is no mail server. {OTHER_SIDE}"
+        return _theirs(relay, title, detail, shown)
     if banner.code != "220":
         title = f"The relay {subject} turns this host away: {_text(banner)}"
         detail = (
             "It limits connections for now" if banner.code.startswith("4") else "It does not allow this host to connect"
         )
-        return critical(
-            title,
-            detail=f"{detail}; Postfix defers the mail until it expires. {OTHER_SIDE}",
-            subject=subject,
-            data={"code": banner.code},
-            evidence=shown,
-            fixes=(ask(relay, title, shown),),
-            explained_by=("connectivity.relay-settings",),
-        )
+        detail += f"; Postfix defers the mail until it expires. {OTHER_SIDE}"
+        return replace(_theirs(relay, title, detail, shown), data={"code": banner.code})
     if hello is None or not hello.code.startswith("2"):
         title = f"The relay {subject} does not accept our EHLO: {_text(hello) or transcript.error}"
-        return critical(
-            title,
-            detail=f"The name sent is {talk.probe.helo} (smtp_helo_name, myhostname).",
-            subject=subject,
-            evidence=shown,
-            fixes=(ask(relay, title, shown),),
-            explained_by=(
-                *(("connectivity.mtu",) if transcript.silent else ()),
-                "dns.own-name",
-                "connectivity.relay-settings",
-            ),
-        )
+        detail = f"The name sent is {talk.probe.helo} (smtp_helo_name, myhostname)."
+        return _theirs(relay, title, detail, shown, *silent, "dns.own-name")
     if transcript.failed == "ehlo":
         title = f"The relay {subject} breaks off after STARTTLS, at the second EHLO: {transcript.error}"
-        return critical(
-            title,
-            detail=f"Its smtpd dies or hangs as soon as the connection is encrypted. {OTHER_SIDE}",
-            subject=subject,
-            evidence=shown,
-            fixes=(ask(relay, title, shown),),
-            explained_by=(*(("connectivity.mtu",) if transcript.silent else ()), "connectivity.relay-settings"),
-        )
+        detail = f"Its smtpd dies or hangs as soon as the connection is encrypted. {OTHER_SIDE}"
+        return _theirs(relay, title, detail, shown, *silent)
     return None
+
+
+def _theirs(relay: Relay, title: str, detail: str, shown: Shown, *explained_by: str) -> Verdict:
+    """What the relay does, with the text for whoever runs it."""
+    assert relay.hop is not None
+    return critical(
+        title,
+        detail=detail,
+        subject=relay.hop.text,
+        evidence=shown,
+        fixes=(ask(relay, title, shown),),
+        explained_by=(*explained_by, "connectivity.relay-settings"),
+    )
 
 
 def _loop(talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Postfix, shown: Shown) -> Verdict | None:
