@@ -92,7 +92,7 @@ AREAS = {
     "Curing": "repair edits",
     "Showing": "cli tui render document schema text typed nearest",
     "Recordings": "codec redact pseudonyms resources",
-    "The rest": "probing config testing",
+    "The rest": "probing config testing records",
 }
 
 

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from maildiag.events import FactFinished, FactStarted
 from maildiag.hosts import Host
 from maildiag.model import Gap, GapReason, Missing, Reading
 from maildiag.probes import Probe
+from maildiag.records import dataclass
 from maildiag.registry import Gatherer, Registry, Want
 from maildiag.report import Timing
 from maildiag.settings import Settings

@@ -10,7 +10,6 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from maildiag.cli.errors import UsageError
 from maildiag.nearest import hint, misspelt
+from maildiag.records import dataclass
 from maildiag.settings import Settings
 
 SYSTEM = Path("/etc/maildiag/config.toml")

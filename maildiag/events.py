@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from maildiag.model import Finding
+from maildiag.records import dataclass
 from maildiag.registry import Check
 from maildiag.report import Report
 

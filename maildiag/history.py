@@ -6,12 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from maildiag import state
 from maildiag.indicators import indicators
+from maildiag.records import dataclass
 from maildiag.report import Report
 
 _WAIT_S = 1.0

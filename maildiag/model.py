@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypedDict, TypeGuard, TypeVar, Unpack
+
+from maildiag.records import dataclass
 
 T = TypeVar("T", covariant=True)
 

@@ -12,7 +12,7 @@ import stat
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from maildiag.model import Gap, Role, Step, Verdict
 from maildiag.probes import Probe
+from maildiag.records import dataclass
 from maildiag.settings import Settings
 
 ENTRY_POINTS = "maildiag.checks"

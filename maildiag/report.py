@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag import __version__, workflow
 from maildiag.model import Diagnosis, Evidence, Finding, Fix, HostInfo, Status, Step
+from maildiag.records import dataclass
 
 SCHEMA = "maildiag.report/1"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from maildiag import edits
 from maildiag.facts.firewall import SERVICES, Backend, Firewall
 from maildiag.firewall.rules import Field, Hit, Judgement
 from maildiag.model import Fix, Risk
+from maildiag.records import dataclass
 
 _FLUSH = (("postqueue", "-f"),)  # what waited for the way out need not wait for its next turn
 _UFW_FILES = ("/etc/ufw/user.rules", "/etc/ufw/user6.rules")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Tables
 from maildiag.lint.lines import logical_lines
 from maildiag.model import Evidence
 from maildiag.probes import FileText
+from maildiag.records import dataclass
 
 # What names these is judged by checks of its own, or is no destination at all.
 _NOT_ORIGINS = re.compile(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
@@ -12,6 +11,7 @@ from maildiag.facts.tables import Tables
 from maildiag.lint.access import Decision, client_keys, decision
 from maildiag.model import Confidence, Evidence, Risk, Verdict, critical
 from maildiag.probes import FileText
+from maildiag.records import dataclass
 from maildiag_checks._main_cf import setting, shown
 from maildiag_checks._own_clients import CLIENTS, is_own, own_networks
 

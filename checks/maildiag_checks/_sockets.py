@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.access import READ, WRITE, allows, shown
 from maildiag.dovecot import edits as editing
@@ -15,6 +14,7 @@ from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.sasl import Endpoint, MailSockets, Purpose
 from maildiag.model import Evidence, Fix, Gap, GapReason, Verdict, critical, ok, unknown
 from maildiag.probes import Connect, Connection, FileInfo, Transcript
+from maildiag.records import dataclass
 
 DEAD = ("services.dovecot-config", "services.dovecot")
 GUARDS = (("doveconf", "-n"),)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from maildiag.logs.summary import Group, LogSummary
+from maildiag.records import dataclass
 from maildiag_checks import _owners
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from maildiag.facts.dovecot_programs import DovecotPrograms
 from maildiag.facts.host import Distribution
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.services import Services
 from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, skipped, unknown
+from maildiag.records import dataclass
 from maildiag.registry import BOTH, check
 
 PROGRAMS = "services.programs"

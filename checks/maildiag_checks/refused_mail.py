@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
@@ -20,6 +20,7 @@ from maildiag.logs.lines import parse_line
 from maildiag.logs.summary import ReasonGroup
 from maildiag.model import Confidence, Evidence, Fix, Risk, Step, Verdict, critical, ok, skipped, warning
 from maildiag.probes import FileText
+from maildiag.records import dataclass
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
 from maildiag_checks._main_cf import setting, shown

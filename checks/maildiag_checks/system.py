@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.facts.disk import Disks, Place
 from maildiag.facts.dovecot import Dovecot
@@ -31,6 +30,7 @@ from maildiag.model import (
     warning,
 )
 from maildiag.probes import FileSystem, Listener
+from maildiag.records import dataclass
 from maildiag.registry import check
 from maildiag.settings import Settings
 from maildiag.text import plural

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.facts.domains import Domains
 from maildiag.facts.dovecot import DovecotConfig
@@ -14,6 +13,7 @@ from maildiag.facts.table_entries import Entries, Entry, UnreadableError
 from maildiag.facts.tables import Tables
 from maildiag.lint.sinks import transport_of
 from maildiag.model import Evidence, Step, Verdict, critical, is_absent, ok, skipped, unknown
+from maildiag.records import dataclass
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
 from maildiag_checks._main_cf import shown

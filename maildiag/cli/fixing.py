@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import FrameType
 from typing import Any
 
@@ -16,6 +16,7 @@ from maildiag.cli.progress import Progress
 from maildiag.events import RunFinished
 from maildiag.hosts.local import LocalHost
 from maildiag.model import Cause, Fix, Risk
+from maildiag.records import dataclass
 from maildiag.redact import cut_secrets
 from maildiag.repair import events, planning, saving, words
 from maildiag.repair.applying import Consent, Workshop, apply, refusal

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from maildiag.dovecot.syntax import Place
 from maildiag.edits import Argv, comment_line, insert_after, replace_line
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from maildiag.dovecot.syntax import Place
+from maildiag.records import dataclass
 
 _FATAL = re.compile(
     r"^doveconf: (?:Fatal|Error): Error in configuration file (?P<file>[^\s:]+)(?: line (?P<line>\d+))?: (?P<text>.*)$",

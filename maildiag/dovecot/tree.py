@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from maildiag.dovecot.syntax import Assign, Close, Include, Junk, Open, Place, Statement, parse
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _FIRST_PERSON = 1000

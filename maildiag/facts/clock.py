@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from maildiag.asking import Ask
@@ -10,6 +9,7 @@ from maildiag.facts.postfix import Postfix
 from maildiag.facts.processes import ProcessTable
 from maildiag.facts.services import Services, Unit
 from maildiag.probes import CommandResult, FileInfo, Identity, Process, Stat, command
+from maildiag.records import dataclass
 from maildiag.registry import begins
 
 _TIMEDATECTL = command("timedatectl", "show")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from maildiag.asking import Ask
@@ -12,6 +11,7 @@ from maildiag.facts.accounts import Accounts
 from maildiag.facts.mail_log import MailLog
 from maildiag.model import Gap
 from maildiag.probes import CommandResult, Identity, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _MOST = 8

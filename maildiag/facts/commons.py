@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.access import mode_for
 from maildiag.asking import Ask
 from maildiag.model import Gap, Missing, is_absent
 from maildiag.probes import CommandResult, FileInfo, FileKind, FileText, ReadFile, Stat, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _ACCOUNTS = ("postfix", "dovecot", "dovenull")

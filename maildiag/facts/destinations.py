@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.domains import Domains
@@ -17,6 +17,7 @@ from maildiag.lint import restrictions
 from maildiag.lint.context import words
 from maildiag.lint.lines import logical_lines
 from maildiag.lint.sinks import discards, is_idle, transport_of
+from maildiag.records import dataclass
 
 _NOBODY = "maildiag-asks-for-nobody"
 _TRANSPORTS = {

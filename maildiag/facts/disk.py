@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
@@ -12,6 +11,7 @@ from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import DiskSpace, FileSystem, FileText, ReadFile
+from maildiag.records import dataclass
 from maildiag.registry import begins
 
 

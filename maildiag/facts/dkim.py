@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.names import own_domains
@@ -12,6 +11,7 @@ from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtpd_certificate import public_key
 from maildiag.model import Gap, HostRole, Role
 from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, FileInfo, FileText, ReadFile, Stat
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 OPENDKIM = "/etc/opendkim.conf"

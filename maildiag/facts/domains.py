@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from maildiag.asking import Ask
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.relay import is_address
@@ -12,6 +10,7 @@ from maildiag.lint.look_up import PATTERNS
 from maildiag.lint.tables import tables_in
 from maildiag.model import Gap
 from maildiag.probes import Command, CommandResult, DnsAnswer, DnsLookup, DnsStatus, FileText, ReadFile, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 CLASSES = ("mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -16,6 +16,7 @@ from maildiag.dovecot.syntax import Include, Place, parse
 from maildiag.dovecot.tree import Builder, Section, Setting, Tree, tree_of
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, ListDirectory, ReadFile, command
+from maildiag.records import dataclass
 from maildiag.registry import begins
 
 MAIN = "/etc/dovecot/dovecot.conf"

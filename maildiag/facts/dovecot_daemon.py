@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag.asking import Ask
 from maildiag.facts.processes import asks_only
 from maildiag.probes import Process, Processes
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 

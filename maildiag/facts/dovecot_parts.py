@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.access import READ, SEARCH, allows
 from maildiag.asking import Ask
@@ -13,6 +12,7 @@ from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.model import Gap, is_absent
 from maildiag.probes import Directory, FileInfo, Interfaces, ListDirectory, Stat
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _LISTENERS = ("unix_listener", "fifo_listener")

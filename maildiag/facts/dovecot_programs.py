@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from maildiag.access import not_executable
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.probes import Directory, ListDirectory
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 # libexec_dir of Debian's and the Red Hat family's packages; 2.4 does not tell it.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from maildiag.asking import Ask
 from maildiag.facts.services import BOOTED
 from maildiag.model import Gap, GapReason, Missing, is_absent
 from maildiag.probes import CommandResult, FileText, ReadFile, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 UNITS = ("postfix@-.service", "postfix.service", "dovecot.service")

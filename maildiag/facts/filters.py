@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from maildiag.asking import Ask
@@ -13,6 +12,7 @@ from maildiag.facts.relay import parse_next_hop, protocols
 from maildiag.facts.sockets import MasterLine, master_lines
 from maildiag.model import Gap, Missing
 from maildiag.probes import Connect, Connection, Dialogue, Protocol, Transcript, TryConnect
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _RESTRICTIONS = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from maildiag.asking import Ask
@@ -12,6 +11,7 @@ from maildiag.firewall import iptables, nft
 from maildiag.firewall.rules import Chain, Ruleset
 from maildiag.model import Gap, GapReason, Missing, is_absent, is_unseen
 from maildiag.probes import CommandResult, FileText, Identity, ListDirectory, ReadFile, Stat, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 SERVICES = {

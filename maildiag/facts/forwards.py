@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap
 from maildiag.probes import FileText, ReadFile, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _MOST = 50

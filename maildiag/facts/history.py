@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from maildiag.asking import Ask
 from maildiag.probes import EarlierRun, EarlierRuns
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 

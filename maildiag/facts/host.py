@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.firewall import Firewall
@@ -12,6 +10,7 @@ from maildiag.facts.postfix import Postfix
 from maildiag.lint.main_cf import parse_main_cf
 from maildiag.model import Gap, HostInfo, HostRole, Role
 from maildiag.probes import FileText, Identity, ReadFile, WhoAmI
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from maildiag.asking import Ask
 from maildiag.probes import FileInfo, FileText, Identity, ReadFile, Stat
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 LOCALTIME = "/etc/localtime"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import Dovecot
@@ -12,6 +11,7 @@ from maildiag.facts.postfix import Postfix
 from maildiag.lint.lines import Place
 from maildiag.model import Gap, is_absent
 from maildiag.probes import Directory, FileInfo, FileKind, FileText, ListDirectory, ReadFile, Stat
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
 

@@ -6,7 +6,7 @@ import heapq
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from itertools import takewhile
@@ -20,6 +20,7 @@ from maildiag.logs.lines import parse_line
 from maildiag.logs.summary import LogSummary, summarise
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, FileText, ReadFile, command
+from maildiag.records import dataclass
 from maildiag.registry import begins
 from maildiag.settings import Settings
 

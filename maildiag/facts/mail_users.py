@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 
 from maildiag.asking import Ask
@@ -16,6 +16,7 @@ from maildiag.facts.postfix import Postfix
 from maildiag.facts.tables import Tables
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, FileText, Identity, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 from maildiag.settings import Settings
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from maildiag.access import READ, SEARCH, WRITE, allows
@@ -14,6 +13,7 @@ from maildiag.facts.mail_users import MailUser, MailUsers
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason, is_absent
 from maildiag.probes import CommandResult, Directory, FileInfo, FileKind, ListDirectory, Stat, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _SAMPLE = 60

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.access import mode_for
 from maildiag.asking import Ask
@@ -14,6 +13,7 @@ from maildiag.facts.relay import is_address, parse_hosts
 from maildiag.facts.sockets import Sockets, master_lines
 from maildiag.model import Gap, HostRole, Missing, Reading, Role, is_unseen
 from maildiag.probes import CommandResult, DnsAnswer, DnsLookup, DnsStatus, FileInfo, FileText, ReadFile, Stat, command
+from maildiag.records import dataclass
 from maildiag.registry import begins, gatherer
 
 _RESOLV_CONF = "/etc/resolv.conf"

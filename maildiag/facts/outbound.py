@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.queue import Queue
 from maildiag.model import Gap
 from maildiag.probes import Dialogue, Protocol, Transcript
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 MOST_TARGETS = 3

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.dovecot import Database, DovecotConfig
 from maildiag.model import Gap, is_absent
 from maildiag.probes import CommandResult, Directory, FileInfo, FileText, ListDirectory, ReadFile, Stat, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _PAM = "/etc/pam.d"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from maildiag.asking import Ask
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, FileInfo, Stat, command
+from maildiag.records import dataclass
 from maildiag.registry import begins
 
 

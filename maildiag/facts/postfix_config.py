@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import cached_property
 
@@ -32,6 +32,7 @@ from maildiag.probes import (
     Stat,
     command,
 )
+from maildiag.records import dataclass
 from maildiag.registry import begins
 
 CANARY = command("postmap", "-q", "maildiag", "static:maildiag")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap
 from maildiag.probes import FileInfo, FileText, Listener, Listeners, Process, Processes, ReadFile, Stat
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import FileText, ReadFile
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 RESOURCES = ("cpu", "io", "memory")

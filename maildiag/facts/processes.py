@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from maildiag.asking import Ask
 from maildiag.probes import Process, Processes
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 

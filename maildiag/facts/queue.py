@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag.asking import Ask
@@ -13,6 +12,7 @@ from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, Directory, FileInfo, FileKind, ListDirectory
 from maildiag.queue.entries import read_json, read_text
 from maildiag.queue.grouping import Grouped, group
+from maildiag.records import dataclass
 from maildiag.registry import begins, gatherer
 
 MOST_BYTES = 24 * 1024 * 1024

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.dovecot.tree import Section, Setting
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.mail_log import MailLog
 from maildiag.probes import FileText, ReadFile
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _MOST = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from maildiag.asking import Ask
@@ -24,6 +24,7 @@ from maildiag.probes import (
     Transcript,
     command,
 )
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 Answers = tuple[tuple[str, DnsAnswer | Gap], ...]

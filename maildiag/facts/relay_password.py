@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix_config import PostfixConfig
@@ -12,6 +11,7 @@ from maildiag.lint.lines import logical_lines
 from maildiag.lint.tables import BUILT, tables_in
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, FileInfo, FileText, ReadFile, Stat, Transcript, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _PASSWORDS = r"(?m)^((?:[^\s#]\S*)?[ \t]+|#).+$"  # all but the keys, in comments and continued lines as well

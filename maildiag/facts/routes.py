@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from maildiag.asking import Ask
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import CommandResult, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
@@ -24,6 +23,7 @@ from maildiag.probes import (
     TryConnect,
     command,
 )
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _LMTP = re.compile(r"^lmtp:(?P<where>unix:\S+|inet:\S+|\[?[\w.:-]+\]?\S*)$")

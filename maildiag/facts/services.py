@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
@@ -13,6 +13,7 @@ from maildiag.facts.local_time import LocalTime
 from maildiag.facts.processes import ProcessTable
 from maildiag.model import Gap, GapReason, Missing
 from maildiag.probes import Command, CommandResult, FileInfo, Process, Stat, command
+from maildiag.records import dataclass
 from maildiag.registry import begins
 from maildiag.settings import Settings
 

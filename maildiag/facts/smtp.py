@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from maildiag.asking import Ask
 from maildiag.facts import smtpd_certificate
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.sockets import Expected, Owner, Port, Sockets, is_any, is_loopback
 from maildiag.model import Gap, HostRole, Role
 from maildiag.probes import Dialogue, Listeners, Protocol, Tls, Transcript
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from maildiag.asking import Ask
@@ -12,6 +12,7 @@ from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason, HostRole, Missing, Role
 from maildiag.probes import CommandResult, Interface, Interfaces, Listener, Listeners, Protocol, Tls, command
+from maildiag.records import dataclass
 from maildiag.registry import begins
 from maildiag.settings import Settings
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
 
 from maildiag.asking import Ask
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.model import Gap, Missing, is_absent
 from maildiag.probes import Directory, FileInfo, FileKind, ListDirectory, Stat
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 MAIL_OWNER = "$mail_owner"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Tables
@@ -11,6 +11,7 @@ from maildiag.lint.look_up import PATTERNS, Row, Table, inline
 from maildiag.lint.tables import BUILT, tables_in
 from maildiag.model import Gap
 from maildiag.probes import FileText
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

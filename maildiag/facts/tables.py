@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from maildiag.access import READ, SEARCH, allows
 from maildiag.asking import Ask
@@ -23,6 +23,7 @@ from maildiag.probes import (
     TryConnect,
     command,
 )
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _KEY = "maildiag-asks-for-nothing"

@@ -8,7 +8,6 @@ import posixpath
 import re
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
@@ -30,6 +29,7 @@ from maildiag.probes import (
     Stat,
     command,
 )
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _DOVECOT_FILES = ("/etc/dovecot/dovecot.conf", "/etc/dovecot/conf.d/10-ssl.conf", "/etc/dovecot/local.conf")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from maildiag.access import SEARCH, WRITE, allows
@@ -12,6 +11,7 @@ from maildiag.facts.accounts import Accounts
 from maildiag.facts.postfix import WITHOUT, Postfix
 from maildiag.model import Missing, is_absent
 from maildiag.probes import Directory, FileInfo, FileKind, ListDirectory, Stat
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _MOST = 200

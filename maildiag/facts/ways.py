@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from maildiag.asking import Ask
@@ -12,6 +12,7 @@ from maildiag.facts.relay import Relay
 from maildiag.facts.routes import decoded
 from maildiag.model import Gap, Missing
 from maildiag.probes import Command, CommandResult, command
+from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _KERNELS_OWN = ("local", "main", "default")

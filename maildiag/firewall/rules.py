@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
 from maildiag.firewall.values import contains
+from maildiag.records import dataclass
 
 
 class Outcome(StrEnum):

@@ -7,7 +7,6 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -17,6 +16,7 @@ from maildiag.codec import decode, encode
 from maildiag.hosts import Host
 from maildiag.model import Gap, GapReason, Reading
 from maildiag.probes import Probe
+from maildiag.records import dataclass
 
 A = TypeVar("A")
 SCHEMA = "maildiag.bundle/1"

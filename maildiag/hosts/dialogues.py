@@ -9,9 +9,10 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from maildiag.probes import Certificate, Connect, Connection, Dialogue, Exchange, Protocol, Tls, Transcript, TryConnect
+from maildiag.records import dataclass
 
 _MOST_REPLY = 64 * 1024
 _CONNECT_LIMIT_S = 5.0  # two lost packets; a greeting may take longer, a connection does not

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.lint.lines import Logical, logical_lines
+from maildiag.records import dataclass
 
 _REGEXP = re.compile(r"(!?)/((?:[^/\\]|\\.)*)/([a-zA-Z]*)\s+(.*)", re.DOTALL)
 _REFUSES = re.compile(r"(reject|defer\w*|discard|hold|[45]\d\d)\b", re.IGNORECASE)

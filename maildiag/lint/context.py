@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from maildiag.lint.main_cf import MainCf
 from maildiag.lint.master_cf import MasterCf
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from maildiag.dovecot import renamed
 from maildiag.dovecot.edits import Edit
@@ -15,6 +14,7 @@ from maildiag.dovecot.syntax import Place
 from maildiag.dovecot.tree import Section, Setting, Unbalanced
 from maildiag.dovecot.variables import modern
 from maildiag.facts.dovecot import DovecotConfig
+from maildiag.records import dataclass
 
 VERSION = "dovecot_config_version"
 STORAGE = "dovecot_storage_version"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 from maildiag.dovecot.edits import Edit
 from maildiag.dovecot.syntax import Place
@@ -14,6 +13,7 @@ from maildiag.dovecot.variables import leftovers, modern
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.dovecot_parts import DovecotParts, Reference
 from maildiag.model import Status
+from maildiag.records import dataclass
 
 _SHARED = re.compile(r"(^|_)(path|home|dir|chroot)$")
 _LOOKED_UP = re.compile(r"(query|filter|format|user|base|dn|uid|gid|key|location)$|passwd_file_path")

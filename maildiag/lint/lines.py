@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from maildiag.records import dataclass
 
 _BLANKS = " \t\r\v\f\n"
 

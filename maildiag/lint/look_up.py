@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.lint.lines import Logical, Physical, logical_lines
+from maildiag.records import dataclass
 
 PATTERNS = frozenset({"regexp", "pcre"})
 _RULE = re.compile(

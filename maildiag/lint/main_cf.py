@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from maildiag.lint.lines import Logical, Place, logical_lines
+from maildiag.records import dataclass
 
 _NAME = re.compile(r"\s*([^\s=]*)\s*(=?)(.*)", re.DOTALL)
 

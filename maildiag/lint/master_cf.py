@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from maildiag.lint.lines import Logical, Physical, is_comment, logical_lines
+from maildiag.records import dataclass
 
 TYPES = ("inet", "unix", "fifo", "pass", "unix-dgram")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+
+from maildiag.records import dataclass
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from maildiag.lint.lines import Place
 from maildiag.model import Confidence, Status
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.lint.context import Context
 from maildiag.model import Status
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

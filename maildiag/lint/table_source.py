@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maildiag.lint.lines import Logical, logical_lines
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from maildiag.lint import restrictions
 from maildiag.lint.context import Context
 from maildiag.lint.lines import Logical, logical_lines
 from maildiag.lint.values import WORDS
+from maildiag.records import dataclass
 
 _ACCESS = frozenset(
     [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from maildiag.lint.context import Context, words
 from maildiag.lint.restrictions import LISTS
+from maildiag.records import dataclass
 
 BUILT = {
     "hash": (".db",),

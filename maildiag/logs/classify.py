@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -14,6 +13,7 @@ from maildiag.logs.known_system import KERNEL, OTHER, SYSTEMD
 from maildiag.logs.lines import Family, Level, LogLine, split_level
 from maildiag.logs.normal import normalise
 from maildiag.logs.patterns import search
+from maildiag.records import dataclass
 
 _TABLES: Mapping[Family, tuple[ProblemClass, ...]] = MappingProxyType(
     {

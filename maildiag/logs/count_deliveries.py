@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from maildiag.logs.count_problems import problem_of
 from maildiag.logs.count_tls import tls
@@ -12,6 +12,7 @@ from maildiag.logs.hours import by_hour
 from maildiag.logs.patterns import later
 from maildiag.logs.places import queue_id_place
 from maildiag.logs.tally import Row, Tally
+from maildiag.records import dataclass
 
 # Where the time of a delivery was spent is counted for those that took this long, in seconds.
 SLOW = 1.0

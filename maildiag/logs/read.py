@@ -6,7 +6,6 @@ import gc
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
@@ -18,6 +17,7 @@ from maildiag.logs.source import Source, SourceError, blocks, in_order, opened
 from maildiag.logs.tally import Tally
 from maildiag.logs.window import Window, offset_since
 from maildiag.logs.worker import Worker
+from maildiag.records import dataclass
 
 # Below this a second process costs more than it saves.
 PARALLEL_FROM = 8 << 20

@@ -8,11 +8,12 @@ import os
 import stat
 import sys
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from maildiag.logs.tally import Tally
+from maildiag.records import dataclass
 
 # Changes whenever what is counted changes: a state of another version is read anew.
 VERSION = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -26,6 +26,7 @@ from maildiag.logs.known import Severity
 from maildiag.logs.lines import Family, LogLine, parse_line
 from maildiag.logs.normal import normalise
 from maildiag.logs.reasons import Reason, classify_reason
+from maildiag.records import dataclass
 
 MAX_GROUPS = 2000  # distinct problems or reasons kept; more are counted in `overflow`
 _AHEAD = timedelta(minutes=10)  # later than now by more than that is the future

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
+
+from maildiag.records import dataclass
 
 CAP = 200_000  # distinct values kept per counter; beyond it the rarest go to OTHERS, and the report says so
 LIVE_CAP = 1_000_000  # messages in the queue at one time

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from maildiag.logs.lines import parse_line
+from maildiag.records import dataclass
 
 _MINUTE = timedelta(minutes=1)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 
 from maildiag.probes.probe import Probe
+from maildiag.records import dataclass
 
 MOST = 8 * 1024 * 1024
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from maildiag.probes.probe import Probe
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

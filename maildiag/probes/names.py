@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from maildiag.probes.probe import Probe
+from maildiag.records import dataclass
 
 
 class DnsStatus(StrEnum):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag.probes.probe import Probe
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

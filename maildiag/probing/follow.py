@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from maildiag.logs.events import Delivery, event_of
 from maildiag.logs.lines import LogLine, parse_line
+from maildiag.records import dataclass
 
 _MESSAGE_ID = re.compile(r"^(?P<queue_id>[0-9A-Za-z]{6,}): (?:resent-)?message-id=(?P<id>.*)$")
 _QUEUED_AS = re.compile(r"queued as (?P<queue_id>[0-9A-Za-z]{6,})")

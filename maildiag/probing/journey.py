@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -17,6 +16,7 @@ from maildiag.probing.message import TestMessage
 from maildiag.probing.spool import in_maildrop
 from maildiag.probing.submit import Submitted
 from maildiag.probing.tail import Tail
+from maildiag.records import dataclass
 
 _POLL_S = 0.2
 _PLACED_S = 10.0  # what was logged as delivered is in the mailbox at once; a slow disk or index may need a little

@@ -8,11 +8,11 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from maildiag.hosts.commands import ENVIRONMENT
 from maildiag.programs import PATH
+from maildiag.records import dataclass
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+
+from maildiag.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import smtplib
 import socket
 import ssl
 import subprocess
-from dataclasses import dataclass
 from enum import StrEnum
 
 from maildiag.hosts.commands import ENVIRONMENT
 from maildiag.probing.message import TestMessage
+from maildiag.records import dataclass
 
 
 class Way(StrEnum):

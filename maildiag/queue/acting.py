@@ -7,12 +7,12 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO, Self
 
 from maildiag.hosts.commands import ENVIRONMENT
 from maildiag.queue.entries import Entry
+from maildiag.records import dataclass
 
 
 class Action(StrEnum):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag.logs.lines import MONTHS
+from maildiag.records import dataclass
 
 _NO_SENDER = "MAILER-DAEMON"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from maildiag.logs.reasons import Reason, classify_reason
 from maildiag.queue.entries import Entry
+from maildiag.records import dataclass
 
 MOST_GROUPS = 500  # distinct reasons kept; what is more falls into one group that says so
 MOST_COUNTED = 2000  # distinct senders, destinations kept

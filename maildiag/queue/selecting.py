@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from maildiag.logs.reasons import classify_reason
 from maildiag.queue.entries import Entry
+from maildiag.records import dataclass
 
 _AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZES = {"": 1, "k": 1000, "M": 10**6, "G": 10**9}

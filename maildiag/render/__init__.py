@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from maildiag.model import Status
+from maildiag.records import dataclass
 from maildiag.render.deeds import Deed
 from maildiag.report import Report
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from maildiag.records import dataclass
 
 if TYPE_CHECKING:
     from maildiag.repair.journal import Transaction

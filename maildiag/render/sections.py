@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag.model import Cause, Finding, GapReason, Status
+from maildiag.records import dataclass
 from maildiag.report import Report
 from maildiag.text import plural, safe
 

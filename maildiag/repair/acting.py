@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
 from maildiag.model import Fix
+from maildiag.records import dataclass
 from maildiag.repair import actions, events, lock
 from maildiag.repair.guards import guards
 from maildiag.repair.hand import Hand, Ran

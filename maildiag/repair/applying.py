@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from maildiag.model import Finding, Fix
+from maildiag.records import dataclass
 from maildiag.repair import acting, actions, events, journal, judging, lock, saved, saving, store, targets, undo
 from maildiag.repair.acting import Broke, Completed, Stopped
 from maildiag.repair.events import Outcome, RepairEvent

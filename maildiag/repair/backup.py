@@ -7,8 +7,9 @@ import os
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from maildiag.records import dataclass
 
 MANIFEST = "maildiag-backup.txt"
 

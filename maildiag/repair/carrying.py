@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 
 from maildiag.model import Fix
+from maildiag.records import dataclass
 from maildiag.repair import acting, actions, events, journal, lock, saved, saving, store, undo
 from maildiag.repair.acting import Broke, Completed, Stopped
 from maildiag.repair.applying import Workshop

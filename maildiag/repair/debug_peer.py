@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from maildiag.hosts.commands import ENVIRONMENT
 from maildiag.model import Fix, Gap, Risk
 from maildiag.probes import ReadFile, command
 from maildiag.programs import PATH
+from maildiag.records import dataclass
 from maildiag.repair import carrying
 from maildiag.repair.actions import Argv
 from maildiag.repair.applying import Workshop

@@ -6,13 +6,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from maildiag.edits import comment_lines
 from maildiag.model import Fix, Gap, Risk
 from maildiag.probes import Command, command
 from maildiag.programs import PATH
+from maildiag.records import dataclass
 from maildiag.repair.actions import Argv
 from maildiag.repair.guards import DOVECOT, POSTFIX
 from maildiag.repair.hand import Hand, Ran

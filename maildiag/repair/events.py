@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from maildiag.records import dataclass
 from maildiag.repair.hand import Ran
 from maildiag.report import Report
 

@@ -11,7 +11,6 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import IO, TypeVar
 
 from maildiag.hosts.commands import ENVIRONMENT
@@ -19,6 +18,7 @@ from maildiag.hosts.local import LocalHost
 from maildiag.model import Gap
 from maildiag.probes import Probe
 from maildiag.programs import PATH
+from maildiag.records import dataclass
 from maildiag.repair.actions import ACTIONS, GUARDS, Actions, Argv, refusal
 
 A = TypeVar("A")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from maildiag.codec import decode, encode
 from maildiag.model import Fix
+from maildiag.records import dataclass
 from maildiag.repair.saved import Saved
 
 FILE = "journal.jsonl"

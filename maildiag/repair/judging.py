@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from maildiag import engine
 from maildiag.hosts import Host
 from maildiag.model import Finding, Fix, Status
+from maildiag.records import dataclass
 from maildiag.registry import Check, Registry
 from maildiag.report import Report
 from maildiag.settings import Settings

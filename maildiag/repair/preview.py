@@ -8,12 +8,12 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from maildiag.hosts.commands import ENVIRONMENT
 from maildiag.model import Fix
 from maildiag.programs import PATH
+from maildiag.records import dataclass
 from maildiag.redact import cut_secrets
 from maildiag.repair import actions
 from maildiag.repair.actions import Argv

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
+from maildiag.records import dataclass
 from maildiag.repair import backup, emergency
 from maildiag.repair.applying import Workshop
 from maildiag.repair.emergency import Stage

@@ -8,9 +8,10 @@ import errno
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from maildiag.records import dataclass
 
 MOST_BYTES = 64 * 1024 * 1024
 MOST_PATHS = 50_000

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Generator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from maildiag import __version__
 from maildiag.model import Fix, Gap
 from maildiag.probes import command
+from maildiag.records import dataclass
 from maildiag.repair import events, targets, units
 from maildiag.repair.hand import Hand
 from maildiag.repair.journal import COPIES, AllSaved, Began, Journal, now

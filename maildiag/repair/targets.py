@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from maildiag.records import dataclass
 from maildiag.repair.saved import MOST_PATHS, CannotSave, Extent
 
 _DATABASES = ("db", "lmdb", "cdb", "dir", "pag")

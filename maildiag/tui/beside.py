@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
 from itertools import count
 from typing import IO, Any, TypeVar
+
+from maildiag.records import dataclass
 
 T = TypeVar("T")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 
 from maildiag.causes import diagnose
 from maildiag.events import CheckFinished, Event, FactFinished, FactStarted, RunFinished, RunStarted
 from maildiag.model import Diagnosis, Finding, HostInfo, Status, Step
+from maildiag.records import dataclass
 from maildiag.report import Report, worst
 
 

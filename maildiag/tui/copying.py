@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from maildiag.model import Finding
+from maildiag.records import dataclass
 from maildiag.text import safe
 from maildiag.typed import commands
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from maildiag.events import CheckFinished, Event, RunStarted
 from maildiag.hosts import Host
 from maildiag.model import Gap, GapReason, Reading, Step
 from maildiag.probes import Probe
+from maildiag.records import dataclass
 from maildiag.registry import Check, Registry
 from maildiag.settings import Settings
 from maildiag.tui.beside import Beside, Broken, at_end

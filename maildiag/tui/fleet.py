@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from maildiag.hosts import Host
 from maildiag.model import Role
+from maildiag.records import dataclass
 from maildiag.tui.board import Board
 from maildiag.tui.diagnosing import Apart, Way
 from maildiag.tui.session import Session

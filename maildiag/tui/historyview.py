@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from maildiag.history import PastRun, amount, change, picture, trends
 from maildiag.model import Status
+from maildiag.records import dataclass
 from maildiag.repair.journal import Transaction
 from maildiag.text import plural, safe
 from maildiag.tui import repairsview

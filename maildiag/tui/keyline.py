@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import cast
 
 from textual.content import Content
@@ -12,6 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from maildiag.records import dataclass
 from maildiag.tui.guide import Guide
 from maildiag.tui.helping import named
 from maildiag.tui.rowlist import RowList

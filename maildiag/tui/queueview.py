@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import cached_property
 from typing import overload
@@ -12,6 +12,7 @@ from typing import overload
 from maildiag.logs.reasons import classify_reason
 from maildiag.queue.entries import Entry
 from maildiag.queue.showing import age, amount
+from maildiag.records import dataclass
 from maildiag.text import plural, safe
 from maildiag.tui.rows import Part, Row, Tone, row
 

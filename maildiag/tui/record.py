@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from maildiag.model import Step
+from maildiag.records import dataclass
 from maildiag.render.markdown import escape, markdown
 from maildiag.report import Report
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import cast
 
 from maildiag.hosts.local import LocalHost
 from maildiag.model import Finding, Fix, Risk
+from maildiag.records import dataclass
 from maildiag.repair import events, words
 from maildiag.repair.applying import Consent, Steps, Workshop, apply, refusal
 from maildiag.repair.hand import Hand

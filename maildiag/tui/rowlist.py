@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -17,6 +16,7 @@ from textual.reactive import reactive, var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from maildiag.records import dataclass
 from maildiag.text import safe
 from maildiag.tui import folding, palette
 from maildiag.tui.rows import Row, Tone

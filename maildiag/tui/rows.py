@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from maildiag.model import Status
+from maildiag.records import dataclass
 from maildiag.text import safe
 
 _AROUND = 2  # the marks of the cursor and of the scroll bar

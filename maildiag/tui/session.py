@@ -6,13 +6,14 @@ import contextlib
 import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeVar
 
 from maildiag.events import Event
 from maildiag.hosts import Host
 from maildiag.hosts.local import LocalHost
 from maildiag.model import Status, Step
+from maildiag.records import dataclass
 from maildiag.registry import Check, Registry
 from maildiag.report import Report
 from maildiag.settings import Settings

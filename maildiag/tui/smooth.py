@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from maildiag.records import dataclass
 
 _TURN_S = 0.001
 # A collection of the oldest generation looks at every object there is: 0.1 s with a queue of 100,000 messages in memory.

@@ -10,7 +10,7 @@ import termios
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeVar
 
 from textual import work
@@ -19,6 +19,7 @@ from textual.worker import get_current_worker
 
 from maildiag.events import Event, RunFinished
 from maildiag.model import Status, Step
+from maildiag.records import dataclass
 from maildiag.report import Report, exit_status
 from maildiag.text import safe
 from maildiag.tui.beside import Broken

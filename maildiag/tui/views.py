@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from maildiag import workflow
 from maildiag.model import Cause, Finding, GapReason, Status, Step
+from maildiag.records import dataclass
 from maildiag.report import worst
 from maildiag.text import plural, safe
 from maildiag.tui.board import Board, StepState
