@@ -87,7 +87,7 @@ def programs_table() -> str:
 AREAS = {
     "The words": "model settings workflow events report",
     "Asking a host": "probes hosts asking access programs reading secrets workers",
-    "What is learnt": "facts lint dovecot firewall logs queue dialogue_text dns_text",
+    "What is learnt": "facts lint dovecot firewall logs queue dialogue_text dns_text loader",
     "Judging and explaining": "registry engine judging causes runbook indicators history state",
     "Curing": "repair edits",
     "Showing": "cli tui render document schema text typed nearest",

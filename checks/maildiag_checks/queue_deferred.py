@@ -30,6 +30,7 @@ from maildiag.queue.grouping import Group
 from maildiag.registry import check
 from maildiag.text import lasting, plural
 from maildiag_checks import _owners
+from maildiag_checks._delivery_commands import COMMAND, with_command
 from maildiag_checks._main_cf import shown
 from maildiag_checks._origins import is_own, origins
 from maildiag_checks._queue_reasons import ROOTS, leaves_meanwhile, log_evidence, said
@@ -83,6 +84,8 @@ def deferred(
         found = _with_origin(found, groups, postfix_config, tables)
         found = _with_demand(found, meaning, postfix, postfix_config)
         found = _with_patience(found, meaning, postfix_config)
+        if meaning == COMMAND:
+            found = with_command(found, said(log, "deferred", meaning), postfix_config, tables)
         yield _with_own_domain(found, meaning, groups, postfix_config)
 
 
@@ -242,7 +245,7 @@ def _sentence(group: Group) -> str:
         return group.text[:160]
     words = group.reason.sentence.rstrip(".")
     where = group.reason.host or group.reason.address
-    if group.reason.meaning == "local.command":
+    if group.reason.meaning == COMMAND:
         return f"{_lowered(words)}: {group.text[:160]}"
     return f"{_lowered(words)}{f' ({where})' if where else ''}"
 

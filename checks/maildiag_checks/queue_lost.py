@@ -25,6 +25,7 @@ from maildiag.probes import FileText
 from maildiag.registry import check
 from maildiag.text import plural
 from maildiag_checks import _owners
+from maildiag_checks._delivery_commands import COMMAND, with_command
 from maildiag_checks._discarded import discarded
 from maildiag_checks._origins import Origin, is_own, origins
 from maildiag_checks._queue_reasons import ROOTS, log_evidence, said
@@ -61,7 +62,8 @@ def lost(
     )
     for status, meaning in meanings:
         found = said(log, status, meaning)
-        yield _configured(_lost(status, meaning, found, summary, log, role), found, postfix_config, tables)
+        told = _configured(_lost(status, meaning, found, summary, log, role), found, postfix_config, tables)
+        yield with_command(told, found, postfix_config, tables) if meaning == COMMAND else told
 
 
 # Losses that a wrong address makes.
@@ -138,7 +140,7 @@ def _lost(
     ids: list[JsonValue] = [*[one for each in found for one in each.queue_ids][:20]]
     known = found[0].reason.meaning not in ("other", "none")
     why = found[0].reason.sentence.rstrip(".") if known else found[0].reason.text[:160]
-    if meaning == "local.command":
+    if meaning == COMMAND:
         why = f"{why}: {found[0].reason.text[:160]}"
     sentence = "" if status == "expired" else f": {why}"
     return Verdict(

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from maildiag.asking import Ask
 from maildiag.facts.accounts import Accounts
 from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.mounts import Mounts
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import DiskSpace, FileSystem, FileText, ReadFile
+from maildiag.probes import DiskSpace, FileSystem
 from maildiag.records import dataclass
-from maildiag.registry import begins
+from maildiag.registry import gatherer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +32,25 @@ class Disks:
     places: tuple[Place, ...]
 
 
-_MOUNTS = ReadFile("/proc/1/mounts")
 _MOST_MOUNTS = 40
 
 
-@begins(_MOUNTS)
-def disks(ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, accounts: Accounts | None = None) -> Disks:
+@gatherer
+def disks(
+    ask: Ask,
+    postfix: Postfix | None,
+    dovecot: Dovecot | None,
+    accounts: Accounts | None = None,
+    mounts: Mounts | None = None,
+) -> Disks:
     """Ask for the file system of each place, and of those mounted below a mail store; a directory that does not exist is left
     out.
     """
     wanted = dict(reversed([*places(postfix, dovecot)]))
-    told = ask.maybe(_MOUNTS)
-    if isinstance(told, FileText):
+    if mounts is not None:
         stores = [*mail_stores(postfix, dovecot)]
         homes = [each.home for each in accounts.people] if accounts else []
-        inner = inner_mounts(mount_points(told.text), stores, homes, folders(postfix, dovecot))
+        inner = inner_mounts([each.path for each in mounts.all], stores, homes, folders(postfix, dovecot))
         wanted = {**dict.fromkeys(inner[:_MOST_MOUNTS], "store"), **wanted}
     found = ask.all([DiskSpace(path) for path in wanted])
     known = tuple(
@@ -59,11 +64,6 @@ def disks(ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, accounts: 
         )
         raise Missing(gap)
     return Disks(known[::-1])
-
-
-def mount_points(text: str) -> list[str]:
-    """proc_pid_mounts(5): the second word, blanks as \\040."""
-    return [words[1].replace("\\040", " ") for line in text.splitlines() if len(words := line.split(" ")) > 2]
 
 
 def folders(postfix: Postfix | None, dovecot: Dovecot | None) -> list[str]:

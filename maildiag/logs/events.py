@@ -24,6 +24,7 @@ _REJECT = later(
 _HELD = later(r"(?P<qid>[0-9A-Za-z]+): hold: (?P<what>.*)")
 _DISCARDED = later(r"(?P<qid>[0-9A-Za-z]+): (?P<kind>(?:milter-)?discard): (?P<what>.*)")
 _DISCARDED_FROM = later(r" from (?:[^\s\[]*\[(?P<address>[^\]]+)\](?::\d+)?|local)(?P<end>[:;] )")
+_NOTIFIED = later(r"[0-9A-Za-z]+: (?:sender|postmaster) [\w -]+ notification: (?P<notice>[0-9A-Za-z]+)$")
 _REJECT_TAIL = later(r"; (?:proto|helo|from|to|sasl_\w+)=.*$")
 _RECIPIENT = later(r"; from=<[^>]*>,? to=<(?P<to>[^>]*)>")
 _SASL_USER = later(r"(?P<qid>[0-9A-Za-z]+): client=(?P<client>[^\s,]+), .*?sasl_username=(?P<user>[^\s,]+)")
@@ -91,6 +92,12 @@ class Denylisted(NamedTuple):
     address: str
 
 
+class Notified(NamedTuple):
+    """A message of bounce(8)'s own, by its queue id, that tells a sender what became of theirs."""
+
+    queue_id: str
+
+
 class AuthFailure(NamedTuple):
     """A login that was refused; `attempts` in one session. `why` is "" for a wrong user or password, else Dovecot's words."""
 
@@ -121,7 +128,9 @@ class DaemonStart(NamedTuple):
     version: str
 
 
-Event = Delivery | Reject | Denylisted | Held | Discarded | AuthFailure | LoggedIn | SaslMessage | DaemonStart
+Event = (
+    Delivery | Reject | Denylisted | Held | Discarded | Notified | AuthFailure | LoggedIn | SaslMessage | DaemonStart
+)
 
 
 def event_of(line: LogLine) -> Event | None:
@@ -146,6 +155,8 @@ def _postfix_event(line: LogLine) -> Event | None:
         return Held(match["qid"], _REJECT_TAIL().sub("", match["what"]))
     if "discard: " in text and (match := _DISCARDED().match(text)):
         return _discarded(match)
+    if " notification: " in text and (match := _NOTIFIED().match(text)):
+        return Notified(match["notice"])
     if "sasl_username=" in text and (match := _SASL_USER().match(text)):
         return SaslMessage(match["qid"], match["user"], match["client"])
     if "authentication failed" in text and (match := _SASL_FAILED().search(text)):

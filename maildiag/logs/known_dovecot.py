@@ -8,6 +8,9 @@ from maildiag.logs.known import ProblemClass, critical, notice, warning
 DOVECOT: tuple[ProblemClass, ...] = (
     # before what is like it and matters
     notice("dovecot.stats-writer", r"net_connect_unix\((?P<socket>\S*stats-writer)\) failed: (?P<errno>.*)", "Statistics cannot be written; mail is not affected."),
+    # what the dynamic linker says; a segment that cannot be mapped, or no memory, is a limit reached
+    critical("dovecot.library", r"error while loading shared libraries: (?!.*(?:failed to map segment|Cannot allocate memory))|symbol lookup error: |version `[^']+' not found \(required by ",
+             "A program of Dovecot cannot be loaded: a shared library is missing, damaged or of another version."),
     # configuration and start
     critical("dovecot.config-unknown-setting", r"(?:Error in configuration file (?P<file>[^\s:]+?):? line (?P<line>\d+): )?(?:(?P<where>\w+): )?Unknown (?:setting|section name|filter): (?P<setting>\S+)",
              "Dovecot's configuration has a setting that this version does not know."),

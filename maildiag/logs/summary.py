@@ -17,6 +17,7 @@ from maildiag.logs.events import (
     Discarded,
     Held,
     LoggedIn,
+    Notified,
     Reject,
     SaslMessage,
     StartKind,
@@ -100,7 +101,8 @@ class ReasonGroup:
 class LogSummary:
     """A window of a log. Times are those of the lines; `lines` counts the window, `skipped` what lies before it.
 
-    `last_success` is when a message was last delivered, `last_elsewhere` when one last left for another host.
+    `last_success` is when a message was last delivered (the news that one was not counts for nothing), `last_elsewhere` when one
+    last left for another host.
     """
 
     lines: int
@@ -216,6 +218,7 @@ class _Summary:
     leap: timedelta = timedelta(0)
     at_work: dict[str, datetime | None] = field(default_factory=dict)
     denylisted: dict[str, str] = field(default_factory=dict)
+    notices: set[str] = field(default_factory=set)
     starts: list[Start] = field(default_factory=list)
     generation: Counter[tuple[str, str]] = field(default_factory=Counter)
     last_success: datetime | None = None
@@ -313,6 +316,9 @@ class _Summary:
             case Denylisted():
                 if event.address in self.denylisted or len(self.denylisted) < MAX_COUNTED:
                     self.denylisted[event.address] = line.raw[:2000]
+            case Notified():
+                if len(self.notices) < MAX_COUNTED:
+                    self.notices.add(event.queue_id)
             case LoggedIn():
                 self.last_login = line.when or self.last_login
             case SaslMessage():
@@ -323,7 +329,8 @@ class _Summary:
         if line.daemon in _TO_MAILBOXES and event.status in ("sent", "deferred"):
             _count(self.mailboxes, event.to, 1)
         if event.status == "sent":
-            self.last_success = line.when or self.last_success
+            if event.queue_id not in self.notices:
+                self.last_success = line.when or self.last_success
             if _is_other_host(event.relay):
                 self.last_elsewhere = line.when or self.last_elsewhere
         else:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.queue import Maildrop, Queue
 from maildiag.facts.spool import Spool, SpoolPath, Wanted, expected
 from maildiag.facts.tables import Table, Tables
@@ -53,6 +54,52 @@ def line(minutes_ago: float, text: str) -> str:
 
 def status_line(status: str, reason: str, to: str = "a@b.test", dsn: str = "4.4.1") -> str:
     return f"postfix/smtp[9]: ABC00001: to=<{to}>, relay=none, delay=1, delays=0/0/1/0, dsn={dsn}, status={status} ({reason})"
+
+
+# Recorded with `content_filter = filter:dummy`, and a transport of pipe(8) that runs /bin/false, or a script whose
+# interpreter is not there (Postfix 3.7).
+DIED = (
+    "postfix/pipe[580]: 2EBF6D7: to=<alice@example.test>, relay=filter, delay=0.05, delays=0.02/0.01/0/0.01, dsn=5.3.0, "
+    'status=bounced (Command died with status 1: "/bin/false")',
+    "postfix/bounce[582]: 2EBF6D7: sender non-delivery notification: 3836CDD",
+    "postfix/local[583]: 3836CDD: to=<alice@example.test>, orig_to=<root@example.test>, relay=local, delay=0.02, "
+    "delays=0/0.01/0/0, dsn=2.0.0, status=sent (delivered to maildir)",
+)
+NOT_STARTED = "temporary failure. Command output: pipe: fatal: pipe_command: execvp /usr/local/bin/fil: No such file or directory "
+FILTERED = config(
+    "content_filter = filter:dummy\n",
+    master="filter unix - n n - - pipe\n  flags=Rq user=nobody null_sender= argv=/usr/local/bin/fil ${sender}\n",
+)
+
+
+def test_a_filter_that_dies_is_no_lesser_trouble_for_the_news_of_it_that_arrived() -> None:
+    told = judge_lost(*DIED, config=FILTERED)
+    assert (told.status, told.subject) == (Status.CRITICAL, "local.command")
+    assert "master.cf line 1 runs /usr/local/bin/fil, main.cf line 48 sends mail there" in told.title
+
+
+def test_a_filter_that_refuses_a_message_on_purpose_is_no_outage() -> None:
+    refused = DIED[0].replace('Command died with status 1: "/bin/false"', "service unavailable. Command output: spam")
+    told = judge_lost(refused, *DIED[1:], config=FILTERED)
+    assert told.status is not Status.CRITICAL
+
+
+def test_a_filter_whose_interpreter_is_missing_holds_all_mail_back() -> None:
+    waiting = queue_of(entry(1, NOT_STARTED, to="alice@example.test"))
+    told = (
+        f"postfix/pipe[858]: ABC00001: to=<alice@example.test>, relay=filter, delay=0.04, delays=0.02/0.01/0/0.01, "
+        f"dsn=4.3.0, status=deferred ({NOT_STARTED})"
+    )
+    (found,) = judge(deferred, waiting, SERVER, log(line(1, told), "", NOW), DIRECT, FILTERED, None)
+    assert found.status is Status.CRITICAL
+    assert "it is the interpreter in its first line (#!) that is missing" in found.detail
+    assert found.evidence[0].text == "filter/unix: pipe argv=/usr/local/bin/fil"
+
+
+def judge_lost(*lines: str, config: PostfixConfig | None = None) -> Verdict:
+    text = "".join(line(1, each) for each in lines)
+    (told,) = judge(lost, log(text, "", NOW), SERVER, config, None)
+    return told
 
 
 HOLD_RULES = (

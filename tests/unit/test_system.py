@@ -10,9 +10,10 @@ import pytest
 
 from maildiag.facts.clock import Clock, parse_timedatectl
 from maildiag.facts.clock import clock as gather_clock
-from maildiag.facts.disk import Disks, Place, folders, inner_mounts, mail_stores, mount_points
+from maildiag.facts.disk import Disks, Place, folders, inner_mounts, mail_stores
 from maildiag.facts.dovecot import Dovecot
 from maildiag.facts.local_time import LocalTime
+from maildiag.facts.mounts import mounts_in
 from maildiag.facts.open_ports import OpenPorts
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.processes import ProcessTable
@@ -87,10 +88,11 @@ def test_file_systems_that_hold_mailboxes_below_a_mail_store_are_looked_at_too()
         "tmpfs / tmpfs rw 0 0\n/dev/b /home ext4 rw 0 0\ntmpfs /home/alice/Maildir tmpfs rw,size=64k 0 0\n"
         "/dev/c /home/backup ext4 ro 0 0\n/dev/d /home/staff ext4 rw 0 0\n/dev/e /var/vmail/big\\040one ext4 rw 0 0\n"
     )
+    told_mounts = [each.path for each in mounts_in(told)]
     homes = ["/home/alice", "/home/bob", "/home/staff/eve"]
-    home = inner_mounts(mount_points(told), ["/home", "/var/mail"], homes, ["Maildir"])
+    home = inner_mounts(told_mounts, ["/home", "/var/mail"], homes, ["Maildir"])
     assert home == ["/home/alice/Maildir", "/home/staff"]
-    assert inner_mounts(mount_points(told), ["/var/vmail"], homes, ["Maildir"]) == ["/var/vmail/big one"]
+    assert inner_mounts(told_mounts, ["/var/vmail"], homes, ["Maildir"]) == ["/var/vmail/big one"]
 
 
 def test_the_folder_of_mail_in_a_home_is_read_from_both_configurations() -> None:
