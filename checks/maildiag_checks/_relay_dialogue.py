@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from maildiag.dialogue_text import evidence, greeting, means
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.relay import Level, Relay, RelayTalk, takes_protocol
+from maildiag.facts.relay import Level, Relay, RelayTalk, protocols_setting, takes_protocol
 from maildiag.model import (
     Evidence,
     Fix,
@@ -136,12 +136,12 @@ def _encryption(
     talk: RelayTalk, transcript: Transcript, relay: Relay, postfix: Postfix, shown: Shown
 ) -> Verdict | None:
     assert relay.hop is not None
-    demands = relay.level in (Level.ENCRYPT, Level.VERIFY, Level.DANE)
+    demands = relay.level.demands
     subject, setting = relay.hop.text, Evidence("postconf -x", relay.level_text)
     if relay.level is Level.NONE:
         return None
     if transcript.certificate is not None:
-        return _version(transcript.certificate.protocol, demands, relay, postfix, (*shown, setting))
+        return _version(transcript.certificate.protocol, relay, postfix, (*shown, setting))
     if talk.probe.tls is Tls.STARTTLS and not _has(transcript.exchange("ehlo"), "STARTTLS"):
         if not demands:
             return None
@@ -161,9 +161,10 @@ def _encryption(
     )
 
 
-def _version(version: str, demands: bool, relay: Relay, postfix: Postfix, shown: Shown) -> Verdict | None:
+def _version(version: str, relay: Relay, postfix: Postfix, shown: Shown) -> Verdict | None:
     assert relay.hop is not None
-    name = "smtp_tls_mandatory_protocols" if demands else "smtp_tls_protocols"
+    demands = relay.level.demands
+    name = protocols_setting(relay.level)
     if takes_protocol(postfix.get(name), version):
         return None
     title = f"The relay {relay.hop.text} speaks {version}, which {name} = {postfix.get(name)} does not let Postfix use"

@@ -41,7 +41,7 @@ def own_name(own: OwnName, sockets: Sockets, postfix: Postfix) -> Iterator[Verdi
             subject=name,
             evidence=shown,
             fixes=_full_name(own, postfix),
-            explained_by=(),
+            explained_by=() if postfix.explicit else ("services.main-cf@main.cf",),
         )
         return
     yield _leads_here(own, sockets, shown)

@@ -55,6 +55,11 @@ class Level(StrEnum):
     VERIFY = "verify"
     DANE = "dane"
 
+    @property
+    def demands(self) -> bool:
+        """True where mail waits rather than goes in clear text."""
+        return self in (Level.ENCRYPT, Level.VERIFY, Level.DANE)
+
 
 @dataclass(frozen=True, slots=True)
 class RelayTalk:
@@ -210,6 +215,11 @@ def tls_level(postfix: Postfix) -> tuple[Level, str]:
 _VERSIONS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 
+def protocols_setting(level: Level) -> str:
+    """The parameter that lists the TLS protocols at this level."""
+    return "smtp_tls_mandatory_protocols" if level.demands else "smtp_tls_protocols"
+
+
 def takes_protocol(setting: str, version: str) -> bool:
     """Whether a list of TLS protocols lets this version be used (postconf(5), smtp_tls_mandatory_protocols): `>=TLSv1.2`,
     `<=TLSv1.2`, exclusions `!TLSv1`, else only what is named.
@@ -266,7 +276,7 @@ def addresses_of(lookup: str, dns: Answers, system: Locals) -> tuple[str, ...]:
 
 
 def _with_talks(ask: Ask, postfix: Postfix, relay: Relay) -> Relay:
-    probes = [_probe(postfix, relay, each, _bound(ask, postfix, each)) for each in relay.addresses[:4]]
+    probes = [dialogue_with(postfix, relay, each, _bound(ask, postfix, each)) for each in relay.addresses[:4]]
     answers = [_lenient(ask, probe, answer) for probe, answer in zip(probes, ask.all(probes), strict=True)]
     proofs = [_proof(ask, postfix, relay, answer) for answer in answers]
     talks = tuple(RelayTalk(*each) for each in zip(relay.addresses[:4], probes, answers, proofs, strict=True))
@@ -274,11 +284,16 @@ def _with_talks(ask: Ask, postfix: Postfix, relay: Relay) -> Relay:
 
 
 def _lenient(ask: Ask, probe: Dialogue, answer: Transcript | Gap) -> Transcript | Gap:
-    """smtp(8) takes old versions and weak keys that this system's OpenSSL refuses by its defaults."""
+    """smtp(8) takes old versions and weak keys that this system's OpenSSL refuses by its defaults; and which version a
+    server speaks that none of ours suits is known when it is offered all.
+    """
     if isinstance(answer, Gap) or answer.failed != "tls":
         return answer
-    again = ask.maybe(replace(probe, any_tls=True))
-    return again if isinstance(again, Transcript) and again.certificate is not None else answer
+    for until_1_2 in dict.fromkeys((probe.until_1_2, False)):
+        again = ask.maybe(replace(probe, any_tls=True, until_1_2=until_1_2))
+        if isinstance(again, Transcript) and again.certificate is not None:
+            return again
+    return answer
 
 
 def _bound(ask: Ask, postfix: Postfix, address: str) -> str:
@@ -289,14 +304,23 @@ def _bound(ask: Ask, postfix: Postfix, address: str) -> str:
     return bind if any(bind in each.addresses for each in known) else ""
 
 
-def _probe(postfix: Postfix, relay: Relay, address: str, bind: str) -> Dialogue:
+def dialogue_with(postfix: Postfix, relay: Relay, address: str, bind: str) -> Dialogue:
+    """The question that an address of the relay is asked, as smtp(8) would ask it."""
     assert relay.hop is not None
     helo = postfix.get("smtp_helo_name") or postfix.get("myhostname", "localhost")
     tls = Tls.NONE if relay.level is Level.NONE else Tls.STARTTLS
     if postfix.yes("smtp_tls_wrappermode"):
         tls = Tls.IMPLICIT
     return Dialogue(
-        Protocol.SMTP, address, relay.hop.port, tls, helo, server_name=_name(relay), timeout=12.0, bind=bind
+        Protocol.SMTP,
+        address,
+        relay.hop.port,
+        tls,
+        helo,
+        server_name=_name(relay),
+        timeout=12.0,
+        bind=bind,
+        until_1_2=not takes_protocol(postfix.get(protocols_setting(relay.level)), _VERSIONS[-1]),
     )
 
 

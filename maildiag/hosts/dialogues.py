@@ -196,6 +196,8 @@ class _Talk:
         if self.probe.any_tls:
             context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
             context.set_ciphers("ALL:@SECLEVEL=0")
+        if self.probe.until_1_2:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
         name = self.probe.server_name or (None if self.probe.host.startswith("/") else self.probe.host)
         try:
             self._limit()

@@ -42,7 +42,11 @@ def unexplained(fatal: tuple[str, ...], problems: tuple[Problem, ...]) -> tuple[
 
 
 def _without_aftermath(found: list[Problem]) -> list[Problem]:
-    """A swallowed or commented value makes others look wrong: leave out what the first fault brings with it."""
+    """A swallowed or commented value makes others look wrong: leave out what the first fault brings with it. An empty file is the one
+    fault that it has.
+    """
+    if empty := [each for each in found if each.kind == "empty"]:
+        return empty
     torn = {
         line
         for each in found

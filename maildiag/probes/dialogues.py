@@ -91,7 +91,8 @@ class Dialogue(Probe[Transcript]):
     SMTP and LMTP: connect, banner, ehlo, starttls, tls, ehlo, then `mail_from` and `rcpt_to` (answered, then RSET; never
     DATA), quit. IMAP: connect, banner, capability, starttls, tls, capability, logout. POP3 likewise.
     `host` may be a name (resolved by the system) or an address; an absolute path is a unix socket. `any_tls` takes every
-    version, cipher and key that OpenSSL knows, as smtp(8) does by its defaults, and not only what the system calls safe. `bind` is the own address to connect from.
+    version, cipher and key that OpenSSL knows, as smtp(8) does by its defaults, and not only what the system calls safe.
+    `until_1_2` offers no newer version of TLS than 1.2. `bind` is the own address to connect from.
     """
 
     protocol: Protocol
@@ -105,6 +106,7 @@ class Dialogue(Probe[Transcript]):
     timeout: float = 5.0
     any_tls: bool = False
     bind: str = ""
+    until_1_2: bool = False
 
     @property
     def source(self) -> str:

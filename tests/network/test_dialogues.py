@@ -115,6 +115,14 @@ def test_starttls_shows_the_certificate_and_greets_again(tls: ssl.SSLContext) ->
     assert [line.split()[0] for line in server.heard] == ["EHLO", "STARTTLS", "EHLO", "QUIT"]
 
 
+@pytest.mark.parametrize(("until_1_2", "version"), [(False, "TLSv1.3"), (True, "TLSv1.2")])
+def test_no_newer_version_is_offered_than_is_wanted(tls: ssl.SSLContext, until_1_2: bool, version: str) -> None:
+    with serving("220 mail", SMTP, tls=tls) as server:
+        told = hold(smtp(server.port, tls=Tls.STARTTLS, until_1_2=until_1_2))
+    assert told.certificate is not None
+    assert told.certificate.protocol == version
+
+
 def test_starttls_that_is_refused_is_an_answer() -> None:
     with serving("220 mail", SMTP | {"STARTTLS": "454 4.7.0 TLS not available due to local problem"}) as server:
         told = hold(smtp(server.port, tls=Tls.STARTTLS))

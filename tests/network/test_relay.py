@@ -12,7 +12,7 @@ from maildiag.facts.filters import Filters, Helper, Kind, Reached, endpoint, spl
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.outbound import Outbound, Target
 from maildiag.facts.postfix import Postfix
-from maildiag.facts.relay import Level, NextHop, Relay, RelayTalk, takes_protocol, tls_level
+from maildiag.facts.relay import Level, NextHop, Relay, RelayTalk, dialogue_with, takes_protocol, tls_level
 from maildiag.facts.routes import Link, Route, Routes, parse_links, parse_routes
 from maildiag.logs.summary import summarise
 from maildiag.model import Gap, GapReason, Status, Verdict
@@ -355,6 +355,21 @@ def test_with_nothing_waiting_nobody_is_asked() -> None:
 )
 def test_protocols_are_taken_as_postfix_lists_them(setting: str, version: str, taken: bool) -> None:
     assert takes_protocol(setting, version) is taken
+
+
+@pytest.mark.parametrize(
+    ("settings", "until_1_2"),
+    [
+        ({"smtp_tls_security_level": "encrypt", "smtp_tls_mandatory_protocols": ">=TLSv1"}, False),
+        ({"smtp_tls_security_level": "encrypt", "smtp_tls_mandatory_protocols": "<=TLSv1.2"}, True),
+        ({"smtp_tls_security_level": "may", "smtp_tls_protocols": "!SSLv2, !SSLv3, !TLSv1.3"}, True),
+        ({"smtp_tls_security_level": "may", "smtp_tls_mandatory_protocols": "TLSv1.2"}, False),
+    ],
+)
+def test_the_relay_is_offered_the_versions_that_postfix_offers_it(settings: dict[str, str], until_1_2: bool) -> None:
+    postfix = Postfix(True, settings=settings)
+    asked = dialogue_with(postfix, Relay(HOP, level=tls_level(postfix)[0]), "10.0.1.10", "")
+    assert asked.until_1_2 is until_1_2
 
 
 DELIVERED = (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from maildiag.lint.main_cf import parse_main_cf
 from maildiag.lint.postfix import lint_main
 from maildiag.lint.problem import Problem, RenameParameter, ReplaceLine, SetParameter
 from maildiag.model import Status
@@ -293,3 +296,13 @@ def test_a_brace_that_is_never_closed_is_closed_behind_the_name() -> None:
 def test_a_file_that_stands_for_a_value_must_be_there() -> None:
     made = config("myorigin = /etc/nofile", absent=frozenset({"/etc/nofile"}))
     assert [(each.kind, each.subject) for each in lint_main(made.context)] == [("missing-file", "myorigin")]
+
+
+@pytest.mark.parametrize("text", ["", "# all gone\n\n"])
+def test_a_file_that_sets_nothing_is_the_one_fault_that_there_is(text: str) -> None:
+    stock = config()
+    emptied = replace(
+        stock, main=parse_main_cf("/etc/postfix/main.cf", text), settings={**stock.settings, "mynetworks": ""}
+    )
+    (found,) = lint_main(emptied.context)
+    assert (found.kind, found.subject, found.status) == ("empty", "main.cf", Status.CRITICAL)
