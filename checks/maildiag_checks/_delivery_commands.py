@@ -14,6 +14,7 @@ from maildiag.model import Status, Verdict
 from maildiag_checks._origins import Origin, origins
 
 COMMAND = "local.command"
+_PROGRAM = re.compile(r'(?:execvp |Command died with status \d+: ")(?P<program>/[^\s":]+)')
 _DIED = "Command died with "
 _NOT_STARTED = re.compile(r"execvp (?P<path>/\S+): No such file or directory")
 
@@ -21,14 +22,16 @@ _NOT_STARTED = re.compile(r"execvp (?P<path>/\S+): No such file or directory")
 def with_command(
     verdict: Verdict, groups: tuple[ReasonGroup, ...], config: PostfixConfig | None, tables: Tables | None
 ) -> Verdict:
-    """The verdict on a failed delivery command with the lines of master.cf and main.cf that make mail go through it.
+    """The verdict on a failed delivery command with the lines of master.cf, main.cf or a table that make mail go through it.
 
     Where main.cf names it, all mail does: critical, unless it is over or the program refused the message on purpose.
     Source: pipe(8) (DIAGNOSTICS), FILTER_README.
     """
-    service = _pipe(config, groups)
-    if config is None or service is None or verdict.status in (Status.OK, Status.NOTICE):
+    if config is None or verdict.status in (Status.OK, Status.NOTICE):
         return verdict
+    service = _pipe(config, groups)
+    if service is None:
+        return _run_by_local(verdict, groups, config, tables)
     place = Origin(config.master.path, service.line, f"{service.key}: {service.command} argv={service.program}")
     senders = tuple(_senders(service, config, tables))
     every = any(each.path == "main.cf" for each in senders)
@@ -42,11 +45,24 @@ def with_command(
     )
 
 
-def _pipe(config: PostfixConfig | None, groups: tuple[ReasonGroup, ...]) -> Service | None:
+def _run_by_local(
+    verdict: Verdict, groups: tuple[ReasonGroup, ...], config: PostfixConfig, tables: Tables | None
+) -> Verdict:
+    """A command of an alias, of mailbox_command or of a .forward file, which local(8) runs."""
+    found = [match for each in groups for line in each.samples if (match := _PROGRAM.search(line))]
+    named = origins(config, tables, *(each["program"] for each in found))
+    return replace(
+        verdict,
+        title=f"{verdict.title}; {named[0].told} has it run" if named else verdict.title,
+        detail="; ".join(each for each in (verdict.detail, _interpreter(groups)) if each),
+        evidence=(*(each.evidence for each in named[:3]), *verdict.evidence),
+    )
+
+
+def _pipe(config: PostfixConfig, groups: tuple[ReasonGroup, ...]) -> Service | None:
     """The service of pipe(8) that the attempts went to: deliveries name it as `relay=`."""
     names = {relay for each in groups for relay in each.clients}
-    services = config.master.services if config else ()
-    return next((each for each in services if each.command == "pipe" and each.name in names), None)
+    return next((each for each in config.master.services if each.command == "pipe" and each.name in names), None)
 
 
 def _senders(service: Service, config: PostfixConfig, tables: Tables | None) -> Iterator[Origin]:

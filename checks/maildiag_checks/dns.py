@@ -32,7 +32,13 @@ from maildiag.text import plural
 
 _FILE = "/etc/resolv.conf"
 _SWITCH = "/etc/nsswitch.conf"
-_BLAME = ("firewall.outbound@53", "firewall.inbound@answers", "connectivity.route", "services.backend")
+_BLAME = (
+    "firewall.outbound@53",
+    "firewall.inbound@answers",
+    "connectivity.route",
+    "connectivity.mtu",
+    "services.backend",
+)
 
 
 @check(
@@ -40,7 +46,13 @@ _BLAME = ("firewall.outbound@53", "firewall.inbound@answers", "connectivity.rout
     step=Step.DNS,
     asks="Does every name server of this host answer?",
     roles=BOTH,
-    explained_by=("firewall.outbound", "firewall.inbound", "connectivity.route", "services.backend"),
+    explained_by=(
+        "firewall.outbound",
+        "firewall.inbound",
+        "connectivity.route",
+        "connectivity.mtu",
+        "services.backend",
+    ),
 )
 def resolver(resolver: Resolver, relay: Relay | None, role: HostRole) -> Iterator[Verdict]:
     """Each server of resolv.conf is asked by itself. Source: resolv.conf(5), RFC 1035 section 4.1.1."""

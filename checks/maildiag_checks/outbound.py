@@ -8,14 +8,14 @@ from maildiag.dialogue_text import lines, means
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.outbound import Outbound, Target
 from maildiag.facts.relay import Relay
-from maildiag.facts.routes import Routes
-from maildiag.model import Confidence, Evidence, Step, Verdict, critical, notice, ok, skipped, warning
+from maildiag.facts.routes import Link, Routes
+from maildiag.model import Confidence, Evidence, Fix, Risk, Step, Verdict, critical, notice, ok, skipped, warning
 from maildiag.probes import Connect, Transcript
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
 from maildiag_checks._queue_reasons import leaves_meanwhile
 
-_LEAST_MTU = 1280
+_LEAST_MTU, _FOR_EVERY_HOST = 1280, 576
 _UNREACHED = ("connect.timeout", "connect.refused", "connect.no-route", "connect.unreachable", "connect.prohibited")
 
 
@@ -95,16 +95,32 @@ def mtu(routes: Routes, log: MailLog | None) -> Iterator[Verdict]:
     """Small packets pass and large ones vanish where ICMP is filtered. Source: RFC 2923 section 2.1, RFC 8200 section 5."""
     small = [each for each in routes.links if each.up and not each.loopback and 0 < each.mtu < _LEAST_MTU]
     for each in small:
-        yield warning(
+        yield (critical if each.mtu < _FOR_EVERY_HOST else warning)(
             f"{each.name} has an MTU of {each.mtu} bytes only",
+            detail="Less than the 576 bytes that every host has to take (RFC 791 section 3.1), and than an answer of the DNS."
+            if each.mtu < _FOR_EVERY_HOST
+            else "",
             subject=each.name,
             evidence=(Evidence("ip -j addr", f"{each.name}: mtu {each.mtu}"),),
+            fixes=(_usual_mtu(each),),
         )
     stuck = _stuck(log) if log else None
     if stuck is not None:
         yield stuck
     if not small and stuck is None:
         yield ok("No interface has an unusual MTU, and no message is stuck in the middle")
+
+
+def _usual_mtu(link: Link) -> Fix:
+    return Fix(
+        id="connectivity.mtu/usual",
+        title=f"Set the MTU of {link.name} to Ethernet's 1500",
+        commands=(("ip", "link", "set", "dev", link.name, "mtu", "1500"),),
+        undo=(("ip", "link", "set", "dev", link.name, "mtu", str(link.mtu)),),
+        risk=Risk.MEDIUM,
+        verify=("connectivity.mtu",),
+        why="A tunnel has less. The network configuration sets it again at the next boot: look there for who did.",
+    )
 
 
 def _stuck(log: MailLog) -> Verdict | None:

@@ -60,12 +60,14 @@ def _files(context: Context, entry: Entry, value: str) -> Iterator[Problem]:
             continue
         rest = ", ".join(each for each in words(entry.value) if each != word)
         better = "$mydomain" if entry.name == "myorigin" else rest
+        # without a word the list would be as wrong: what the file held is known to nobody here
+        repairs = (Repair(f"set {entry.name} to {better}", (SetParameter(entry.name, better),)),) if better else ()
         yield _problem(
             context, entry, "missing-file", Status.CRITICAL,
             f"main.cf line {entry.line}: {entry.name} names the file {word}, which does not exist",
             f"Postfix does not start: fatal: {word}: cannot open file." if entry.name == "myorigin"
-            else "Postfix answers 451 Temporary lookup failure to all that needs the list.",
-            (Repair(f"set {entry.name} to {better or 'nothing'}", (SetParameter(entry.name, better),)),),
+            else "Postfix answers 451 Temporary lookup failure to all that needs the list. Put the file back, or its words into main.cf.",
+            repairs,
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from maildiag.facts.ways import Way, Ways, parse_neighbour, parse_rules, parse_w
 from maildiag.model import Status, Verdict
 from maildiag.probes import Connect, Dialogue, Exchange, Probe, Protocol, Transcript, command
 from maildiag.testing import gather, judge, printed
+from maildiag_checks import outbound
 from maildiag_checks import relayhost as relayhost_checks
 from maildiag_checks import routes as checks
 from tests.network.recorded import RELEASES, text
@@ -127,3 +128,22 @@ def test_no_ipv6_is_no_fault_where_the_relay_answers_over_ipv4() -> None:
     assert [each for each in judge(checks.route, TABLE, None, both, found) if each.status.failing] == []
     (told,) = judge(relayhost_checks.relayhost, both, Postfix(True, "3.7", {}), None)
     assert told.status is Status.NOTICE
+
+
+@pytest.mark.parametrize(
+    ("mtu", "status"),
+    [
+        (1500, Status.OK),
+        (1400, Status.OK),
+        (1280, Status.OK),
+        (1200, Status.WARNING),
+        (100, Status.CRITICAL),
+        (0, Status.OK),
+    ],
+)
+def test_an_mtu_below_what_every_host_takes_stops_the_dns_too(mtu: int, status: Status) -> None:
+    (told,) = judge(outbound.mtu, Routes((), (LO, replace(ETH0, mtu=mtu))), None)
+    assert told.status is status
+    if status is not Status.OK:
+        assert told.subject == "eth0"
+        assert told.fixes[0].undo == (("ip", "link", "set", "dev", "eth0", "mtu", str(mtu)),)

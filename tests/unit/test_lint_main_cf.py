@@ -306,3 +306,16 @@ def test_a_file_that_sets_nothing_is_the_one_fault_that_there_is(text: str) -> N
     )
     (found,) = lint_main(emptied.context)
     assert (found.kind, found.subject, found.status) == ("empty", "main.cf", Status.CRITICAL)
+
+
+@pytest.mark.parametrize(
+    ("line", "repairs"),
+    [
+        ("mydestination = /etc/postfix/local-domains", []),
+        ("mydestination = localhost, /etc/postfix/local-domains", [(SetParameter("mydestination", "localhost"),)]),
+    ],
+)
+def test_a_list_is_never_emptied_for_a_file_that_is_gone(line: str, repairs: list[tuple[SetParameter, ...]]) -> None:
+    (found,) = lint_main(config(line, absent=frozenset({"/etc/postfix/local-domains"})).context)
+    assert found.kind == "missing-file"
+    assert [each.edits for each in found.repairs] == repairs

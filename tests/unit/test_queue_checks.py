@@ -96,6 +96,21 @@ def test_a_filter_whose_interpreter_is_missing_holds_all_mail_back() -> None:
     assert found.evidence[0].text == "filter/unix: pipe argv=/usr/local/bin/fil"
 
 
+def test_a_command_of_an_alias_that_may_not_be_executed_is_told_with_its_line() -> None:
+    why = "temporary failure. Command output: local: fatal: execvp /root/script: Permission denied "
+    told = (
+        "postfix/local[1564]: 8394F5C1: to=<alice@example.test>, orig_to=<alice>, relay=local, delay=0.1, "
+        f"delays=0.07/0.01/0/0.02, dsn=4.3.0, status=deferred ({why})"
+    )
+    text = file('root: alice\nalice: "|/root/script"\n')
+    use = TableUse("hash", "/etc/aliases", "alias_maps")
+    aliases = Table(use=use, users=("alias_maps",), source=info("/etc/aliases"), text=text)
+    waiting = queue_of(entry(1, why, to="alice@example.test"))
+    (found,) = judge(deferred, waiting, SERVER, log(line(1, told), "", NOW), DIRECT, FILTERED, Tables((aliases,)))
+    assert found.subject == "local.command"
+    assert found.title.endswith("/etc/aliases line 2 has it run")
+
+
 def judge_lost(*lines: str, config: PostfixConfig | None = None) -> Verdict:
     text = "".join(line(1, each) for each in lines)
     (told,) = judge(lost, log(text, "", NOW), SERVER, config, None)
