@@ -21,9 +21,10 @@ _REASON = re.compile(r"SSL(?: (?:server|client))? context: (?P<reason>.+?)(?:: u
 _OPTIONAL = frozenset(
     [
         "ssl_min_protocol", "ssl_cipher_list", "ssl_cipher_suites", "ssl_curve_list", "ssl_options", "ssl_crypto_device",
-        "ssl_server_prefer_ciphers", "ssl_prefer_server_ciphers",
+        "ssl_server_prefer_ciphers", "ssl_prefer_server_ciphers", "ssl_dh", "ssl_server_dh_file",
     ]
 )  # fmt: skip
+_MEANT = (("cipher list", ("ssl_cipher_list",)), ("DH parameters", ("ssl_dh", "ssl_server_dh_file")))
 _PAIRS = (("ssl_cert", "ssl_key"), ("ssl_server_cert_file", "ssl_server_key_file"))
 
 
@@ -51,11 +52,12 @@ def refused(log: MailLog | None, config: DovecotConfig | None) -> Verdict | None
 
 
 def _named(reason: str, config: DovecotConfig | None) -> Setting | None:
-    """The assignment of the setting that the reason names; a list of ciphers is named by what it is."""
+    """The assignment of the setting that the reason names, or tells of by what it holds."""
     if config is None:
         return None
     found = mentioned(reason, config.source)
-    return found[0] if found else last_of(config, "ssl_cipher_list") if "cipher list" in reason else None
+    meant = (last_of(config, name) for words, names in _MEANT for name in names if words in reason)
+    return found[0] if found else next((each for each in meant if each), None)
 
 
 def last_of(config: DovecotConfig, name: str) -> Setting | None:

@@ -25,6 +25,7 @@ from maildiag.model import (
     ok,
     skipped,
     unknown,
+    warning,
 )
 from maildiag.probes import Identity
 from maildiag.registry import SERVER, check
@@ -73,10 +74,12 @@ def users(
             explained_by=("services.dovecot-config", PASSDB, MECHANISMS, "services.backend", "services.dovecot"),
         )
         return
+    if users.torn:
+        yield _torn(users, config)
     if not users.users:
-        told = tuple(mailbox_complaints(log, config))
+        told = tuple(mailbox_complaints(log, config)) if not users.torn else ()
         yield from told
-        if not told:
+        if not told and not users.torn:
             yield skipped(f"No user to look up: {users.chosen}")
         return
     privileged = identity is None or identity.privileged
@@ -92,6 +95,26 @@ def users(
             f"Dovecot finds {plural(len(found), 'user')} ({users.chosen})",
             evidence=(Evidence(" ".join(inbox_query(first.name)), first.inbox),) if first.inbox else (),
         )
+
+
+def _torn(users: MailUsers, config: DovecotConfig) -> Verdict:
+    """passwd(5): what stands before the first colon is the name, whatever it was meant to be."""
+    files = [each.args.split()[-1] for each in config.databases("userdb") if each.driver == "passwd-file" and each.args]
+    path = next(iter(files), "") or config.value("passwd_file_path") or "the file of the users"
+    return (warning if users.users else critical)(
+        f"{plural(users.torn, 'line')} of {path} {'has' if users.torn == 1 else 'have'} no colon behind the name",
+        detail="The password is taken for a part of the name: such a user is known to nobody, and cannot log in.",
+        subject=path,
+        evidence=(Evidence("doveadm user '*'", f"{plural(users.torn, 'name')} with a password within"),),
+        fixes=(
+            Fix(
+                id=f"{USERS}/colons",
+                title=f"Write a colon behind each name in {path}",
+                ask="NAME:PASSWORD:UID:GID::HOME::",
+                verify=(USERS,),
+            ),
+        ),
+    )
 
 
 def _groups_of_failures(users: MailUsers, config: DovecotConfig, bad: list[MailUser]) -> Iterator[Verdict]:
@@ -148,12 +171,32 @@ def _failure(users: MailUsers, config: DovecotConfig, kind: str, group: list[Mai
             fixes=(_as_given(changing),) if changing else (),
         )
     about = _namespaces.lines(config, first.error)
+    if not about and not config.databases("userdb"):
+        return _no_userdb(names, evidence)
     where = f"{about[0].place}: " if about else ""
     return critical(
         f"{where}Dovecot cannot look up {names}: {first.error or 'it gives no reason'}",
         subject=first.name if len(group) == 1 else "users",
         evidence=(*evidence, *_namespaces.shown(config, first.error)),
         fixes=_namespaces.fixes(config, first.error),
+    )
+
+
+def _no_userdb(names: str, evidence: tuple[Evidence, ...]) -> Verdict:
+    """Without a userdb the passdb alone would have to tell the account, which PAM does not."""
+    return critical(
+        f"No userdb is configured: Dovecot knows neither the account nor the home of {names}",
+        detail="The password is right, and the login fails all the same; LMTP delivers to nobody.",
+        subject="userdb",
+        evidence=(Evidence("doveconf -n", "no userdb section"), *evidence),
+        fixes=(
+            Fix(
+                id=f"{USERS}/add-userdb",
+                title="Add a userdb: passwd for the accounts of this host",
+                ask="userdb {\n  driver = passwd\n}\nOn Dovecot 2.4: userdb passwd {\n}\nThen: systemctl restart dovecot",
+                verify=(USERS,),
+            ),
+        ),
     )
 
 

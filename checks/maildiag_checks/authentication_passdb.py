@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from maildiag.access import READ, SEARCH, allows, let_group, shown
 from maildiag.edits import comment_line
@@ -22,12 +22,15 @@ from maildiag.model import (
     notice,
     ok,
     unknown,
+    warning,
 )
-from maildiag.probes import FileInfo
+from maildiag.probes import FileInfo, FileKind
 from maildiag.registry import SERVER, check
 from maildiag_checks._auth_words import complaints
 from maildiag_checks._pam import PASSDB, absent_include, lines_with, nologin, numbered, worker_without_shadow
 from maildiag_checks._sockets import DEAD, RELOAD
+
+_NO_DRIVER = "Support not compiled in"  # what the auth process says of a driver whose package is not installed
 
 
 @check(
@@ -48,7 +51,11 @@ def passdb(
         yield _no_passdb(config)
         return
     said = False
-    for file in databases.files:
+    absent = tuple(each for each in complaints(log, config, PASSDB, of_mechanisms=False) if _NO_DRIVER in each.title)
+    for verdict in absent:
+        said = True
+        yield verdict
+    for file in databases.files if not absent else ():
         for verdict in _password_file(file, config):
             said = True
             yield verdict
@@ -78,12 +85,14 @@ def _no_passdb(config: DovecotConfig) -> Verdict:
 
 
 def _password_file(file: PasswordFile, config: DovecotConfig) -> Iterator[Verdict]:
-    kind, place = file.database.kind, config.where("passwd_file_path") or file.database.place
+    place = config.where("passwd_file_path") or file.database.place
     source = (Evidence(place.file, f"{place.line}: {config.source_line(place)}"),) if place.file else ()
+    effect, told = _effect(file, config)
+    what = f"The {file.database.kind}'s file {file.path}"
     if isinstance(file.info, Gap):
         if file.info.reason is GapReason.ABSENT:
-            yield critical(
-                f"The {kind}'s file {file.path} does not exist: {_effect(kind)}",
+            yield told(
+                f"{what} does not exist: {effect}",
                 detail="The log says so at each login; to the user it looks like a wrong password.",
                 subject=file.path,
                 evidence=(Evidence(f"stat {file.path}", "No such file or directory"), *source),
@@ -91,10 +100,19 @@ def _password_file(file: PasswordFile, config: DovecotConfig) -> Iterator[Verdic
         else:
             yield unknown(f"Could not look at {file.path}", detail=str(file.info), subject=file.path)
         return
+    useless = _useless(file, file.info)
+    if useless and not (useless == _EMPTY and (file.database.denies or told is warning)):
+        yield told(
+            f"{what} {useless}: {effect}",
+            detail="To the user it looks like a wrong password.",
+            subject=file.path,
+            evidence=(Evidence(f"stat {file.path}", shown(file.info)), *source),
+        )
+        return
     closed = _closed_to(file, file.info)
     if closed:
-        yield critical(
-            f"{file.reader} may not read the {kind}'s file {file.path}: {_effect(kind)}",
+        yield told(
+            f"{file.reader} may not read the {file.database.kind}'s file {file.path}: {effect}",
             detail='The log says "Permission denied"; to the user it looks like a wrong password.',
             subject=file.path,
             evidence=(*(Evidence(f"stat {each.path}", shown(each)) for each in closed), *source),
@@ -102,8 +120,28 @@ def _password_file(file: PasswordFile, config: DovecotConfig) -> Iterator[Verdic
         )
 
 
-def _effect(kind: str) -> str:
-    return "nobody can log in" if kind == "passdb" else "no user has a mailbox"
+_EMPTY = "is empty"
+
+
+def _useless(file: PasswordFile, info: FileInfo) -> str:
+    """Why a passwd-file tells of no user, in words; "" where it may."""
+    if info.kind is FileKind.DIRECTORY:
+        return "is a directory"
+    return _EMPTY if file.database.driver == "passwd-file" and info.kind is FileKind.FILE and not info.size else ""
+
+
+def _effect(file: PasswordFile, config: DovecotConfig) -> tuple[str, Callable[..., Verdict]]:
+    """What people meet, and how bad that is: a list of denied users shuts out everybody when it cannot be read, one of
+    several databases only those who are in no other one.
+    """
+    mine = file.database
+    if mine.masters:
+        return "no master user can log in", warning
+    others = [each for each in config.databases(mine.kind) if each.place != mine.place and each.knows_users]
+    if others and not mine.denies:
+        names = ", ".join(dict.fromkeys(each.driver for each in others))
+        return f"only the users of {names} {'can log in' if mine.kind == 'passdb' else 'have a mailbox'}", warning
+    return "nobody can log in" if mine.kind == "passdb" else "no user has a mailbox", critical
 
 
 def _closed_to(file: PasswordFile, info: FileInfo) -> tuple[FileInfo, ...]:

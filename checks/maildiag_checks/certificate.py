@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -133,6 +134,8 @@ def _readable(file: CertificateFile) -> Verdict | None:
         if who == "Postfix"
         else "Dovecot does not start, or turns every TLS client away."
     )
+    if file.leads_to:
+        return _to_nowhere(file, effect)
     if is_absent(file.text) or _not_there(file.read):
         return critical(
             f"The certificate {path} of {who} does not exist",
@@ -155,6 +158,31 @@ def _readable(file: CertificateFile) -> Verdict | None:
     if isinstance(file.text, FileText) and "-----BEGIN" not in file.text.text:
         return _not_pem(file, effect)
     return None
+
+
+def _to_nowhere(file: CertificateFile, effect: str) -> Verdict:
+    """certbot's live/ holds links into archive/, which a copy, a restore or a clean-up tears."""
+    path = file.configured.path
+    return critical(
+        f"The certificate {path} of {_who(file)} is a link to {file.leads_to}, which does not exist",
+        detail=effect,
+        subject=path,
+        evidence=(_line(file), Evidence(f"ls -l {path}", f"{path} -> {file.leads_to}")),
+        fixes=(
+            Fix(
+                id="connectivity.certificate/mend-link",
+                title=f"Let the link lead to {file.instead}"
+                if file.instead
+                else "Bring the file back, from a backup or by renewing the certificate",
+                ask=f"ls -l {posixpath.dirname(file.leads_to)}\n"
+                + (f"ln -sfn {file.instead} {path}\n" if file.instead else "")
+                + "systemctl restart postfix dovecot",
+                verify=("connectivity.certificate",),
+                why="The link to the key beside it must lead to the file of the same number.",
+            ),
+        ),
+        explained_by=(),
+    )
 
 
 def _not_there(told: CommandResult | Gap) -> bool:
@@ -206,6 +234,8 @@ def _key(file: CertificateFile) -> Verdict | None:
             evidence=(_line(file), Evidence(f"openssl pkey -in {key} -pubout", first_line(file.public_key.stderr))),
             explained_by=(),
         )
+    if file.keyed:
+        return _out_of_order(file)
     if file.public_key.stdout.strip() != file.certified.public_key.strip():
         return critical(
             f"The key {key} does not belong to the certificate {file.configured.path}",
@@ -219,6 +249,28 @@ def _key(file: CertificateFile) -> Verdict | None:
             explained_by=(),
         )
     return None
+
+
+def _out_of_order(file: CertificateFile) -> Verdict:
+    """Concatenated the wrong way round: the daemons take the first certificate for their own."""
+    path = file.configured.path
+    assert file.certified is not None
+    return critical(
+        f"The certificates in {path} are in the wrong order: the first is that of {file.certified.subject}, "
+        f"and the key {file.configured.key} belongs to the one at place {file.keyed}",
+        detail=f"{_who(file)} cannot use the key: every TLS handshake fails.",
+        subject=path,
+        evidence=(_line(file), Evidence(f"openssl x509 -in {path} -subject", file.certified.subject)),
+        fixes=(
+            Fix(
+                id="connectivity.certificate/order",
+                title="Put the server's own certificate first, then the one that issued it, and so on",
+                ask=f"cat SERVER.pem INTERMEDIATE.pem > {path}\nsystemctl restart postfix dovecot",
+                verify=("connectivity.certificate",),
+            ),
+        ),
+        explained_by=(),
+    )
 
 
 def _encrypted(file: CertificateFile) -> Verdict | None:

@@ -70,14 +70,17 @@ def _refused(config: DovecotConfig, daemon: DovecotDaemon | None) -> Verdict:
     )
 
 
+_OF_FILE = re.compile(r"(?:Can't open file )?(?P<path>/[^\s:]+)(?:: No such file| contains NUL)")
+
+
 def _explained(config: DovecotConfig) -> tuple[str, ...]:
-    """2.4 reads the certificate with the configuration: where the file is the fault, the file is the cause; and an account
+    """The certificate is read with the configuration: where its file is the fault, the file is the cause; and an account
     that does not exist may be one that the system does not look for.
     """
     if config.refusal and "doesn't exist" in config.refusal.text:
         return ("services.common-files@/etc/nsswitch.conf",)
-    match = re.search(r"(/\S+) contains NUL", config.refusal.text) if config.refusal else None
-    return (f"connectivity.certificate@{match[1]}",) if match else ()
+    match = _OF_FILE.search(config.refusal.text) if config.refusal else None
+    return (f"connectivity.certificate@{match['path']}",) if match else ()
 
 
 def _refused_detail(found: tuple[Mistake, ...], running: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 
@@ -24,6 +25,9 @@ QUOTA = "authentication.quota"
 _FULL, _NEARLY = 100, 90
 _LEAST_KB = 1024
 _BARE_SIZE = re.compile(r"^quota_rule\d*=\*:storage=\d+$|(?:^|_)storage_size=\d+$")
+_BEFORE = ("services.disk", "authentication.users", *DEAD)
+# Where Postfix delivers elsewhere, Dovecot looks at the wrong place: nobody wants that place opened.
+_EARLIER = (PLACE, *_BEFORE)
 
 
 @check(
@@ -31,7 +35,7 @@ _BARE_SIZE = re.compile(r"^quota_rule\d*=\*:storage=\d+$|(?:^|_)storage_size=\d+
     step=Step.AUTHENTICATION,
     asks="May the users use their own mailboxes?",
     roles=SERVER,
-    explained_by=("services.disk", "authentication.users", *DEAD),
+    explained_by=_BEFORE,
 )
 def mailbox(found: Mailboxes, identity: Identity | None, virtual: VirtualStores | None = None) -> Iterator[Verdict]:
     """Dovecot works as the user: what root made or restored in a Maildir is closed to it ("Permission denied").
@@ -48,8 +52,9 @@ def mailbox(found: Mailboxes, identity: Identity | None, virtual: VirtualStores 
         yield skipped("No mailbox to look at")
         return
     bad = [each for each in found.boxes if each.troubles or each.homeless]
-    for each in bad:
-        yield _homeless(each) if each.homeless else _closed(each)
+    for group in _alike(bad):
+        together = group[0].homeless and len(group) > 1
+        yield _unmounted(group) if together else _homeless(group[0]) if group[0].homeless else _closed(group)
     good = [each for each in found.boxes if each not in bad]
     if good:
         yield ok(
@@ -89,6 +94,7 @@ def _store(store: VirtualStore) -> Verdict:
     )
 
 
+_SPOOLS = ("/var/mail", "/var/spool/mail")  # root:mail 2775: Dovecot makes its locks there by mail_privileged_group
 _SYSTEMS = frozenset(
     {
         "/",
@@ -125,6 +131,42 @@ def _own(directories: tuple[FileInfo, ...], owner: str) -> tuple[Fix, ...]:
     )
 
 
+def _alike(bad: list[Mailbox]) -> list[list[Mailbox]]:
+    """Those whom the same directory keeps out are one cause, and so are all whose homes are gone from one directory."""
+    groups: dict[tuple[str, str], list[Mailbox]] = {}
+    for box in bad:
+        first = box.troubles[0] if box.troubles else None
+        if box.homeless:
+            key = ("home", box.user if box.locked else posixpath.dirname(box.home))
+        elif first and below(first.path, box.inbox) is None and first.path != box.home:
+            key = (first.needs, first.path)
+        else:
+            key = ("own", box.user)
+        groups.setdefault(key, []).append(box)
+    return list(groups.values())
+
+
+def _unmounted(group: list[Mailbox]) -> Verdict:
+    """One home is deleted by hand; where those of several people are gone at once, a file system is not there."""
+    parent = posixpath.dirname(group[0].home)
+    return critical(
+        f"The home directories of {', '.join(each.user for each in group[:5])} are gone from {parent}: is a file system not mounted?",
+        detail="Neither Postfix nor Dovecot can make a mailbox there: mail for these users is deferred or bounces.",
+        subject=parent,
+        data={"users": [each.user for each in group]},
+        evidence=tuple(Evidence(f"stat {each.home}", "No such file or directory") for each in group[:5]),
+        fixes=(
+            Fix(
+                id=f"{MAILBOX}/mount",
+                title=f"Mount the file system that {parent} is on, or bring the homes back",
+                ask=f"findmnt --fstab --evaluate\nfindmnt --target {parent}\nmount -a",
+                verify=(MAILBOX,),
+                why="Homes made anew hide the old mail, and are hidden themselves once the file system is mounted.",
+            ),
+        ),
+    )
+
+
 def _homeless(box: Mailbox) -> Verdict:
     """An account that nobody can log in to and that has no home was made for a program (useradd makes no home by itself)."""
     return (notice if box.locked else warning)(
@@ -147,21 +189,26 @@ def _homeless(box: Mailbox) -> Verdict:
     )
 
 
-def _closed(box: Mailbox) -> Verdict:
+def _closed(group: list[Mailbox]) -> Verdict:
+    box = group[0]
     first = box.troubles[0]
     if first.needs == "enter":
         return _no_directory(box, first)
+    if first.needs == "append to":
+        return _no_file(box, first)
     if first.needs == "follow":
         return _to_nowhere(box, first)
     evidence = tuple(Evidence(f"stat {each.path}", shown(each.info)) for each in box.troubles[:5] if each.info)
     inside = below(first.path, box.inbox) is not None
+    apart = box.delivered and not same_place(box.delivered, box.inbox)
     more = f" (and {plural(len(box.troubles) - 1, 'more path')})" if len(box.troubles) > 1 else ""
     return critical(
-        f"{box.user} may not {first.needs} {first.path}{more}: {shown(first.info) if first.info else ''}",
+        f"{', '.join(each.user for each in group[:5])} may not {first.needs} {first.path}{more}: {shown(first.info) if first.info else ''}",
         detail=f"Dovecot works as {box.owner} there. The login succeeds and opening the mailbox fails; mail may be deferred.",
         subject=box.user,
         evidence=evidence,
         fixes=(_give_back(box),) if inside else _open_way(box),
+        explained_by=_EARLIER if apart and not inside else None,
     )
 
 
@@ -186,6 +233,29 @@ def _no_directory(box: Mailbox, trouble: Trouble) -> Verdict:
                 changes=(trouble.path,),
                 verify=(MAILBOX,),
                 why="Look first at what the file holds: it may be an mbox with mail.",
+            ),
+        ),
+    )
+
+
+def _no_file(box: Mailbox, trouble: Trouble) -> Verdict:
+    """A directory stands where an mbox, a file, is to be: local(8) "cannot open file: Is a directory"."""
+    aside = f"{trouble.path}.moved-aside"
+    return critical(
+        f"{trouble.path} is a directory, and an mbox is a file",
+        detail=f"Mail for {box.user} cannot be delivered there (Postfix returns it), and Dovecot cannot open the mailbox.",
+        subject=box.user,
+        evidence=(Evidence(f"stat {trouble.path}", shown(trouble.info)),) if trouble.info else (),
+        fixes=(
+            Fix(
+                id=f"{MAILBOX}/move-directory",
+                title="Move the directory aside: the next message makes the file",
+                commands=(("mv", "-n", trouble.path, aside),),
+                automatic=False,
+                undo=(("mv", "-n", aside, trouble.path),),
+                changes=(trouble.path,),
+                verify=(MAILBOX,),
+                why="Look first at what it holds: if it is a Maildir, home_mailbox and mail_location were to name it.",
             ),
         ),
     )
@@ -236,6 +306,8 @@ def _open_way(box: Mailbox) -> tuple[Fix, ...]:
         )
     elif first.needs == "search":
         commands = (("chmod", "a+x", first.path),)
+    elif first.path in _SPOOLS and first.info.owner == "root":
+        commands = (("chgrp", "mail", first.path), ("chmod", "2775", first.path))
     elif first.info.owner == "root" and "@" in box.user:
         return _own((first.info,), f"{box.owner}:{box.group}")
     else:

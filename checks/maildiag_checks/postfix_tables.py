@@ -10,11 +10,13 @@ from datetime import timedelta
 from maildiag import edits
 from maildiag.access import READ, SEARCH, let_group
 from maildiag.dialogue_text import means
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Table, Tables
 from maildiag.lint.table_source import BadLine, bad_lines
 from maildiag.lint.table_values import BadValue, bad_values
 from maildiag.lint.tables import BUILT, REMOTE, TEXTS
+from maildiag.logs.summary import Group
 from maildiag.model import (
     Evidence,
     Fix,
@@ -44,10 +46,12 @@ _LOCAL = ("alias_maps", "alias_database")
 
 @check(TABLES, step=Step.SERVICES, asks="Can Postfix open its lookup tables, and are they up to date?",
        explained_by=("services.main-cf", "services.disk"))  # fmt: skip
-def lookup_tables(tables: Tables, postfix_config: PostfixConfig, identity: Identity | None) -> Iterator[Verdict]:
+def lookup_tables(
+    tables: Tables, postfix_config: PostfixConfig, identity: Identity | None, log: MailLog | None = None
+) -> Iterator[Verdict]:
     """A table that cannot be opened makes Postfix answer 451 Temporary lookup failure to all that needs it."""
     root = identity is None or identity.privileged
-    judged = [(table, list(_judge(table, postfix_config, root))) for table in tables.tables]
+    judged = [(table, list(_judge(table, postfix_config, root, log))) for table in tables.tables]
     for table, verdicts in judged:
         yield from (_as_postscreen_takes_it(table, each) for each in verdicts)
     fine = [table for table, verdicts in judged if not any(each.status is not Status.OK for each in verdicts)]
@@ -59,7 +63,7 @@ def lookup_tables(tables: Tables, postfix_config: PostfixConfig, identity: Ident
                  evidence=(Evidence("postmap -q", shown),))  # fmt: skip
 
 
-def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]:
+def _judge(table: Table, config: PostfixConfig, root: bool, log: MailLog | None) -> Iterator[Verdict]:
     if _unused(table, config):
         return
     if table.reached is not None and not _answers(table):
@@ -80,6 +84,8 @@ def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]
         yield unknown(
             f"{table.name}: only root may open it", subject=table.name, detail=f"{_refused(table)} (needs root)"
         )
+    elif group := _named_only(table, log):
+        yield _names_alone(table, group)
     elif isinstance(table.query, Gap):
         yield unknown(f"{table.name}: could not be asked", subject=table.name, detail=str(table.query))
     elif _refused(table):
@@ -89,6 +95,23 @@ def _judge(table: Table, config: PostfixConfig, root: bool) -> Iterator[Verdict]
                       detail="postmap -q ended well and printed nothing: of a key that is not there it ends with 1")  # fmt: skip
     else:
         yield from _contents(table, config)
+
+
+def _named_only(table: Table, log: MailLog | None) -> Group | None:
+    """What smtpd said since it was started of a value in it that is no certificate."""
+    found = log.summary.of("map.not-base64") if log else ()
+    return next((each for each in found if not each.over and each.fields.get("map", "").startswith(table.name)), None)
+
+
+def _names_alone(table: Table, group: Group) -> Verdict:
+    """tls_server_sni_maps, postconf(5): the table holds the certificates and keys themselves, in BASE64."""
+    return critical(
+        f"{table.name} was built without -F: it holds the names of files where smtpd wants what is in them",
+        subject=table.name,
+        detail="Every TLS handshake in which the client gives a name of this table fails.",
+        evidence=(Evidence("log", group.samples[-1], group.last),),
+        fixes=(_build(table, "build"),),
+    )
 
 
 def _of_postscreen(table: Table) -> bool:

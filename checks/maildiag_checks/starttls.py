@@ -62,6 +62,7 @@ def _starttls(talk: Talk, transcript: Transcript, postfix: Postfix | None) -> Ve
             evidence=shown,
             explained_by=(
                 *_HANDSHAKE,
+                *_by_name(talk, postfix),
                 *died(talk),
                 *((f"connectivity.{talk.port.protocol}@{subject}",) if talk.port.protocol in MAIL else ()),
             ),
@@ -89,6 +90,12 @@ def _starttls(talk: Talk, transcript: Transcript, postfix: Postfix | None) -> Ve
     ):
         return _not_offered(talk, postfix, shown)
     return None
+
+
+def _by_name(talk: Talk, postfix: Postfix | None) -> tuple[str, ...]:
+    """The table in which smtpd(8) looks the name up that the client gives, before it shows a certificate."""
+    named = postfix.list("tls_server_sni_maps") if postfix and talk.port.protocol is Protocol.SMTP else ()
+    return tuple(f"services.lookup-tables@{each}" for each in named)
 
 
 def _not_offered(talk: Talk, postfix: Postfix, shown: tuple[Evidence, ...]) -> Verdict | None:

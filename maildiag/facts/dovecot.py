@@ -137,6 +137,21 @@ class Database:
                 return each.value
         return ""
 
+    @property
+    def masters(self) -> bool:
+        """True where its users are master users, who log in as others."""
+        return self.get("master", "passdb_master") == "yes"
+
+    @property
+    def denies(self) -> bool:
+        """True where its users are those who may not log in."""
+        return self.get("deny", "passdb_deny") == "yes"
+
+    @property
+    def knows_users(self) -> bool:
+        """True where ordinary users may be found in it: not of prefetch, which looks nobody up."""
+        return not self.masters and not self.denies and self.driver != "prefetch"
+
 
 def _in(setting: Setting, kind: str) -> bool:
     return len(setting.within) == 1 and setting.within[0].kind == kind

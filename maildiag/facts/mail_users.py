@@ -25,6 +25,7 @@ MOST_PATHS = 12
 _PATIENCE = 3.0
 TEMPORARY = 75
 NO_SUCH_USER = 67
+_TORN = re.compile(r"\s+(?:\{|\$\w+\$)")  # "alice {SHA512-CRYPT}$6$…"
 _ERROR = re.compile(r"(?:Error|Fatal): (?:cmd [a-z ]+: )?(?P<text>.*)$", re.MULTILINE)
 
 
@@ -49,11 +50,14 @@ class MailUser:
 
 @dataclass(frozen=True, slots=True)
 class MailUsers:
-    """The users that were looked up, and why these; `silent` tells of doveadm giving no answer in time."""
+    """The users that were looked up, and why these; `silent` tells of doveadm giving no answer in time, `torn` how many
+    names that it lists hold a password: lines of a passwd-file without the colon behind the name.
+    """
 
     chosen: str
     users: tuple[MailUser, ...]
     silent: str = ""
+    torn: int = 0
 
     def named(self, name: str) -> MailUser | None:
         """The user of that name."""
@@ -92,13 +96,15 @@ def mail_users(
     if identity is not None and not identity.privileged:
         raise Missing(Gap(GapReason.DENIED, "Dovecot lets only root look other users up", "needs root"))
     names, chosen = _choose(ask, settings, config, accounts)
+    listed = tuple(each for each in names if not _TORN.search(each))
+    names, torn = listed, len(names) - len(listed)
     if not names and (names := _delivered_to(postfix, tables)):
         chosen = "the addresses in virtual_mailbox_maps"
     of_log = not names and log is not None
     if of_log and log is not None and (names := _in_log(log)):
         chosen = "the addresses of the log whose mail goes to mailboxes"
     if not names:
-        return MailUsers(chosen, ())
+        return MailUsers(chosen, (), torn=torn)
     answer = ask.maybe(command("doveadm", "user", *names, timeout=_PATIENCE))
     if isinstance(answer, Gap):
         if answer.reason is not GapReason.TIMEOUT or isinstance(ask.maybe(_ITSELF), Gap):
@@ -115,7 +121,7 @@ def mail_users(
         users.append(_user(name, fields.get(name, {}), path))
     if of_log:  # some may be gone since, and some were never ours
         users = [each for each in users if each.status != NO_SUCH_USER and each.fields]
-    return MailUsers(chosen, tuple(users))
+    return MailUsers(chosen, tuple(users), torn=torn)
 
 
 def _choose(
@@ -131,7 +137,7 @@ def _choose(
     if "passwd-file" in drivers:
         listed = ask.maybe(command("doveadm", "user", "*"))
         if isinstance(listed, CommandResult) and listed.status == 0:
-            return tuple(listed.stdout.split()[:MOST_USERS]), "the users that doveadm lists"
+            return tuple(listed.stdout.splitlines()[:MOST_USERS]), "the users that doveadm lists"
     return (), "no users are known: name some with test_users in maildiag's configuration"
 
 

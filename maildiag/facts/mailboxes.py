@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -17,6 +18,8 @@ from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
 _SAMPLE = 60
+_FOLDERS = 12
+_LINKS = 4
 _MADE_WITHOUT = ("/nonexistent", "/dev/null", "/var/empty")
 _NO_HOMES = ("", "/", *_MADE_WITHOUT)
 _BY_DOVECOT = ("dovecot-lda", "dovecot/deliver")
@@ -24,8 +27,8 @@ _BY_DOVECOT = ("dovecot-lda", "dovecot/deliver")
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A path that its user cannot use: `needs` in words (search, write, read, own, enter what is no directory, or
-    follow a link to nowhere)."""
+    """A path that its user cannot use: `needs` in words (search, write, read, own, enter what is no directory,
+    append to what is one, or follow a link to nowhere)."""
 
     path: str
     needs: str
@@ -130,9 +133,10 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
     home = ask.maybe(Stat(user.home)) if user.home not in _NO_HOMES else None
     # a virtual user's home is made with the first mail
     homeless = is_absent(home) and local and user.inbox.startswith(user.home + "/")
-    maildir = delivered.endswith("/") and same_place(delivered, user.inbox)
+    together = bool(delivered) and same_place(delivered, user.inbox)
+    maildir, mbox = together and delivered.endswith("/"), together and not delivered.endswith("/")
     dangling = _to_nowhere(ask, PurePosixPath(user.home)) if homeless else None
-    troubles = (dangling,) if dangling else tuple(_troubles(ask, user, owner, groups, maildir))
+    troubles = (dangling,) if dangling else tuple(_troubles(ask, user, owner, groups, maildir, mbox))
     info = ask.maybe(Stat(user.inbox))
     return Mailbox(
         user=user.name,
@@ -180,24 +184,38 @@ def _messages(ask: Ask, place: str) -> int:
 
 
 def _troubles(
-    ask: Ask, user: MailUser, owner: str, groups: tuple[str, ...], maildir: bool = False
+    ask: Ask, user: MailUser, owner: str, groups: tuple[str, ...], maildir: bool = False, mbox: bool = False
 ) -> Iterator[Trouble]:
     """What the user may not use on the way to INBOX, in it, and in a sample of what it holds."""
     path = PurePosixPath(user.inbox)
-    for parent in reversed(path.parents):
-        info = ask.maybe(Stat(str(parent)))
-        if isinstance(info, FileInfo) and not allows(info, SEARCH, owner, groups):
-            yield Trouble(info.path, "search", info)
+    for directory in _on_the_way(ask, path):
+        if not allows(directory, SEARCH, owner, groups):
+            yield Trouble(directory.path, "search", directory)
             return
     info = ask.maybe(Stat(user.inbox))
     if isinstance(info, Gap):
         yield from _cannot_be_made(ask, path, owner, groups, info)
+    elif info.kind is FileKind.DIRECTORY and mbox:
+        yield Trouble(info.path, "append to", info)
     elif info.kind is FileKind.DIRECTORY:
         yield from _in_maildir(ask, info, owner, groups)
     elif maildir:
         yield Trouble(info.path, "enter", info)
     elif not allows(info, READ | WRITE, owner, groups):
         yield Trouble(info.path, "write", info)
+
+
+def _on_the_way(ask: Ask, path: PurePosixPath, depth: int = 0) -> Iterator[FileInfo]:
+    """The directories that path_resolution(7) goes through to a path, where links lead elsewhere those of the target too."""
+    answers = ask.all([Stat(str(each)) for each in (*reversed(path.parents), path)])
+    for number, info in enumerate(answers):
+        if not isinstance(info, FileInfo):
+            return
+        if info.link_to and depth < _LINKS:
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(info.path), info.link_to))
+            yield from _on_the_way(ask, PurePosixPath(target), depth + 1)
+        if number < len(answers) - 1:
+            yield info
 
 
 def _to_nowhere(ask: Ask, path: PurePosixPath) -> Trouble | None:
@@ -236,6 +254,25 @@ def _in_maildir(ask: Ask, info: FileInfo, owner: str, groups: tuple[str, ...]) -
                 wanted = READ | WRITE | SEARCH if entry.kind is FileKind.DIRECTORY else READ
                 if not entry.link_to and not allows(entry, wanted, owner, groups):
                     yield Trouble(entry.path, "write" if entry.kind is FileKind.DIRECTORY else "read", entry)
+        if not name and isinstance(listing, Directory):
+            yield from _in_folders(ask, listing, owner, groups)
+
+
+def _in_folders(ask: Ask, maildir: Directory, owner: str, groups: tuple[str, ...]) -> Iterator[Trouble]:
+    """The directories of the folders (Maildir++: `.NAME/cur`), which a restore can leave to root one by one."""
+    folders = [
+        each.path
+        for each in maildir.entries
+        if each.kind is FileKind.DIRECTORY
+        and PurePosixPath(each.path).name.startswith(".")
+        and not each.link_to
+        and allows(each, READ | WRITE | SEARCH, owner, groups)
+    ][:_FOLDERS]
+    for listing in ask.all([ListDirectory(path, _SAMPLE) for path in folders]):
+        for entry in listing.entries if isinstance(listing, Directory) else ():
+            directory = entry.kind is FileKind.DIRECTORY and not entry.link_to
+            if directory and not allows(entry, READ | WRITE | SEARCH, owner, groups):
+                yield Trouble(entry.path, "write", entry)
 
 
 @dataclass(frozen=True, slots=True)

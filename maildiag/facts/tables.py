@@ -63,9 +63,14 @@ class Table:
 
     @property
     def builder(self) -> tuple[str, ...]:
-        """The command that builds it: newaliases for what alias_database names, else postmap or postalias."""
+        """The command that builds it: newaliases for what alias_database names, else postmap or postalias.
+
+        A table of certificates by name takes the content of the files that its source names (postmap(1) -F).
+        """
         if "alias_database" in self.users:
             return ("newaliases",)
+        if "tls_server_sni_maps" in self.users:
+            return ("postmap", "-F", self.name)
         program = "postalias" if "alias_maps" in self.users else "postmap"
         return (program, self.name)
 

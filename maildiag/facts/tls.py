@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from maildiag.asking import Ask
-from maildiag.facts.dovecot import SECRETS, Dovecot
+from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk
 from maildiag.facts.smtpd_certificate import public_key, read_certificate
 from maildiag.facts.sockets import Owner
-from maildiag.model import Gap, GapReason, HostRole, Role
+from maildiag.model import Gap, GapReason, HostRole, Role, is_absent
 from maildiag.probes import (
     Command,
     CommandResult,
@@ -32,7 +32,6 @@ from maildiag.probes import (
 from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
-_DOVECOT_FILES = ("/etc/dovecot/dovecot.conf", "/etc/dovecot/conf.d/10-ssl.conf", "/etc/dovecot/local.conf")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.S)
 _COMPLAINT = re.compile(r"certificate|:error:|Error opening|BIO_new_file", re.I)
 _ROOTS = ("/usr/share/ca-certificates/", "/usr/local/share/ca-certificates/")
@@ -80,6 +79,8 @@ class CertificateFile:
     `text` is the file, `read` what openssl said of it, `certified` the leaf; `key_info` and `public_key` belong to the key
     file; `verified` is openssl's verdict by the CAs of the system, `repaired_by` a neighbouring file that completes the chain.
     `shut_by` is a directory on the way to a key open to all, through which other accounts may not go (path_resolution(7)).
+    `leads_to` is where a link leads that leads to nothing, `instead` a file there that has the same name but for its number;
+    `keyed` the place of the certificate that the key belongs to, where that is not the first of the file.
     """
 
     configured: Configured
@@ -91,6 +92,9 @@ class CertificateFile:
     verified: CommandResult | Gap | None
     repaired_by: str = ""
     shut_by: str = ""
+    leads_to: str = ""
+    instead: str = ""
+    keyed: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -130,11 +134,13 @@ class Certificates:
 
 
 @gatherer
-def certificate_files(ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, role: HostRole) -> CertificateFiles:
+def certificate_files(
+    ask: Ask, postfix: Postfix | None, dovecot: Dovecot | None, role: HostRole, config: DovecotConfig | None = None
+) -> CertificateFiles:
     """Look at every configured certificate."""
     wanted = list(_postfix_certificates(ask, postfix)) if postfix and postfix.installed else []
     if dovecot and dovecot.installed and role.role is Role.MAIL_SERVER:
-        wanted += _dovecot_certificates(ask, dovecot)
+        wanted += _dovecot_certificates(dovecot, config)
     for each in wanted:
         ask.begin(ReadFile(each.path))
         ask.begin(read_certificate(each.path))
@@ -184,7 +190,7 @@ def _denied(told: CommandResult | Gap) -> bool:
     return isinstance(told, Gap) or "ermission denied" in told.stderr
 
 
-def _dovecot_certificates(ask: Ask, dovecot: Dovecot) -> list[Configured]:
+def _dovecot_certificates(dovecot: Dovecot, config: DovecotConfig | None) -> list[Configured]:
     """2.3 prints `ssl_cert = <FILE` and hides the key's path, which only the files tell; 2.4 prints both."""
     if re.search(r"^ssl = no$", dovecot.text, re.M):
         return []
@@ -196,13 +202,9 @@ def _dovecot_certificates(ask: Ask, dovecot: Dovecot) -> list[Configured]:
     old = re.search(r"^ssl_cert = <\s*(\S+)$", dovecot.text, re.M)
     if old is None:
         return []
-    texts = [
-        each.text
-        for each in ask.all([ReadFile(path, hide=SECRETS) for path in _DOVECOT_FILES])
-        if isinstance(each, FileText)
-    ]
-    keys = [key for text in texts for key in re.findall(r"^\s*ssl_key\s*=\s*<\s*(\S+)", text, re.M)]
-    return [Configured(Owner.DOVECOT, "ssl_cert", old[1], keys[-1] if keys else "")]
+    named = config.source.value("ssl_key") if config else ""
+    key = named[1:].strip() if named.startswith("<") else ""
+    return [Configured(Owner.DOVECOT, "ssl_cert", old[1], key)]
 
 
 def _verify(path: str, untrusted: str = "") -> Command:
@@ -233,17 +235,55 @@ def _file(ask: Ask, each: Configured) -> CertificateFile:
     if certified and not certified.self_signed and isinstance(verified, CommandResult) and verified.status != 0:
         repaired = _completing(ask, each.path)
     key = ask.maybe(Stat(each.key)) if each.key else None
+    pair = ask.maybe(public_key(each.key)) if each.key else None
+    leads_to = _leads_to(ask, each.path) if is_absent(text) else ""
     return CertificateFile(
         each,
         text,
         read,
         certified,
         key,
-        ask.maybe(public_key(each.key)) if each.key else None,
+        pair,
         verified,
         repaired,
         _shut_by(ask, key) if isinstance(key, FileInfo) and key.mode & 0o004 else "",
+        leads_to,
+        _newest_like(ask, leads_to) if leads_to else "",
+        _keyed(ask, text, certified, pair),
     )
+
+
+_CHAIN = 8
+
+
+def _keyed(ask: Ask, text: FileText | Gap, first: Certified | None, pair: CommandResult | Gap | None) -> int:
+    """The place of the key's own certificate in a file that begins with another (RFC 8446 section 4.4.2: the sender's first)."""
+    if isinstance(text, Gap) or first is None or not isinstance(pair, CommandResult) or pair.status:
+        return 0
+    mine = pair.stdout.strip()
+    others = _PEM.findall(text.text)[1:_CHAIN] if mine != first.public_key.strip() else []
+    answers = ask.all([read_certificate("/dev/stdin", each) for each in others])
+    read = [parse_certificate(told.stdout) if isinstance(told, CommandResult) else None for told in answers]
+    return next((at for at, each in enumerate(read, 2) if each and each.public_key.strip() == mine), 0)
+
+
+def _leads_to(ask: Ask, path: str) -> str:
+    """Where the link leads that has this name; empty where there is none."""
+    listed = ask.maybe(ListDirectory(posixpath.dirname(path)))
+    found = [each for each in listed.entries if each.path == path] if isinstance(listed, Directory) else []
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), found[0].link_to)) if found else ""
+
+
+def _newest_like(ask: Ask, path: str) -> str:
+    """The newest file beside it that differs by its number alone, as certbot numbers them (fullchain2.pem)."""
+    listed = ask.maybe(ListDirectory(posixpath.dirname(path)))
+    found = listed.entries if isinstance(listed, Directory) else ()
+    alike = [each for each in found if each.size and _unnumbered(each.path) == _unnumbered(path)]
+    return max(alike, key=lambda each: each.modified).path if alike else ""
+
+
+def _unnumbered(path: str) -> str:
+    return re.sub(r"\d+", "", posixpath.basename(path))
 
 
 def _shut_by(ask: Ask, key: FileInfo) -> str:

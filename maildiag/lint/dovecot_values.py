@@ -283,12 +283,14 @@ def _dangling(each: Reference) -> Remark:
     line = setting.raw.replace(each.name, near[0], 1) if near else ""
     edits = (Edit(setting.place, (line,)),) if line else ()
     what = f"the {each.kind} {each.name}" if each.kind != "plugin" else f"the plug-in {each.name}"
+    aside = each.kind == "program" and setting.value.split()[0] == "script"
+    effect = f"only the service {setting.within[-1].name} does nothing" if aside else _EFFECTS[each.kind]
     if each.kind == "address" and setting.name == "listen":
         edits = (Edit(setting.place, (_without(setting, each.name),)),)
     return Remark(
         kind=each.kind,
-        status=Status.CRITICAL,
-        title=f"{setting.place}: {setting.name} = {setting.value}: {what} does not exist ({_EFFECTS[each.kind]})",
+        status=Status.WARNING if aside else Status.CRITICAL,
+        title=f"{setting.place}: {setting.name} = {setting.value}: {what} does not exist ({effect})",
         why=f"Nearest: {near[0]}." if near else "",
         subject=setting.name if each.kind != "directory" else each.name,
         places=(setting.place,),

@@ -83,10 +83,12 @@ DOVECOT: tuple[ProblemClass, ...] = (
     # delivery and storage
     warning("dovecot.quota", r"Quota exceeded(?: \((?P<reason>[^)]*)\))?",
             "A mailbox is full; mail to it bounces or waits."),
-    critical("dovecot.permission", r"(?P<call>\w+)\((?P<file>[^)]*)\) failed: Permission denied(?: \((?P<detail>.*)\))?",
+    critical("dovecot.permission", r"(?P<call>\w+)\((?P<file>[^)]*)\)(?: in directory (?P<directory>\S+))? failed: (?:Permission denied|Operation not permitted)(?: \((?P<detail>.*)\))?",
              "Dovecot may not use a file or directory of a mailbox."),
     critical("dovecot.no-space", r"No space left on device|Disk quota exceeded|Not enough disk space", "The file system of the mailboxes is full."),
     critical("dovecot.read-only", r"Read-only file system", "The file system of the mailboxes became read-only."),
+    critical("dovecot.mailbox-file", r"Mailbox [^:]+: (?P<call>\w+)\((?P<file>/[^)]*)\) failed: (?P<errno>Input/output error|Stale file handle|Is a directory|Not a directory|Too many levels of symbolic links|File too large|Structure needs cleaning)",
+             "A file or directory of a mailbox cannot be used."),
     warning("dovecot.policy-server", r"[Pp]olicy server (?P<reason>.*)", "The policy server that Dovecot asks about each login cannot be asked."),
     critical("dovecot.socket", r"(?:net_connect_unix|connect)\((?P<socket>[^)]+)\)(?: in directory (?P<directory>\S+))? failed: (?P<errno>.*)",
              "A process of Dovecot cannot reach another."),

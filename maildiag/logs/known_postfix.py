@@ -109,6 +109,8 @@ MAPS: tuple[ProblemClass, ...] = (
              "The LDAP server behind a lookup table cannot be reached."),
     critical("map.query-failed", r"(?P<map>(?:mysql|pgsql|sqlite)(?::[^\s:]+)): query failed: (?P<errno>.*)|(?P<type>mysql|pgsql|sqlite) query failed: (?P<errno2>.*)",
              "A query of a lookup table fails."),
+    critical("map.not-base64", r"table " + _MAP + r": key (?P<key>\S+): malformed BASE64 value",
+             "A table of certificates by name was built without postmap -F."),
     critical("map.lookup-error", r"table \"?" + _MAP + r"\"?:? lookup (?:error|problem)|" r"(?P<map2>[a-z]+:\S+?):? (?:table )?lookup (?:error|problem)(?: for \"?(?P<key>[^\"]*))?",
              "A lookup in a table fails; mail is answered 451 or stays queued."),
     critical("map.lookup-error", r"(?P<setting>\w+_maps|\w+_domains|canonical_maps|alias_maps|\w+) map lookup (?:problem|error)(?: for (?P<key>\S+))?",

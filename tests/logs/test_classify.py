@@ -187,6 +187,14 @@ DOVECOT = [
         "imap(a@v.test)<1234><ChCtQ0Zz>: Error: chdir(/var/vmail/a@v.test/) failed: Permission denied (euid=5000(vmail) egid=5000(vmail) missing +x perm: /var/vmail, dir owned by 0:0 mode=0700)",
         "dovecot.permission",
     ),
+    (
+        "imap(alice)<273><UhwoL1JheLcKAAEK>: Error: Mailbox INBOX: open(/home/alice/Maildir/dovecot-uidlist) failed: Operation not permitted",
+        "dovecot.permission",
+    ),
+    (
+        "imap(alice)<295><r+uEMVJh3K4KAAEK>: Error: Mailbox INBOX: file_dotlock_create(alice) in directory /var/mail failed: Permission denied (euid=1000(alice) egid=8(mail) missing +w perm: /var/mail, dir owned by 0:0 mode=0755)",
+        "dovecot.permission",
+    ),
     ("lmtp(a@v.test)<12><zz>: Error: save failed to INBOX: Quota exceeded (mailbox for user is full)", "dovecot.quota"),
     (
         "master: Warning: service(imap-login): client_limit/service_count (1) reached, client connections are being dropped",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,10 @@ from typing import Any
 import pytest
 
 from maildiag.asking import gather_alone
+from maildiag.dovecot.syntax import parse
+from maildiag.dovecot.tree import build
 from maildiag.facts import tls as facts
+from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtpd_certificate import public_key, read_certificate
 from maildiag.facts.sockets import Owner
@@ -24,7 +28,7 @@ from maildiag.facts.tls import (
     parse_certificate,
 )
 from maildiag.model import Gap, GapReason, HostRole, Role, Status, Verdict
-from maildiag.probes import Command, CommandResult, Directory, Identity, Probe, Stat, command
+from maildiag.probes import Command, CommandResult, Directory, Identity, ListDirectory, Probe, ReadFile, Stat, command
 from maildiag.settings import Settings
 from maildiag.testing import TableHost, file, gather, info, judge, printed
 from maildiag_checks import certificate
@@ -205,6 +209,57 @@ def test_the_directories_on_the_way_to_the_key_are_looked_at(private: int, shut:
     given = {"postfix": postfix, "dovecot": None, "role": role}
     found = gather_alone(facts.certificate_files, TableHost(answers), given)
     assert [each.shut_by for each in found.files] == [shut]
+
+
+def test_a_link_to_nowhere_is_told_with_the_file_that_it_could_lead_to() -> None:
+    live, archive = "/etc/letsencrypt/live/mail", "/etc/letsencrypt/archive/mail"
+    link = replace(info(f"{live}/fullchain.pem"), link_to="../../archive/mail/fullchain1.pem")
+    answers: dict[Probe[Any], Any] = {
+        ReadFile(f"{live}/fullchain.pem"): Gap(GapReason.ABSENT, "no such file"),
+        ListDirectory(live): Directory((link,), False),
+        ListDirectory(archive): Directory((info(f"{archive}/fullchain2.pem"), info(f"{archive}/privkey2.pem")), False),
+    }
+    postfix = Postfix(True, "3.7", {"smtpd_tls_cert_file": f"{live}/fullchain.pem"})
+    given = {"postfix": postfix, "dovecot": None, "role": HostRole(Role.MAIL_SERVER, "a test")}
+    found = gather_alone(facts.certificate_files, TableHost(answers), given)
+    verdict = told(found.files[0], soon(on_disk()))
+    assert verdict.title.endswith(f"is a link to {archive}/fullchain1.pem, which does not exist")
+    assert f"ln -sfn {archive}/fullchain2.pem {live}/fullchain.pem" in verdict.fixes[0].ask
+
+
+@both_releases
+def test_a_chain_that_begins_with_its_issuer_is_told(release: str) -> None:
+    ca, mine = "-----BEGIN CERTIFICATE-----\nCA\n-----END CERTIFICATE-----", fake_pem("MINE")
+    issuer = text(release, "x509.txt").replace("subject=CN=mail.example.test", "subject=CN=Lab CA")
+    issuer = re.sub(r"(-----BEGIN PUBLIC KEY-----\n).", r"\1X", issuer)
+    answers: dict[Probe[Any], Any] = {
+        ReadFile(PATH): file(f"{ca}\n{mine}\n"),
+        read_certificate(PATH): printed(issuer),
+        read_certificate("/dev/stdin", mine): printed(text(release, "x509.txt")),
+        public_key(KEY): printed(text(release, "pkey.txt")),
+        Stat(KEY): info(KEY, 0o640),
+    }
+    postfix = Postfix(True, "3.7", {"smtpd_tls_cert_file": PATH, "smtpd_tls_key_file": KEY})
+    given = {"postfix": postfix, "dovecot": None, "role": HostRole(Role.MAIL_SERVER, "a test")}
+    found = gather_alone(facts.certificate_files, TableHost(answers), given)
+    verdict = told(found.files[0], soon(on_disk()))
+    assert "are in the wrong order" in verdict.title
+    assert "at place 2" in verdict.title
+
+
+def fake_pem(body: str) -> str:
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"
+
+
+def test_dovecot_s_key_is_the_last_that_any_of_its_files_names() -> None:
+    settings = "ssl_cert = </a/mail.pem\nssl_key = </a/mail.key\nssl_cert = </b/new.pem\nssl_key = </b/new.key\n"
+    inner = "local_name imap.example.test {\n  ssl_key = </c/other.key\n}\n"
+    source = build(parse(settings + inner, "/etc/dovecot/conf.d/99-ssl.conf"))
+    told = Dovecot(True, "2.3.19.1", "ssl_cert = </b/new.pem\nssl_key = # hidden, use -P to show it\n")
+    given: dict[str, Any] = {"postfix": None, "dovecot": told, "role": HostRole(Role.MAIL_SERVER, "a test")}
+    given["config"] = DovecotConfig("2.3.19.1", source, source)
+    found = gather_alone(facts.certificate_files, TableHost({}), given)
+    assert [(each.configured.path, each.configured.key) for each in found.files] == [("/b/new.pem", "/b/new.key")]
 
 
 def test_the_weightiest_of_what_is_wrong_is_told() -> None:

@@ -16,10 +16,10 @@ from maildiag.facts.accounts import Account, Accounts
 from maildiag.facts.closed_accounts import PAM_LOG, ClosedAccount, ClosedAccounts, closed_accounts, expired
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
-from maildiag.facts.dovecot_parts import DovecotParts, dovecot_parts
+from maildiag.facts.dovecot_parts import DovecotParts, Reference, dovecot_parts
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.mail_log import MailLog
-from maildiag.facts.mail_users import MailUser, MailUsers, _delivered_to, first_error, parse_users
+from maildiag.facts.mail_users import MailUser, MailUsers, _delivered_to, first_error, mail_users, parse_users
 from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes, Quota, Quotas, Trouble
 from maildiag.facts.mailboxes import mailboxes as look_at_mailboxes
 from maildiag.facts.passdbs import Passdbs, passdbs, refusing
@@ -425,6 +425,84 @@ def test_a_maildir_of_root_goes_back_to_its_user() -> None:
     assert verdict.fixes[0].commands[0] == ("chown", "-R", "alice:alice", path)
 
 
+def test_a_way_that_is_closed_to_a_place_where_no_mail_arrives_is_the_place_s_fault() -> None:
+    var = Trouble("/var", "write", info("/var", 0o755, kind=FileKind.DIRECTORY))
+    box = replace(MAILDIR, inbox="/var/vmail//alice/Maildir", troubles=(var,))
+    (verdict,) = judge(mailboxes.mailbox, Mailboxes(HOME, (box,)), None)
+    assert verdict.explained_by is not None
+    assert verdict.explained_by[0] == "authentication.inbox-place"
+
+
+def test_a_mail_spool_that_lost_its_group_gets_it_back() -> None:
+    spool = Trouble("/var/mail", "write", info("/var/mail", 0o2755, kind=FileKind.DIRECTORY))
+    box = replace(MAILDIR, inbox="/var/mail/alice", delivered="/var/mail/alice", troubles=(spool,))
+    (verdict,) = judge(mailboxes.mailbox, Mailboxes(SPOOL, (box,)), None)
+    assert verdict.fixes[0].commands == (("chgrp", "mail", "/var/mail"), ("chmod", "2775", "/var/mail"))
+    assert verdict.fixes[0].undo == (("chown", "root:root", "/var/mail"), ("chmod", "2755", "/var/mail"))
+
+
+def test_the_directories_of_folders_are_looked_at_too() -> None:
+    maildir, sent = "/home/alice/Maildir", "/home/alice/Maildir/.Sent"
+    mine = info(maildir, 0o700, "alice", "alice", FileKind.DIRECTORY)
+    answers: dict[Probe[Any], Any] = {
+        Stat(maildir): mine,
+        ListDirectory(maildir, 60): Directory((replace(mine, path=sent),), False),
+        ListDirectory(sent, 60): Directory((info(f"{sent}/cur", 0o700, kind=FileKind.DIRECTORY),), False),
+    }
+    user = MailUser("alice", {"uid": "1000", "gid": "1000", "home": "/home/alice"}, maildir)
+    people = Accounts((Account("alice", 1000, 1000, "/home/alice", "/bin/bash"),))
+    given = {"users": MailUsers("people", (user,)), "config": config(""), "postfix": None, "accounts": people}
+    found = gather(look_at_mailboxes, answers, **given)
+    assert isinstance(found, Mailboxes)
+    assert [(each.path, each.needs) for each in found.boxes[0].troubles] == [(f"{sent}/cur", "write")]
+
+
+def test_a_directory_in_the_place_of_an_mbox_is_told() -> None:
+    answers: dict[Probe[Any], Any] = {Stat("/var/mail/alice"): info("/var/mail/alice", 0o755, kind=FileKind.DIRECTORY)}
+    user = MailUser("alice", {"uid": "1000", "gid": "1000", "home": "/home/alice"}, "/var/mail/alice")
+    people = Accounts((Account("alice", 1000, 1000, "/home/alice", "/bin/bash"),))
+    postfix = Postfix(True, "3.7", {"mail_spool_directory": "/var/mail"})
+    given = {"users": MailUsers("people", (user,)), "config": config(""), "postfix": postfix, "accounts": people}
+    found = gather(look_at_mailboxes, answers, **given)
+    assert isinstance(found, Mailboxes)
+    (verdict,) = judge(mailboxes.mailbox, found, None)
+    assert verdict.title == "/var/mail/alice is a directory, and an mbox is a file"
+
+
+def test_a_link_leads_through_the_directories_of_its_target() -> None:
+    private = info("/srv/m", 0o700, kind=FileKind.DIRECTORY)
+    link = replace(info("/home/alice/Maildir", 0o700, "alice", "alice", FileKind.DIRECTORY), link_to="/srv/m/alice")
+    answers: dict[Probe[Any], Any] = {
+        Stat(each): info(each, 0o755, kind=FileKind.DIRECTORY) for each in ("/", "/home", "/home/alice", "/srv")
+    }
+    answers |= {Stat("/srv/m"): private, Stat("/srv/m/alice"): replace(link, path="/srv/m/alice", link_to="")}
+    answers |= {Stat("/home/alice/Maildir"): link}
+    user = MailUser("alice", {"uid": "1000", "gid": "1000", "home": "/home/alice"}, "/home/alice/Maildir")
+    people = Accounts((Account("alice", 1000, 1000, "/home/alice", "/bin/bash"),))
+    given = {"users": MailUsers("people", (user,)), "config": config(""), "postfix": None, "accounts": people}
+    found = gather(look_at_mailboxes, answers, **given)
+    assert isinstance(found, Mailboxes)
+    assert [(each.path, each.needs) for each in found.boxes[0].troubles] == [("/srv/m", "search")]
+
+
+BOB = replace(MAILDIR, user="bob", owner="bob", home="/home/bob", inbox="/home/bob/Maildir", delivered="")
+
+
+def test_a_directory_that_is_closed_to_several_is_one_cause() -> None:
+    shut = Trouble("/home", "search", info("/home", 0o600, kind=FileKind.DIRECTORY))
+    boxes = tuple(replace(each, troubles=(shut,)) for each in (MAILDIR, BOB))
+    (verdict,) = judge(mailboxes.mailbox, Mailboxes(HOME, boxes), None)
+    assert verdict.title.startswith("alice, bob may not search /home")
+
+
+def test_homes_that_are_all_gone_lack_their_file_system() -> None:
+    gone = tuple(replace(each, homeless=True) for each in (MAILDIR, BOB))
+    (verdict,) = judge(mailboxes.mailbox, Mailboxes(HOME, gone), None)
+    assert (verdict.status, verdict.subject) == (Status.CRITICAL, "/home")
+    alone, rest = judge(mailboxes.mailbox, Mailboxes(HOME, (gone[0], BOB)), None)
+    assert (alone.status, rest.status) == (Status.WARNING, Status.OK)
+
+
 def test_a_mailbox_without_trouble_is_fine() -> None:
     assert only(judge(mailboxes.mailbox, Mailboxes(HOME, (MAILDIR,)), None)).status is Status.OK
 
@@ -730,6 +808,73 @@ def test_what_the_auth_process_complains_of_is_led_back_to_its_database(words: s
     assert "<" not in verdict.title
 
 
+USERS_FILE = "/etc/dovecot/users"
+PASSWD_FILE = f"passdb {{\n  driver = passwd-file\n  args = {USERS_FILE}\n}}\n"
+EMPTY = info(USERS_FILE, 0o640, "root", "dovecot", size=0)
+
+
+def file_says(answer: FileInfo | Gap, text: str, said: str = "") -> list[Verdict]:
+    """What is said of a passwd-file of which stat(2) tells this, the auth process being in the group dovecot."""
+    answers: dict[Probe[Any], Any] = {
+        command("id", "-Gn", "dovecot"): printed("dovecot\n"),
+        command("id", "-Gn", "root"): printed("root\n"),
+        Stat(USERS_FILE): answer,
+    }
+    found = gather(passdbs, answers, config=config(text))
+    assert isinstance(found, Passdbs)
+    told = log(f"{AUTH_SAYS}{said}\n", "", NOW_OF_LOG) if said else None
+    return judge(authentication_passdb.passdb, found, config(text), None, told)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "status"),
+    [
+        (EMPTY, PASSWD_FILE, Status.CRITICAL),
+        (info(USERS_FILE, 0o755, kind=FileKind.DIRECTORY), PASSWD_FILE, Status.CRITICAL),
+        (ABSENT, PASSWD_FILE, Status.CRITICAL),
+        (ABSENT, PAM + PASSWD_FILE, Status.WARNING),
+        (ABSENT, PAM + PASSWD_FILE.replace("args", "master = yes\n  args"), Status.WARNING),
+        (ABSENT, PAM + PASSWD_FILE.replace("args", "deny = yes\n  args"), Status.CRITICAL),
+        (EMPTY, PAM + PASSWD_FILE, Status.OK),
+        (EMPTY, PAM + PASSWD_FILE.replace("args", "deny = yes\n  args"), Status.OK),
+        (EMPTY, PAM + PASSWD_FILE.replace("args", "master = yes\n  args"), Status.OK),
+    ],
+)
+def test_a_file_of_users_is_as_bad_as_what_depends_on_it(answer: FileInfo | Gap, text: str, status: Status) -> None:
+    verdict, *_ = file_says(answer, text)
+    assert verdict.status is status
+
+
+def test_a_line_without_its_colon_is_told_and_its_password_is_not() -> None:
+    text = PASSWD_FILE + PASSWD_FILE.replace("passdb", "userdb")
+    hashed = "{SHA512-CRYPT}$6$C7JQd9wGmUxu0d7Q$OnTsJvWR2b2VbH6yH8Vd0"
+    answers: dict[Probe[Any], Any] = {
+        command("doveadm", "user", "*"): printed(f"alice {hashed}\nbob\n"),
+        command("doveadm", "user", "bob", timeout=3.0): printed("field\tvalue\nuid\t1001\nhome\t/home/bob\n"),
+    }
+    given = {"settings": Settings(), "config": config(text), "daemon": RUNNING, "accounts": None}
+    found = gather(mail_users, answers, **given)
+    assert isinstance(found, MailUsers)
+    assert (found.torn, [each.name for each in found.users]) == (1, ["bob"])
+    verdict, *_ = judge(authentication.users, found, config(text), RUNNING, None, None)
+    assert verdict.status is Status.WARNING
+    assert verdict.title == f"1 line of {USERS_FILE} has no colon behind the name"
+    assert hashed not in str(verdict)
+
+
+def test_without_a_userdb_that_is_what_is_told() -> None:
+    bad = MailUsers("people", (MailUser("alice", status=75, error="userdb lookup(alice): Auth USER lookup failed"),))
+    (verdict,) = judge(authentication.users, bad, config(PAM), RUNNING, None, None)
+    assert verdict.title.startswith("No userdb is configured")
+
+
+def test_a_driver_that_is_not_installed_comes_before_its_file() -> None:
+    text = PASSWD_FILE.replace("passwd-file", "ldap")
+    (verdict,) = file_says(ABSENT, text, "Fatal: Support not compiled in for passdb driver 'ldap'")
+    assert "Support not compiled in" in verdict.title
+    assert "dovecot-ldap" in verdict.fixes[0].ask
+
+
 def test_a_highest_number_that_shuts_users_out_is_taken_out() -> None:
     error = "Mail access for users with UID 1000 not permitted (see first_valid_uid in config file, uid from userdb lookup)."
     bad = MailUsers("people", (MailUser("alice", status=75, error=error),))
@@ -784,6 +929,23 @@ def named(text: str, version: str = "2.3.19.1", **answers: Any) -> list[tuple[st
 def test_a_post_login_script_that_is_not_there_is_named() -> None:
     assert named(POST_LOGIN) == [("program", "/usr/local/bin/postlogin.sh")]
     assert named(POST_LOGIN, script=info("/usr/local/bin/postlogin.sh", 0o755)) == []
+
+
+def test_a_script_that_no_login_runs_leaves_logins_alone() -> None:
+    text = POST_LOGIN.replace("imap-postlogin", "quota-warning").replace("script-login", "script")
+    given = config(text)
+    parts = DovecotParts((Reference("program", "/usr/local/bin/postlogin.sh", given.source.settings[0]),))
+    dovecot = Dovecot(True, "2.3.19.1")
+    verdict = only(judge(dovecot_config.dovecot_config, dovecot, given, RUNNING, parts))
+    assert verdict.status is Status.WARNING
+    assert "only the service quota-warning does nothing" in verdict.title
+
+
+def test_a_missing_certificate_explains_the_refusal() -> None:
+    said = f"doveconf: Fatal: Error in configuration file {FILE} line 1: ssl_cert: Can't open file /etc/letsencrypt/live/mail/fullchain.pem: No such file or directory\n"
+    refused = config("ssl_cert = </etc/letsencrypt/live/mail/fullchain.pem\n", said=said)
+    verdict = only(judge(dovecot_config.dovecot_config, Dovecot(True, "2.3.19.1"), refused, STOPPED, None))
+    assert verdict.explained_by == ("connectivity.certificate@/etc/letsencrypt/live/mail/fullchain.pem",)
 
 
 def test_a_plug_in_that_builds_on_another_needs_it() -> None:

@@ -47,6 +47,13 @@ def test_a_value_that_is_unknown_gives_way_to_the_default() -> None:
     assert commands(verdict)[0].startswith("2s")
 
 
+def test_a_file_of_dh_parameters_that_holds_none_is_no_longer_read() -> None:
+    reason = "Couldn't parse DH parameters: error:0480006C:PEM routines::no start line: Expecting: DH PARAMETERS"
+    verdict = told(reason, "ssl = yes\nssl_dh = </etc/dovecot/dh.pem\n")
+    assert verdict.title.startswith(f"{FILE}:2: ")
+    assert commands(verdict)[0].startswith("2s")
+
+
 def test_certificate_and_key_in_each_others_place_are_exchanged() -> None:
     verdict = told(MIXED, "ssl_cert = </a/mail.key\nssl_key = </a/mail.pem\n")
     assert verdict.fixes[0].id == "connectivity.certificate/dovecot-exchange"

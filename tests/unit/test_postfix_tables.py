@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,6 +17,7 @@ from maildiag.probes import CommandResult, Connect, Connection, FileInfo, Identi
 from maildiag.testing import NOW, file, gather, info, judge, printed
 from maildiag_checks.postfix_tables import lookup_tables
 from tests.unit.postfix_files import config
+from tests.unit.recorded import log
 
 VIRTUAL = "/etc/postfix/virtual"
 ABSENT = Gap(GapReason.ABSENT, "no such file")
@@ -49,6 +50,23 @@ def test_a_table_that_only_root_may_open_is_unknown_to_everybody_else_and_not_br
     assert verdicts[alice].status is Status.UNKNOWN
     assert "needs root" in verdicts[alice].detail
     assert verdicts[None].status is Status.CRITICAL
+
+
+NO_BASE64 = (
+    "2026-11-28T08:41:18.448706+00:00 mail postfix/submission/smtpd[575]: warning: table hash:/etc/postfix/virtual.db: "
+    "key mail.example.test: malformed BASE64 value: /etc/ssl/private/mail.example."
+)
+
+
+def test_a_table_of_certificates_is_built_with_what_the_files_hold() -> None:
+    answered = CommandResult(1, "", "")
+    named = table(info(VIRTUAL), info(f"{VIRTUAL}.db"), ("tls_server_sni_maps",), query=answered)
+    line = NAMED.replace("virtual_alias_maps", "tls_server_sni_maps")
+    told = log(f"{NO_BASE64}\n", "", datetime(2026, 11, 28, 8, 42, tzinfo=UTC))
+    (verdict,) = judge(lookup_tables, Tables((named,)), config(line), None, told)
+    assert "built without -F" in verdict.title
+    assert verdict.fixes[0].commands == (("postmap", "-F", "hash:/etc/postfix/virtual"), RELOAD)
+    assert judge(lookup_tables, Tables((named,)), config(line), None, None)[0].status is Status.OK
 
 
 def test_a_table_that_was_never_built_is_critical_and_built_with_its_configured_type() -> None:
