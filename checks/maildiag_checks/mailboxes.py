@@ -24,6 +24,8 @@ PLACE = "authentication.inbox-place"
 QUOTA = "authentication.quota"
 _FULL, _NEARLY = 100, 90
 _LEAST_KB = 1024
+_UNTOLD = re.compile(r"Failed to get quota resource \w+: (?P<why>.*)")  # doveadm quota get, exit status 75
+_BACK_END = re.compile(r"quota\d*|quota_driver")
 _BARE_SIZE = re.compile(r"^quota_rule\d*=\*:storage=\d+$|(?:^|_)storage_size=\d+$")
 _BEFORE = ("services.disk", "authentication.users", *DEAD)
 # Where Postfix delivers elsewhere, Dovecot looks at the wrong place: nobody wants that place opened.
@@ -472,7 +474,8 @@ def quota(found: Quotas, config: DovecotConfig | None = None) -> Iterator[Verdic
         yield skipped("No quota is configured")
         return
     if not found.quotas:
-        yield unknown("Could not read the quotas", detail=found.error)
+        why = _UNTOLD.search(found.error)
+        yield _untold(why["why"], config) if why else unknown("Could not read the quotas", detail=found.error)
         return
     tiny = [each for each in found.quotas if each.kind == "STORAGE" and 0 < each.limit < _LEAST_KB]
     if tiny:
@@ -486,6 +489,24 @@ def quota(found: Quotas, config: DovecotConfig | None = None) -> Iterator[Verdic
         yield _said(each, full=False)
     if not full and not nearly and not tiny:
         yield ok(f"{plural(len({each.user for each in found.quotas}), 'user')} with room left in their quota")
+
+
+def _untold(why: str, config: DovecotConfig | None) -> Verdict:
+    """Without an answer of its back end the plug-in lets mail pass or puts it off, and counts nothing."""
+    setting = (
+        next((each for each in config.source.settings if _BACK_END.fullmatch(each.name)), None) if config else None
+    )
+    place = f"{setting.place}: " if setting else ""
+    return warning(
+        f"{place}Dovecot cannot tell the quota of its users: {why[:200]}",
+        detail="Nobody's limit is kept, and what mail programs show of it is wrong.",
+        subject=setting.name if setting else "quota",
+        evidence=(
+            Evidence("doveadm quota get", why),
+            *((Evidence(setting.place.file, f"{setting.place.line}: {setting.raw.strip()}"),) if setting else ()),
+        ),
+        explained_by=("authentication.mailbox", "services.dovecot-config", *DEAD),
+    )
 
 
 def _tiny(tiny: list[Quota], config: DovecotConfig | None) -> Verdict:

@@ -622,6 +622,15 @@ def test_a_quota_without_its_unit_is_found_before_it_is_full(text: str) -> None:
 # -- limits ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_quota_that_its_back_end_does_not_tell_is_named_with_its_line() -> None:
+    said = "doveadm(alice): Error: Failed to get quota resource STORAGE: quota-fs: quotactl(Q_GETQUOTA, overlay) failed: No such file or directory"
+    text = "mail_plugins = quota\nplugin {\n  quota = fs:User quota\n}\n"
+    verdict = only(judge(mailboxes.quota, Quotas(True, (), said), config(text)))
+    assert (verdict.status, verdict.subject) == (Status.WARNING, "quota")
+    assert verdict.title.startswith(f"{FILE}:3: ")
+    assert only(judge(mailboxes.quota, Quotas(True, (), "timed out"), config(text))).status is Status.UNKNOWN
+
+
 def test_a_memory_limit_below_what_a_process_needs_is_taken_out() -> None:
     line = "2026-11-25T04:06:05.356473+00:00 mail dovecot: config: Fatal: block_alloc(1048576): Out of memory\n"
     found = judge(dovecot_limits.limits, config("default_vsz_limit = 8 M\n"), log(line, "", NOW_OF_LOG))
