@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 
 from maildiag.facts.clock import Clock
 from maildiag.facts.dovecot import DovecotConfig
@@ -174,7 +174,7 @@ def _to_nowhere(file: CertificateFile, effect: str) -> Verdict:
                 title=f"Let the link lead to {file.instead}"
                 if file.instead
                 else "Bring the file back, from a backup or by renewing the certificate",
-                ask=f"ls -l {posixpath.dirname(file.leads_to)}\n"
+                ask=f"ls -l {PurePosixPath(file.leads_to).parent}\n"
                 + (f"ln -sfn {file.instead} {path}\n" if file.instead else "")
                 + "systemctl restart postfix dovecot",
                 verify=("connectivity.certificate",),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from maildiag.access import shown
 from maildiag.dovecot import edits as editing
@@ -139,7 +139,7 @@ def _alike(bad: list[Mailbox]) -> list[list[Mailbox]]:
     for box in bad:
         first = box.troubles[0] if box.troubles else None
         if box.homeless:
-            key = ("home", box.user if box.locked else posixpath.dirname(box.home))
+            key = ("home", box.user if box.locked else str(PurePosixPath(box.home).parent))
         elif first and below(first.path, box.inbox) is None and first.path != box.home:
             key = (first.needs, first.path)
         else:
@@ -150,7 +150,7 @@ def _alike(bad: list[Mailbox]) -> list[list[Mailbox]]:
 
 def _unmounted(group: list[Mailbox]) -> Verdict:
     """One home is deleted by hand; where those of several people are gone at once, a file system is not there."""
-    parent = posixpath.dirname(group[0].home)
+    parent = str(PurePosixPath(group[0].home).parent)
     return critical(
         f"The home directories of {', '.join(each.user for each in group[:5])} are gone from {parent}: is a file system not mounted?",
         detail="Neither Postfix nor Dovecot can make a mailbox there: mail for these users is deferred or bounces.",
