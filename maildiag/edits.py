@@ -25,11 +25,6 @@ def comment_lines(path: str, first: int, last: int) -> Argv:
     return _sed(path, f"{first},{last}s/^/#/")
 
 
-def uncomment_line(path: str, number: int) -> Argv:
-    """Take the first `#` (and one blank behind it) away from line `number`."""
-    return _sed(path, f"{number}s/^#\\s\\?//")
-
-
 def delete_line(path: str, number: int) -> Argv:
     """Remove line `number`."""
     return _sed(path, f"{number}d")

@@ -23,7 +23,6 @@ from maildiag.settings import Settings
 MOST_USERS = 50
 MOST_PATHS = 12
 _PATIENCE = 3.0
-TEMPORARY = 75
 NO_SUCH_USER = 67
 _TORN = re.compile(r"\s+(?:\{|\$\w+\$)")  # "alice {SHA512-CRYPT}$6$…"
 _ERROR = re.compile(r"(?:Error|Fatal): (?:cmd [a-z ]+: )?(?P<text>.*)$", re.MULTILINE)

@@ -13,11 +13,6 @@ def count_hours(tally: Tally, kind: str, lines: list[str], start: int) -> None:
         tally.hour(kind)[hour] += len(some)
 
 
-def hour_of(line: str, start: int) -> str:
-    """The "day and hour" of a line: `Nov 16 10`, `2026-11-16T10`."""
-    return line[: 13 if start > 17 else 9]
-
-
 def by_hour(lines: list[str], start: int) -> Iterator[tuple[str, list[str]]]:
     """Yield lines with the "day and hour" they begin with.
 

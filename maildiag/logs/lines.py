@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -179,9 +178,3 @@ def classic_day(month: str, day: int, year_now: int, month_now: int, day_now: in
         except ValueError:
             continue
     return None
-
-
-def parse_lines(lines: Iterable[str], now: datetime) -> Iterator[tuple[str, LogLine | None]]:
-    """Yield every raw line with its value, None where it could not be parsed; nothing is dropped."""
-    for raw in lines:
-        yield raw, parse_line(raw, now)

@@ -26,11 +26,9 @@ def test_a_line_is_replaced_by_text_full_of_sed_s_own_characters(file: Path) -> 
     assert file.read_text() == "one\na/b\\c&d = $x 's' [e]*\nthree\n"
 
 
-def test_a_line_is_commented_out_and_back(file: Path) -> None:
+def test_a_line_is_commented_out(file: Path) -> None:
     apply(edits.comment_line(str(file), 2))
     assert file.read_text() == "one\n#two # comment\nthree\n"
-    apply(edits.uncomment_line(str(file), 2))
-    assert file.read_text() == "one\ntwo # comment\nthree\n"
 
 
 def test_a_line_is_inserted_and_another_deleted(file: Path) -> None:
