@@ -62,14 +62,16 @@ def _judge(each: Reached) -> Verdict:
     if outcome is Connect.DENIED:
         title = f"The {helper.kind} {helper.text} may not be tried by us"
         return unknown(title, detail="needs root", subject=helper.text, evidence=(line,))
-    greeted = not isinstance(answer, Transcript) or answer.exchange("banner") is not None
+    greeted = not isinstance(answer, Transcript) or any(answer.exchange(each) for each in ("banner", "negotiate"))
     if outcome is Connect.CONNECTED and greeted:
         return ok(f"The {helper.kind} {helper.text} answers", subject=helper.text, evidence=(line,))
     said = Evidence(each.probe.source, f"{outcome}: {answer.error}" if answer.error else str(outcome))
+    silent = isinstance(answer, Transcript) and outcome is Connect.CONNECTED
+    why = answer.error or "no greeting" if silent else str(outcome)
     return Verdict(
         status=_weight(helper),
-        title=f"The {helper.kind} {helper.text} does not answer: {outcome if outcome is not Connect.CONNECTED else 'no greeting'}",
-        detail=f"{means(outcome).capitalize()}. {_effect(helper)}",
+        title=f"The {helper.kind} {helper.text} does not answer: {why}",
+        detail=f"{'It takes connections and hangs' if silent else means(outcome).capitalize()}. {_effect(helper)}",
         subject=helper.text,
         data={"outcome": outcome.value, "setting": helper.setting},
         evidence=(line, said),

@@ -82,8 +82,17 @@ def _reached(ask: Ask, postfix: Postfix, helper: Helper, probe: TryConnect | Dia
         other = _probe(helper, postfix, "127.0.0.1")
         again: Connection | Transcript | Gap = ask.maybe(other)
         if _connected(again):
-            return Reached(helper, other, again)
-    return Reached(helper, probe, answer)
+            return _negotiated(ask, Reached(helper, other, again))
+    return _negotiated(ask, Reached(helper, probe, answer))
+
+
+def _negotiated(ask: Ask, found: Reached) -> Reached:
+    """A milter that hangs lets itself be connected to, by the kernel: it is asked what smtpd(8) asks before it greets."""
+    if found.helper.kind is not Kind.MILTER or not _connected(found.answer):
+        return found
+    probe = Dialogue(Protocol.MILTER, found.probe.host, found.helper.port, timeout=8.0)
+    answer = ask.maybe(probe)
+    return found if isinstance(answer, Gap) else Reached(found.helper, probe, answer)
 
 
 def _connected(answer: Connection | Transcript | Gap) -> bool:

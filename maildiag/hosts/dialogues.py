@@ -147,6 +147,19 @@ class _Talk:
         line, self._rest = self._rest.split(b"\n", 1)
         return line.rstrip(b"\r").decode("utf-8", "surrogateescape")
 
+    def bytes(self, count: int) -> bytes:
+        """The next bytes from the server, fewer where it has no more. Raises ConnectionError where it has none."""
+        found = b""
+        while len(found) < count:
+            self._limit()
+            chunk = self.connected.recv(count - len(found))
+            if not chunk:
+                break
+            found += chunk
+        if not found:
+            raise ConnectionError("the server closed the connection")
+        return found
+
     def _limit(self) -> None:
         """Each wait has the probe's limit, and all of them together twice that: a server may not drip for ever."""
         left = self.ends - time.monotonic()
@@ -286,10 +299,40 @@ def _pop3(talk: _Talk) -> None:
     _leave(talk, "QUIT")
 
 
+# SMFIC_OPTNEG of protocol version 6 with all actions and steps that it knows, and SMFIC_QUIT, each behind its length: what
+# Postfix's milter8.c sends. A milter answers the first, and no mail is concerned.
+_NEGOTIATE = b"\0\0\0\x0dO" + bytes.fromhex("00000006000001ff001fffff")
+_QUIT = b"\0\0\0\x01Q"
+
+
+def _milter(talk: _Talk) -> None:
+    started = time.monotonic()
+    try:
+        talk.connected.sendall(_NEGOTIATE)
+        reply = talk.bytes(17)
+    except TimeoutError as error:
+        raise _Broken("negotiate", f"no reply within {talk.probe.timeout:g} s", silent=True) from error
+    except OSError as error:
+        raise _Broken("negotiate", _words(error)) from error
+    if not (len(_NEGOTIATE) - 4 <= int.from_bytes(reply[:4], "big") < _MOST_REPLY and reply[4:5] == b"O"):
+        raise _Broken("negotiate", "what answers there is no milter")
+    version = int.from_bytes(reply[5:9], "big")
+    told = Exchange("negotiate", "SMFIC_OPTNEG", f"version {version}", "", time.monotonic() - started)
+    talk.exchanges.append(told)
+    with contextlib.suppress(OSError):
+        talk.connected.sendall(_QUIT)
+
+
 def _leave(talk: _Talk, line: str) -> None:
     """Take leave; a server that hangs up first has said all that was asked of it."""
     with contextlib.suppress(_Broken):
         talk.say("quit", line, talk.single())
 
 
-_SCRIPTS = {Protocol.SMTP: _smtp, Protocol.LMTP: _smtp, Protocol.IMAP: _imap, Protocol.POP3: _pop3}
+_SCRIPTS = {
+    Protocol.SMTP: _smtp,
+    Protocol.LMTP: _smtp,
+    Protocol.IMAP: _imap,
+    Protocol.POP3: _pop3,
+    Protocol.MILTER: _milter,
+}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -180,3 +183,52 @@ def test_an_address_cannot_smuggle_a_second_command() -> None:
     with serving("220 mail", SMTP) as server:
         hold(smtp(server.port, mail_from="a@b>\r\nDATA\r\n"))
     assert server.heard == ["EHLO localhost", "MAIL FROM:<a@bDATA>", "RSET", "QUIT"]
+
+
+# What opendkim 2.11 answers: version 6, the actions and the steps that it wants.
+NEGOTIATED = bytes.fromhex("0000000d4f000000060000011100100702")
+
+
+@contextlib.contextmanager
+def milter(answer: bytes | None) -> Iterator[tuple[int, list[bytes]]]:
+    """A program that takes one connection, hears what is said, and answers so once; None: it never does."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            if answer is None:
+                return
+            connected, _ = listening.accept()
+            with connected:
+                heard.append(connected.recv(17))
+                connected.sendall(answer)
+                with contextlib.suppress(ConnectionResetError):  # who was answered wrongly hangs up
+                    heard.append(connected.recv(5))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1], heard
+        thread.join(10)
+
+
+def test_a_milter_negotiates_and_is_taken_leave_of() -> None:
+    with milter(NEGOTIATED) as (port, heard):
+        told = hold(Dialogue(Protocol.MILTER, "127.0.0.1", port, timeout=2.0))
+    assert (told.failed, [each.phase for each in told.exchanges]) == ("", ["connect", "negotiate"])
+    assert told.exchanges[-1].reply == "version 6"
+    assert heard[0][:5] == b"\0\0\0\x0dO"
+    assert heard[1] == b"\0\0\0\x01Q"
+
+
+def test_a_milter_that_hangs_is_connected_to_by_the_kernel_alone() -> None:
+    with milter(None) as (port, _):
+        told = hold(Dialogue(Protocol.MILTER, "127.0.0.1", port, timeout=0.2))
+    assert (told.connect, told.failed, told.silent) == (Connect.CONNECTED, "negotiate", True)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0", b"220 mail ESMTP\r\n"])
+def test_what_answers_otherwise_is_no_milter(answer: bytes) -> None:
+    with milter(answer) as (port, _):
+        told = hold(Dialogue(Protocol.MILTER, "127.0.0.1", port, timeout=0.5))
+    assert (told.connect, told.failed) == (Connect.CONNECTED, "negotiate")
+    assert told.exchange("negotiate") is None

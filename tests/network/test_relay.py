@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from maildiag.facts.clock import Clock
 from maildiag.facts.filters import Filters, Helper, Kind, Reached, endpoint, split_milters
+from maildiag.facts.filters import filters as filter_facts
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.outbound import Outbound, Target
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import Level, NextHop, Relay, RelayTalk, dialogue_with, takes_protocol, tls_level
 from maildiag.facts.routes import Link, Route, Routes, parse_links, parse_routes
+from maildiag.facts.sockets import MASTER
 from maildiag.logs.summary import summarise
 from maildiag.model import Gap, GapReason, Status, Verdict
 from maildiag.probes import (
@@ -23,12 +26,13 @@ from maildiag.probes import (
     Connection,
     Dialogue,
     Exchange,
+    Probe,
     Protocol,
     Tls,
     Transcript,
     TryConnect,
 )
-from maildiag.testing import judge, printed
+from maildiag.testing import gather, judge, printed
 from maildiag_checks import filters, outbound, relayhost
 from maildiag_checks import routes as routes_check
 from tests.network.recorded import RELEASES, text
@@ -276,6 +280,34 @@ def test_a_dead_milter_costs_what_its_action_says(action: str, status: Status) -
     )
     (told,) = judge(filters.milter, Filters((reached,)))
     assert told.status is status
+
+
+OPENED = Exchange("connect", "", "127.0.0.1", "", 0.001)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        (Transcript(Connect.CONNECTED, "127.0.0.1", (OPENED, Exchange("negotiate", "SMFIC_OPTNEG", "version 6", "", 0.1))), Status.OK, "answers"),
+        (Transcript(Connect.CONNECTED, "127.0.0.1", (OPENED,), "negotiate", "no reply within 8 s", silent=True), Status.CRITICAL, "does not answer: no reply within 8 s"),
+        (Transcript(Connect.CONNECTED, "127.0.0.1", (OPENED,), "negotiate", "what answers there is no milter"), Status.CRITICAL, "does not answer: what answers there is no milter"),
+        (Gap(GapReason.NOT_RECORDED, "not recorded"), Status.OK, "answers"),
+    ],
+)  # fmt: skip
+def test_a_milter_that_can_be_connected_to_has_to_negotiate(
+    answer: Transcript | Gap, status: Status, words: str
+) -> None:
+    postfix = Postfix(True, "3.7", {"smtpd_milters": "inet:127.0.0.1:8891", "milter_default_action": "tempfail"})
+    answers: dict[Probe[Any], Any] = {
+        TryConnect("127.0.0.1", 8891): Connection(Connect.CONNECTED, "127.0.0.1"),
+        Dialogue(Protocol.MILTER, "127.0.0.1", 8891, timeout=8.0): answer,
+        MASTER: printed(""),
+    }
+    found = gather(filter_facts, answers, postfix=postfix)
+    assert isinstance(found, Filters)
+    (told,) = judge(filters.milter, found)
+    assert told.status is status
+    assert words in told.title
 
 
 def test_a_socket_that_we_may_not_try_is_unknown() -> None:
