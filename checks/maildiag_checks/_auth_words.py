@@ -16,7 +16,7 @@ from maildiag.model import Evidence, Fix, Verdict, critical
 from maildiag_checks._sockets import GUARDS, RESTART
 
 _CONFIG = "dovecot.auth-config"
-_MECHANISM = re.compile(r"\bmechanisms?\b")
+_MECHANISM = re.compile(r"^(?!No passdbs).*\bmechanisms?\b")  # "No passdbs specified … PLAIN mechanism needs one"
 
 
 def complaints(log: MailLog | None, config: DovecotConfig, check: str, *, of_mechanisms: bool) -> Iterator[Verdict]:

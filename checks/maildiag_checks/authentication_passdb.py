@@ -28,7 +28,7 @@ from maildiag.probes import FileInfo, FileKind
 from maildiag.registry import SERVER, check
 from maildiag_checks._auth_words import complaints
 from maildiag_checks._pam import PASSDB, absent_include, lines_with, nologin, numbered, worker_without_shadow
-from maildiag_checks._sockets import DEAD, RELOAD
+from maildiag_checks._sockets import DEAD, RELOAD, RESTART
 
 _NO_DRIVER = "Support not compiled in"  # what the auth process says of a driver whose package is not installed
 
@@ -76,11 +76,28 @@ def passdb(
 
 
 def _no_passdb(config: DovecotConfig) -> Verdict:
+    aside = next((each for each in config.aside if "auth" in each), "")
     return critical(
-        "No passdb is configured: nobody can log in",
+        "No passdb is configured: nobody can log in" + (f"; {aside} is there, and is not read" if aside else ""),
         detail='The auth process ends with "No passdbs specified in configuration file".',
         evidence=(Evidence("doveconf -n", "no passdb section"),),
+        fixes=(_name_again(aside),) if aside else (),
         explained_by=("services.dovecot-config",),
+    )
+
+
+def _name_again(aside: str) -> Fix:
+    """An upgrade, or somebody, put it aside."""
+    path = f"{aside.rpartition('.conf')[0]}.conf"
+    return Fix(
+        id=f"{PASSDB}/name-again",
+        title=f"Let it be {path} again",
+        commands=(("mv", "-n", aside, path), RESTART),
+        undo=(("mv", "-n", path, aside),),
+        automatic=False,
+        changes=(path, aside),
+        verify=(PASSDB,),
+        why="Look at it first: what a package brings may differ from what was there.",
     )
 
 
@@ -197,13 +214,16 @@ def _pam(service: PamService, distribution: Distribution | None) -> Iterator[Ver
     elif service.absent:
         yield absent_include(service, path)
     elif service.missing:
-        names = ", ".join(service.missing)
+        missing = tuple(dict.fromkeys(service.missing))
+        shown_lines = lines_with(service, missing)
         yield critical(
-            f"{path} names PAM modules that are not installed: {names}",
+            f"{path} names PAM modules that are not installed: {', '.join(missing)}"
+            if shown_lines
+            else f"What {path} includes names PAM modules that are not installed: {', '.join(missing)}",
             detail='PAM refuses every login: "Module is unknown".',
             subject=path,
-            evidence=(Evidence(path, lines_with(service, service.missing)),),
-            fixes=_without_lines(service, path, service.missing),
+            evidence=(Evidence(path, shown_lines or "@include"),),
+            fixes=_without_lines(service, path, missing) or _bring_back(missing, distribution),
         )
     elif service.closed is not None:
         yield nologin(service.closed, path)
@@ -230,6 +250,22 @@ def _without_lines(service: PamService, path: str, parts: tuple[str, ...]) -> tu
             changes=(path,),
             verify=(PASSDB,),
             why="Somebody put it there: ask why before it goes.",
+        ),
+    )
+
+
+def _bring_back(modules: tuple[str, ...], distribution: Distribution | None) -> tuple[Fix, ...]:
+    """Modules that the files of the whole system name come with PAM itself."""
+    family = distribution.family if distribution else ""
+    install = {"debian": "apt-get install --reinstall libpam-modules", "redhat": "dnf reinstall pam"}.get(family)
+    if install is None:
+        return ()
+    return (
+        Fix(
+            id=f"{PASSDB}/pam-modules",
+            title="Put PAM's own modules back",
+            ask=f"{install}\nIf {modules[0]} is of another package, install that one.",
+            verify=(PASSDB,),
         ),
     )
 

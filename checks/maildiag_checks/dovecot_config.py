@@ -144,8 +144,8 @@ def _accepted(config: DovecotConfig, daemon: DovecotDaemon | None, parts: Doveco
         dead = (daemon is not None and not daemon.running) or each.subject in _RESTARTED
         yield _remark(config, each, RESTART if dead else RELOAD)
     spoilt = parts.spoilt if parts else ()
-    for directory in spoilt:
-        yield _spoilt(directory)
+    if spoilt:
+        yield _spoilt(spoilt)
     yield from _unloaded(config, daemon)
     if config.refusal and config.refusal.denied:
         yield unknown(
@@ -188,16 +188,14 @@ def _remark(config: DovecotConfig, each: Remark, apply: tuple[str, ...]) -> Verd
     )
 
 
-def _spoilt(each: RunDirectory) -> Verdict:
+def _spoilt(directories: tuple[RunDirectory, ...]) -> Verdict:
     """Dovecot makes its run directory when it starts, and corrects owner and mode of one that is there."""
-    found = (
-        f"{each.info.owner}:{each.info.group} {each.info.mode:04o}" if isinstance(each.info, FileInfo) else "is gone"
-    )
+    first = directories[0]
     return critical(
-        f"Dovecot's run directory {each.path} is not as it made it ({found}): its processes cannot reach each other",
+        f"Dovecot's run directory {first.path} is not as it made it ({_state(first)}): its processes cannot reach each other",
         detail="Somebody changed it while Dovecot ran; /run/dovecot is Dovecot's own, and a restart makes it again.",
-        subject=each.path,
-        evidence=(Evidence(f"stat {each.path}", found),),
+        subject=first.path,
+        evidence=tuple(Evidence(f"stat {each.path}", _state(each)) for each in directories),
         fixes=(
             Fix(
                 id=f"{CHECK}/run-directory",
@@ -210,6 +208,11 @@ def _spoilt(each: RunDirectory) -> Verdict:
             ),
         ),
     )
+
+
+def _state(each: RunDirectory) -> str:
+    info = each.info
+    return f"{info.owner}:{info.group} {info.mode:04o}" if isinstance(info, FileInfo) else "is gone"
 
 
 def _unloaded(config: DovecotConfig, daemon: DovecotDaemon | None) -> Iterator[Verdict]:

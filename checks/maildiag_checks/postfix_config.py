@@ -79,6 +79,21 @@ def _not_there(path: str, config: PostfixConfig) -> Verdict:
         subject="main.cf",
         detail=f"{', '.join(near)} {'is' if len(near) == 1 else 'are'} there: was the file renamed?" if near else "",
         evidence=(Evidence(f"stat {path}", "No such file or directory"),),
+        fixes=(_name_again(path, near[0]),) if len(near) == 1 else (),
+    )
+
+
+def _name_again(path: str, near: str) -> Fix:
+    aside = f"{path.rpartition('/')[0]}/{near}"
+    return Fix(
+        id=f"{MAIN}/name-again",
+        title=f"Let {near} be main.cf again",
+        commands=(("mv", "-n", aside, path), ("systemctl", "restart", "postfix")),
+        undo=(("mv", "-n", path, aside),),
+        automatic=False,
+        changes=(path, aside),
+        verify=(MAIN,),
+        why="Look at it first: it may be older than the one that is gone.",
     )
 
 

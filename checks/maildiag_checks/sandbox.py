@@ -33,7 +33,7 @@ def sandbox(
         return
     found = []
     for each in fences.fences:
-        found += [*_skipped(each), *_failed(each)]
+        found += [*_skipped(each), *_failed(each), *_required(each)]
         if each.used:
             found += list(_offline(each))
             found += list(_crippled(each))
@@ -82,9 +82,44 @@ def _failed(fence: Fence) -> Iterator[Verdict]:
         detail=f"{failed.place.path}:{failed.place.number}. Starting the unit again fails at the same command.",
         subject=f"{fence.daemon} command",
         evidence=_shown(fence, (failed.place.text.partition("=")[0].strip(),), [failed.place]),
-        fixes=_without(fence, [failed.place]),
+        fixes=_replaced(fence, failed.place)
+        if failed.place.text.startswith("ExecStart=")
+        else _without(fence, [failed.place]),
         explained_by=(),
     )
+
+
+def _replaced(fence: Fence, place: Place) -> tuple[Fix, ...]:
+    """The line that starts the daemon itself cannot just go."""
+    unit = fence.unit.removesuffix(".service")
+    return (
+        Fix(
+            id="services.sandbox/start-line",
+            title=f"Correct the line in {place.path}, or take the file away: the package's own unit has the right one",
+            ask=f"systemctl cat {unit}\nmv {place.path} /root/\nsystemctl daemon-reload; systemctl restart {unit}",
+            verify=("services.sandbox",),
+        ),
+    )
+
+
+def _required(fence: Fence) -> Iterator[Verdict]:
+    """systemd starts nothing whose requirement it does not find: "Unit mysql.service not found"."""
+    for name in fence.absent:
+        place = fence.needs[name]
+        down = fence.values.get("ActiveState") not in ("active", "activating", "reloading")
+        yield (critical if down else warning)(
+            f"systemd does not start {_TITLES[fence.daemon]}{'' if down else ' again'}: "
+            f"{place.text}, and there is no {name}",
+            detail=f"{place.path}:{place.number}. "
+            + ("" if down else "It runs until it is stopped, or the host boots."),
+            subject=f"{fence.daemon} {name}",
+            evidence=(
+                Evidence(f"systemctl show {name}", "LoadState=not-found"),
+                Evidence(place.path, f"{place.number}: {place.text}"),
+            ),
+            fixes=_without(fence, [place]),
+            explained_by=(),
+        )
 
 
 def _offline(fence: Fence) -> Iterator[Verdict]:

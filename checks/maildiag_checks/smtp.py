@@ -196,7 +196,14 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
             detail=f"{transcript.error}. smtpd looks for its authentication only then (smtpd_tls_auth_only); the mail log tells why.",
             subject=subject,
             evidence=shown,
-            explained_by=(*_NO_GREETING, *_NOT_ACCEPTED, "logs.crashes@smtpd", "logs.problems"),
+            explained_by=(
+                *_NO_GREETING,
+                *_NOT_ACCEPTED,
+                "authentication.passdb",
+                "authentication.mechanisms",
+                "logs.crashes@smtpd",
+                "logs.problems",
+            ),
         )
     return None
 

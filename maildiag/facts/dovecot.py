@@ -24,6 +24,9 @@ _NOT_DEFAULT = command("doveconf", "-n")
 _STRICT = Command(("doveconf", "-x", "-n"), discard_stdout=True)
 _EVERY = command("doveconf", "-a")
 _HEAD = re.compile(r"# (\d[\w.-]*) \(")  # "# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf"
+_ASIDE = re.compile(
+    r"(?:\.(?:dpkg-(?:dist|new|old|bak)|rpm(?:new|save|orig)|ucf-(?:dist|old)|bak|old|orig|save|disabled)|~)$"
+)
 _DEPTH = 8
 _FILES = 200
 SECRETS = (
@@ -65,7 +68,8 @@ class DovecotConfig:
     `source` is what the files say, with places; `effective` every setting as Dovecot takes it (`doveconf -a`), or the
     source where Dovecot refuses to read it. `refusal` is the first thing that it refuses, `unreadable` what keeps us
     from telling, `absent` the required includes that match nothing, `known` the names that this version knows (asked
-    only where there is a refusal), `changed` when the newest of `files` was changed.
+    only where there is a refusal), `changed` when the newest of `files` was changed. `aside` are files beside those that are
+    read, which would be read without what was put behind their name, and in whose place there is none.
     """
 
     version: str
@@ -78,6 +82,7 @@ class DovecotConfig:
     files: tuple[str, ...] = ()
     changed: datetime | None = None
     newest: str = ""
+    aside: tuple[str, ...] = ()
     lines: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -212,6 +217,7 @@ def dovecot_config(ask: Ask, dovecot: Dovecot) -> DovecotConfig:
         files=tuple(reading.lines),
         changed=reading.newest[0] if reading.newest else None,
         newest=reading.newest[1] if reading.newest else "",
+        aside=tuple(reading.aside),
         lines=reading.lines,
     )
 
@@ -234,6 +240,7 @@ class _Reading:
         self.absent: list[Include] = []
         self.lines: dict[str, tuple[str, ...]] = {}
         self.newest: tuple[datetime, str] | None = None
+        self.aside: list[str] = []
 
     def read(self, path: str, depth: int = 0) -> bool:
         """Read one file; False where there is none."""
@@ -272,7 +279,11 @@ class _Reading:
             if listing.reason is not GapReason.ABSENT:
                 self.gaps.append(listing)
             return
+        present = {PurePosixPath(entry.path).name for entry in listing.entries}
         for entry in listing.entries:
             name = PurePosixPath(entry.path).name
+            own = _ASIDE.sub("", name)
+            if own != name and own not in present and fnmatch.fnmatchcase(own, path.name):
+                self.aside.append(entry.path)
             if fnmatch.fnmatchcase(name, path.name) and (not name.startswith(".") or path.name.startswith(".")):
                 yield entry.path

@@ -22,6 +22,8 @@ PROPERTIES = (
 _COMMAND = re.compile(
     r"argv\[\]=(?P<argv>.*?) ; ignore_errors=no ; .* ; code=(?P<code>exited|killed|dumped) ; status=(?P<status>[1-9]\d*)"
 )
+_OF_SYSTEMD = range(200, 245)  # systemd.exec(5), "Process Exit Codes"
+_NEEDS = ("Requires", "BindsTo", "Requisite")
 _HOMES = ("/home", "/root", "/run/user")
 _SYSTEM = {"yes": ("/usr", "/boot", "/efi"), "full": ("/usr", "/boot", "/efi", "/etc"), "strict": ("/",)}
 _MADE = {"RuntimeDirectory": "/run", "StateDirectory": "/var/lib"}
@@ -48,14 +50,23 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """One unit's sandbox: its properties as `systemctl show` prints them, and the lines of its drop-ins by setting.
+    """One unit's sandbox: its properties as `systemctl show` prints them, and the lines by setting of its drop-ins and of
+    a unit file that the administrator put in the place of the package's.
 
-    A property that is printed several times has all its values, one in a line.
+    A property that is printed several times has all its values, one in a line. `absent` are the units that such a line
+    requires and that systemd does not find.
     """
 
     unit: str
     values: Mapping[str, str] = field(hash=False)
     places: Mapping[str, tuple[Place, ...]] = field(default_factory=dict, hash=False)
+    absent: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> Mapping[str, Place]:
+        """The units that these lines require, each with its line. Source: systemd.unit(5)."""
+        places = [place for name in _NEEDS for place in self.places.get(name, ())]
+        return {unit: place for place in places for unit in place.text.partition("=")[2].split()}
 
     @property
     def daemon(self) -> str:
@@ -97,6 +108,8 @@ class Fence:
             return None
         for setting in ("ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost"):
             for told in _COMMAND.finditer(self.values.get(setting, "")):
+                if setting == "ExecStart" and int(told["status"]) not in _OF_SYSTEMD:
+                    continue  # what the daemon itself ends with
                 for place in self.places.get(setting, ()):
                     if place.text.partition("=")[2].lstrip("@-:+!").split() == told["argv"].split():
                         return Failed(place, told["code"] != "exited", int(told["status"]))
@@ -178,9 +191,23 @@ def fences(ask: Ask) -> Fences:
     if told.status:
         raise Missing(Gap(GapReason.FAILED, f"systemctl: {told.stderr.strip()[:200]}"))
     found = parse_fences(told)
-    paths = list(dict.fromkeys(path for each in found for path in each.values.get("DropInPaths", "").split()))
+    paths = list(dict.fromkeys(path for each in found for path in _files(each)))
     texts = dict(zip(paths, ask.all([ReadFile(path) for path in paths]), strict=True))
-    return Fences(tuple(_with_places(each, texts) for each in found))
+    return Fences(tuple(_with_absent(ask, _with_places(each, texts)) for each in found))
+
+
+def _files(fence: Fence) -> tuple[str, ...]:
+    return (f"/etc/systemd/system/{fence.unit}", *fence.values.get("DropInPaths", "").split())
+
+
+def _with_absent(ask: Ask, fence: Fence) -> Fence:
+    needs = tuple(fence.needs)
+    told = ask.maybe(command("systemctl", "show", "--no-pager", "--property=Id,LoadState", *needs)) if needs else None
+    states = (
+        [_properties(block) for block in re.split(r"\n\s*\n", told.stdout)] if isinstance(told, CommandResult) else []
+    )
+    absent = tuple(each.get("Id", "") for each in states if each.get("LoadState") == "not-found")
+    return Fence(fence.unit, fence.values, fence.places, absent)
 
 
 def parse_fences(told: CommandResult) -> tuple[Fence, ...]:
@@ -200,7 +227,7 @@ def _properties(block: str) -> dict[str, str]:
 
 def _with_places(fence: Fence, texts: Mapping[str, FileText | Gap]) -> Fence:
     places: dict[str, list[Place]] = {}
-    for path in fence.values.get("DropInPaths", "").split():
+    for path in _files(fence):
         file = texts.get(path)
         for number, line in enumerate(file.text.splitlines() if isinstance(file, FileText) else (), 1):
             name, equals, _ = line.partition("=")

@@ -14,7 +14,8 @@ from maildiag.dovecot.syntax import parse
 from maildiag.dovecot.tree import build
 from maildiag.facts.accounts import Account, Accounts
 from maildiag.facts.closed_accounts import PAM_LOG, ClosedAccount, ClosedAccounts, closed_accounts, expired
-from maildiag.facts.dovecot import Dovecot, DovecotConfig
+from maildiag.facts.dovecot import SECRETS, Dovecot, DovecotConfig
+from maildiag.facts.dovecot import dovecot_config as dovecot_config_of
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.dovecot_parts import DovecotParts, Reference, dovecot_parts
 from maildiag.facts.local_time import LocalTime
@@ -875,6 +876,28 @@ def test_without_a_userdb_that_is_what_is_told() -> None:
     bad = MailUsers("people", (MailUser("alice", status=75, error="userdb lookup(alice): Auth USER lookup failed"),))
     (verdict,) = judge(authentication.users, bad, config(PAM), RUNNING, None, None)
     assert verdict.title.startswith("No userdb is configured")
+
+
+def test_without_a_passdb_a_file_that_was_put_aside_is_named() -> None:
+    aside = "/etc/dovecot/conf.d/10-auth.conf.dpkg-dist"
+    without = replace(config("ssl = yes\n"), aside=(aside,))
+    (verdict,) = judge(authentication_passdb.passdb, Passdbs((), ()), without, None, None)
+    assert verdict.title.endswith(f"{aside} is there, and is not read")
+    assert verdict.fixes[0].commands[0] == ("mv", "-n", aside, "/etc/dovecot/conf.d/10-auth.conf")
+
+
+def test_files_that_were_put_aside_are_those_without_one_in_their_place() -> None:
+    names = ("10-auth.conf.dpkg-dist", "10-mail.conf", "10-mail.conf.dpkg-dist", "10-ssl.conf.txt")
+    answers: dict[Probe[Any], Any] = {
+        ReadFile("/etc/dovecot/dovecot.conf", hide=SECRETS): file("!include conf.d/*.conf\n"),
+        ReadFile("/etc/dovecot/conf.d/10-mail.conf", hide=SECRETS): file("mail_location = maildir:~/Maildir\n"),
+        ListDirectory("/etc/dovecot/conf.d"): Directory(
+            tuple(info(f"/etc/dovecot/conf.d/{name}") for name in names), False
+        ),
+    }
+    found = gather(dovecot_config_of, answers, dovecot=Dovecot(True, "2.3.19.1"))
+    assert isinstance(found, DovecotConfig)
+    assert found.aside == ("/etc/dovecot/conf.d/10-auth.conf.dpkg-dist",)
 
 
 def test_a_driver_that_is_not_installed_comes_before_its_file() -> None:

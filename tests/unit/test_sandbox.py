@@ -192,3 +192,47 @@ def test_a_right_that_a_line_takes_away_is_told_with_its_place(line: str, words:
 )
 def test_rights_that_suffice_are_fine(lines: tuple[str, ...]) -> None:
     assert hardened(*lines).status is Status.OK
+
+
+OWN = "/etc/systemd/system/dovecot.service"
+SHOWN = command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *UNITS)
+
+
+@pytest.mark.parametrize(("status", "told"), [(203, ["dovecot command"]), (89, [])])
+def test_a_start_line_that_systemd_cannot_execute_is_told_and_what_the_daemon_ends_with_is_not(
+    status: int, told: list[str]
+) -> None:
+    line = "ExecStart=/usr/local/sbin/dovecot -F"
+    properties = (
+        "Id=dovecot.service\nLoadState=loaded\nActiveState=failed\nType=simple\nDropInPaths=\n"
+        "ExecStart={ path=/usr/local/sbin/dovecot ; argv[]=/usr/local/sbin/dovecot -F ; ignore_errors=no ; "
+        "start_time=[Sat 2026-11-28 08:58:51 UTC] ; stop_time=[Sat 2026-11-28 08:58:51 UTC] ; pid=411 ; code=exited ; "
+        f"status={status} }}\n"
+    )
+    found = gather(fences, {SHOWN: printed(properties), ReadFile(OWN): file(f"[Service]\n{line}\n")})
+    assert isinstance(found, Fences)
+    failing = [each for each in judge(sandbox, found, None, None) if each.status is Status.CRITICAL]
+    assert [each.subject for each in failing] == told
+    assert all("mv /etc/systemd/system/dovecot.service" in each.fixes[0].ask for each in failing)
+
+
+@pytest.mark.parametrize(
+    ("active", "load", "status"),
+    [
+        ("inactive", "not-found", Status.CRITICAL),
+        ("active", "not-found", Status.WARNING),
+        ("active", "loaded", Status.OK),
+    ],
+)
+def test_a_required_unit_that_does_not_exist_keeps_the_daemon_down(active: str, load: str, status: Status) -> None:
+    properties = f"Id=dovecot.service\nLoadState=loaded\nActiveState={active}\nType=notify\nDropInPaths={DROP_IN}\n"
+    asked = command("systemctl", "show", "--no-pager", "--property=Id,LoadState", "mysql.service")
+    answers = {
+        SHOWN: printed(properties),
+        ReadFile(DROP_IN): file("[Unit]\nRequires=mysql.service\n"),
+        asked: printed(f"Id=mysql.service\nLoadState={load}\n"),
+    }
+    found = gather(fences, answers)
+    assert isinstance(found, Fences)
+    (told,) = judge(sandbox, found, None, None)
+    assert told.status is status
