@@ -174,10 +174,13 @@ def _shut_out_by(rule: ShutOut) -> Verdict:
 
 
 def _closed(each: ClosedAccount) -> Verdict:
-    locked = "locked" in each.why
+    locked = each.source.startswith("passwd")
+    counted = "pam_faillock " in each.why
     unlock = ("usermod", "--unlock", each.name) if locked else ("chage", "--expiredate", "-1", each.name)
+    if counted:
+        unlock = ("faillock", "--user", each.name, "--reset")
     fixes: tuple[Fix, ...] = ()
-    if locked or (each.source.startswith("chage") and "account" in each.why):
+    if locked or counted or (each.source.startswith("chage") and "account" in each.why):
         fixes = (
             Fix(
                 id=f"{ACCOUNTS}/open",

@@ -14,6 +14,7 @@ from maildiag.probes import FileText, ReadFile
 from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
+_ACCOUNT = re.compile(r"pam\((?P<user>[^,)]+)[^)]*\): (?P<why>pam_acct_mgmt\(\) failed: .*)")
 _MOST = 20
 _NOT_NAMES = r"(?m)^([^:\n]*:).+$"
 _PATH = re.compile(r"(?:^|[\s=:])(/\S+)$")
@@ -57,7 +58,16 @@ def refused_logins(ask: Ask, log: MailLog, config: DovecotConfig) -> RefusedLogi
     denied = [one for each in sections for one in _denied(ask, config, each, dict(users))] if users else []
     shut_out = [one for each in config.source.settings for one in _shut_out(each, tuple(addresses))]
     told = tuple((user, why, count) for (user, why), count in log.summary.refused_logins.items() if user)
+    told += tuple(_by_pam(log))
     return RefusedLogins(tuple(denied[:_MOST]), tuple(shut_out), told[:_MOST])
+
+
+def _by_pam(log: MailLog) -> Iterator[tuple[str, str, int]]:
+    """The users whose password PAM took, and whose account it refused all the same (pam_acct_mgmt(3))."""
+    for group in log.summary.of("dovecot.auth-refused"):
+        match = None if group.over else _ACCOUNT.search(group.samples[-1])
+        if match:
+            yield match["user"], match["why"], group.count
 
 
 def _denied(ask: Ask, config: DovecotConfig, section: Section, users: dict[str, int]) -> Iterator[DeniedUser]:

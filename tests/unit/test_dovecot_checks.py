@@ -411,6 +411,14 @@ def test_a_locked_account_is_opened_only_by_a_person() -> None:
     assert not verdict.fixes[0].automatic
 
 
+def test_failures_that_faillock_counted_are_forgotten_by_its_own_program() -> None:
+    line = "pam_faillock(dovecot:auth): Consecutive login failures for user alice account temporarily locked"
+    why = "pam_faillock refuses it: Consecutive login failures for user alice account temporarily locked"
+    counted = ClosedAccount("alice", 2, why, "journalctl -t auth", line)
+    verdict = only(judge(login_failures.accounts, ClosedAccounts((counted,), ("alice",))))
+    assert verdict.fixes[0].commands == (("faillock", "--user", "alice", "--reset"),)
+
+
 # -- mailboxes ---------------------------------------------------------------------------------------------------------
 
 MAILDIR = Mailbox("alice", "alice", "alice", "/home/alice", "/home/alice/Maildir", "/home/alice/Maildir/")
@@ -1094,6 +1102,20 @@ def test_a_user_on_a_list_of_denied_users_is_told_with_the_line() -> None:
 def test_what_dovecot_says_of_a_refused_login_is_told_where_no_list_has_the_user() -> None:
     verdict = only(judge(login_failures.accounts, ClosedAccounts(()), refused(DENY, "alice\n")))
     assert verdict.title == "bob cannot log in: Dovecot says user disabled"
+
+
+NOT_PERMITTED = (
+    "2026-11-28T09:02:55.791133+00:00 mail dovecot: auth-worker(259): Error: conn unix:auth-worker (pid=258,uid=102): "
+    "auth-worker<1>: pam(alice,10.0.1.21,<BEdDcVJhKM4KAAEV>): pam_acct_mgmt() failed: Permission denied"
+)
+
+
+def test_an_account_that_pam_refuses_after_the_password_is_told() -> None:
+    said = log(f"{NOT_PERMITTED}\n", "", datetime(2026, 11, 28, 9, 3, tzinfo=UTC))
+    found = gather(refused_logins, {}, log=said, config=config(PAM))
+    (verdict,) = judge(login_failures.accounts, ClosedAccounts((), ("alice",)), found)
+    assert verdict.status is Status.WARNING
+    assert verdict.title == "alice cannot log in: Dovecot says pam_acct_mgmt() failed: Permission denied"
 
 
 def test_networks_that_may_log_in_are_told_where_logins_from_elsewhere_fail() -> None:
