@@ -43,6 +43,44 @@ def absent_include(service: PamService, path: str) -> Verdict:
     )
 
 
+def odd_control(service: PamService, path: str) -> Verdict:
+    """pam.d(5): a control that PAM does not know counts as a module that fails."""
+    line, near = service.odd[0]
+    word = line.split()[1]
+    found = numbered(service, (line,))
+    return critical(
+        f"{path}{f':{found[0][0]}' if found else ''}: {word} is no control of PAM: every login is refused",
+        detail=f"{near} was meant? " * bool(near) + "To the user it looks like a wrong password.",
+        subject=path,
+        evidence=(Evidence(path, line),),
+        fixes=(
+            Fix(
+                id=f"{PASSDB}/pam-control",
+                title=f"Write {near}",
+                commands=tuple(replace_line(path, number, text.replace(word, near, 1)) for number, text in found),
+                automatic=True,
+                changes=(path,),
+                verify=(PASSDB,),
+            ),
+        )
+        if near and found
+        else (),
+    )
+
+
+def lost_list(service: PamService, path: str) -> Verdict:
+    """pam_listfile(8) refuses whom it cannot look for."""
+    return critical(
+        f"The list {service.lost[0]} of pam_listfile does not exist: PAM refuses every login",
+        detail="To the user it looks like a wrong password. Put the list back, or take the line out.",
+        subject=path,
+        evidence=(
+            Evidence(f"stat {service.lost[0]}", "No such file or directory"),
+            Evidence(path, lines_with(service, service.lost) or "pam_listfile.so"),
+        ),
+    )
+
+
 def nologin(closed: FileInfo, path: str) -> Verdict:
     """pam_nologin(8): while the file exists, nobody but root gets in."""
     return critical(

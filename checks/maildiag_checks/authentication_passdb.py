@@ -27,7 +27,16 @@ from maildiag.model import (
 from maildiag.probes import FileInfo, FileKind
 from maildiag.registry import SERVER, check
 from maildiag_checks._auth_words import complaints
-from maildiag_checks._pam import PASSDB, absent_include, lines_with, nologin, numbered, worker_without_shadow
+from maildiag_checks._pam import (
+    PASSDB,
+    absent_include,
+    lines_with,
+    lost_list,
+    nologin,
+    numbered,
+    odd_control,
+    worker_without_shadow,
+)
 from maildiag_checks._sockets import DEAD, RELOAD, RESTART
 
 _NO_DRIVER = "Support not compiled in"  # what the auth process says of a driver whose package is not installed
@@ -225,6 +234,10 @@ def _pam(service: PamService, distribution: Distribution | None) -> Iterator[Ver
             evidence=(Evidence(path, shown_lines or "@include"),),
             fixes=_without_lines(service, path, missing) or _bring_back(missing, distribution),
         )
+    elif service.odd:
+        yield odd_control(service, path)
+    elif service.lost:
+        yield lost_list(service, path)
     elif service.closed is not None:
         yield nologin(service.closed, path)
     elif service.refusing:

@@ -23,6 +23,7 @@ _MODULE_DIRECTORIES = (
 )
 _PAM_LINE = re.compile(r"^-?(?:auth|account|session|password)\s+(?:\[[^\]]*\]|\w+)\s+(?P<module>\S+)", re.IGNORECASE)
 _PAM_INCLUDE = re.compile(r"^(?:@include|-?\w+\s+(?:include|substack))\s+(?P<name>\S+)", re.MULTILINE)
+_LIST = re.compile(r"^-?(?:auth|account)\b.*\bpam_listfile\.so\b.*\bfile=(?P<path>/\S+)")
 _CONSTANT = re.compile(r"%")
 
 
@@ -42,7 +43,9 @@ class PasswordFile:
 class PamService:
     """A PAM service: its file or, where that is absent, PAM's fallback `other`; the modules that it names and that are
     not there, its own lines that refuse everybody, and the files that it includes and that do not exist, each with the
-    nearest name that does. `closed` is /etc/nologin where that exists and the service asks for it.
+    nearest name that does. `closed` is /etc/nologin where that exists and the service asks for it; `odd` are its lines with a
+    word in the place of the control that PAM does not know, each with the nearest one, `lost` the lists of pam_listfile that do
+    not exist.
     """
 
     database: Database
@@ -53,6 +56,8 @@ class PamService:
     refusing: tuple[str, ...] = ()
     absent: tuple[tuple[str, str], ...] = ()
     closed: FileInfo | None = None
+    odd: tuple[tuple[str, str], ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,33 @@ def _pam_service(ask: Ask, config: DovecotConfig, database: Database) -> PamServ
     text = ask.maybe(ReadFile(f"{_PAM}/{name}"))
     fallback = ask.maybe(ReadFile(f"{_PAM}/other")) if is_absent(text) else None
     missing, includes = tuple(_missing_modules(ask, text)), tuple(_absent_includes(ask, text))
-    return PamService(database, name, text, fallback, missing, refusing(text), includes, _nologin(ask, text))
+    closed, lost = _nologin(ask, text), tuple(_lost_lists(ask, text))
+    return PamService(
+        database, name, text, fallback, missing, refusing(text), includes, closed, odd_controls(text), lost
+    )
+
+
+_CONTROLS = ("required", "requisite", "sufficient", "optional", "include", "substack")
+
+
+def odd_controls(text: FileText | Gap) -> tuple[tuple[str, str], ...]:
+    """The lines whose control is no word of pam.d(5), each with the nearest that is: PAM refuses all who get there."""
+    found = []
+    for line in () if isinstance(text, Gap) else text.text.splitlines():
+        words = line.split()
+        if len(words) > 2 and words[0].lstrip("-") in ("auth", "account", "password", "session"):
+            control = words[1].lower()
+            if control[0] != "[" and control not in _CONTROLS:
+                found.append((line.strip(), next(iter(difflib.get_close_matches(control, _CONTROLS, 1, 0.6)), "")))
+    return tuple(found)
+
+
+def _lost_lists(ask: Ask, text: FileText | Gap) -> Iterator[str]:
+    """pam_listfile(8): where the list cannot be opened, `onerr` decides; all but `succeed` refuses."""
+    for line in _lines(ask, text) if isinstance(text, FileText) else ():
+        match = _LIST.search(line)
+        if match and "onerr=succeed" not in line and is_absent(ask.maybe(Stat(match["path"]))):
+            yield match["path"]
 
 
 def _nologin(ask: Ask, text: FileText | Gap) -> FileInfo | None:

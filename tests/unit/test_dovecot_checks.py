@@ -685,6 +685,21 @@ def test_a_pam_file_that_includes_another_one_slip_away_is_corrected() -> None:
     assert verdict.fixes[0].automatic
 
 
+def test_a_control_that_pam_does_not_know_is_corrected() -> None:
+    (verdict,) = pam_says({ReadFile("/etc/pam.d/dovecot"): file("#%PAM-1.0\nauth requried pam_unix.so\n")})
+    assert verdict.title.startswith("/etc/pam.d/dovecot:2: requried is no control")
+    assert "required" in verdict.fixes[0].commands[0][3]
+    fine = "auth [success=1 default=ignore] pam_unix.so\n-auth optional pam_gnome_keyring.so\n"
+    assert pam_says({ReadFile("/etc/pam.d/dovecot"): file(fine)})[0].status is Status.OK
+
+
+@pytest.mark.parametrize(("onerr", "status"), [("fail", Status.CRITICAL), ("succeed", Status.OK)])
+def test_a_list_of_pam_that_does_not_exist_refuses_everybody(onerr: str, status: Status) -> None:
+    line = f"auth required pam_listfile.so item=user sense=allow file=/etc/imap-users onerr={onerr}\n"
+    answers: dict[Probe[Any], Any] = {ReadFile("/etc/pam.d/dovecot"): file(line), Stat("/etc/imap-users"): ABSENT}
+    assert pam_says(answers)[0].status is status
+
+
 def test_a_nologin_file_counts_only_where_pam_is_told_to_look_for_it() -> None:
     answers: dict[Probe[Any], Any] = {
         ReadFile("/etc/pam.d/dovecot"): file("@include common-account\n"),
