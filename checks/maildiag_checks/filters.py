@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from maildiag.dialogue_text import means
 from maildiag.facts.filters import Filters, Helper, Kind, Reached
-from maildiag.model import Evidence, Fix, Gap, GapReason, Risk, Status, Step, Verdict, ok, skipped, unknown
-from maildiag.probes import Connect, Transcript
+from maildiag.facts.smtp import OwnDialogues, Talk
+from maildiag.model import Confidence, Evidence, Fix, Gap, GapReason, Risk, Status, Step, Verdict, ok, skipped, unknown
+from maildiag.probes import Connect, Protocol, Transcript
 from maildiag.registry import BOTH, check
 
 _EDGES = ("services.backend", "firewall.inbound", "firewall.outbound", "dns.hosts-file", "services.disk")
@@ -32,13 +33,45 @@ def milter(filters: Filters) -> Iterator[Verdict]:
     roles=BOTH,
     explained_by=_EDGES,
 )
-def policy(filters: Filters) -> Iterator[Verdict]:
+def policy(filters: Filters, own_dialogues: OwnDialogues | None) -> Iterator[Verdict]:
     """A dead one defers every message. Source: SMTPD_POLICY_README, FILTER_README, SMTPD_PROXY_README."""
     found = [each for each in filters.reached if each.helper.kind is not Kind.MILTER]
     if not found:
         yield skipped("Postfix uses no policy service and no content filter")
+    waits = _waits_for_an_answer(own_dialogues)
     for each in found:
-        yield _judge(each)
+        verdict = _judge(each)
+        if waits is not None and verdict.status is Status.OK and each.helper.kind is Kind.POLICY:
+            verdict = _hangs(each, waits)
+        yield verdict
+
+
+def _waits_for_an_answer(own: OwnDialogues | None) -> Talk | None:
+    """A dialogue with this host's own smtpd that stopped where the restrictions are looked at."""
+    for talk in own.of(Protocol.SMTP) if own else ():
+        told = talk.transcript
+        if isinstance(told, Transcript) and told.silent and told.failed in ("mail", "rcpt"):
+            return talk
+    return None
+
+
+def _hangs(each: Reached, talk: Talk) -> Verdict:
+    """A policy service is asked nothing by us: it may keep what it is asked (greylisting)."""
+    assert isinstance(talk.transcript, Transcript)
+    helper = each.helper
+    phase = talk.transcript.failed.upper()
+    return Verdict(
+        status=Status.CRITICAL,
+        title=f"The {helper.kind} {helper.text} takes connections, and smtpd gets no answer to {phase}, which it has to ask it about",
+        detail="It hangs, or what it asks itself does not answer. smtpd waits 100 seconds (smtpd_policy_service_timeout), then answers 451 4.3.5.",
+        subject=helper.text,
+        evidence=(
+            Evidence("postconf -x", f"{helper.setting}: check_policy_service {helper.text}"),
+            Evidence(talk.probe.source, f"{phase}: {talk.transcript.error}"),
+        ),
+        explained_by=(*_EDGES, "services.lookup-tables", "dns.resolver"),
+        confidence=Confidence.LIKELY,
+    )
 
 
 def _reached(filters: Filters, kind: Kind, word: str) -> Iterator[Verdict]:

@@ -21,6 +21,7 @@ from maildiag.model import (
     Evidence,
     Fix,
     Gap,
+    GapReason,
     Risk,
     Status,
     Step,
@@ -68,6 +69,8 @@ def _judge(table: Table, config: PostfixConfig, root: bool, log: MailLog | None)
         return
     if table.reached is not None and not _answers(table):
         yield _dead_server(table, config)
+    elif _hangs(table):
+        yield _silent_server(table, config)
     elif table.use.server is not None:
         yield from ()
     elif is_unseen(table.source) or is_unseen(table.built):
@@ -146,6 +149,24 @@ def _dead_server(table: Table, config: PostfixConfig) -> Verdict:
         data={"table": table.name, "server": table.server, "outcome": told.outcome.value, "users": list(table.users)},
         evidence=(_named(table, config), Evidence(f"connect {table.server}", told.error or str(told.outcome))),
         explained_by=("services.backend", "firewall.outbound", "firewall.inbound", "services.main-cf"),
+    )
+
+
+def _hangs(table: Table) -> bool:
+    """A query that a server was to answer, and that postmap(1) waits for as long as we let it."""
+    by_server = table.use.server is not None or table.use.type in REMOTE - {"sqlite"}
+    return by_server and isinstance(table.query, Gap) and table.query.reason is GapReason.TIMEOUT
+
+
+def _silent_server(table: Table, config: PostfixConfig) -> Verdict:
+    at = f" at {table.server}" if table.server else ""
+    return critical(
+        f"The server of {table.name}{at} takes connections, and does not answer",
+        subject=table.name,
+        detail=f"It hangs, or what it asks itself does not answer. {_uses(table)}. {_effect(table)}",
+        data={"table": table.name, "server": table.server, "outcome": "silent", "users": list(table.users)},
+        evidence=(_named(table, config), Evidence(f"postmap -q {table.name}", str(table.query))),
+        explained_by=("services.backend", "services.main-cf"),
     )
 
 

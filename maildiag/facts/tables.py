@@ -117,8 +117,10 @@ def _probe(server: tuple[str, int] | None, config: PostfixConfig) -> TryConnect:
 def _served(ask: Ask, config: PostfixConfig, use: TableUse) -> Table:
     probe = _probe(use.server, config)
     nothing = Gap(GapReason.ABSENT, "a table with a server has no file")
-    return Table(use=use, users=users_of(config.context, use), source=nothing, server=probe.source.removeprefix("connect "),
-                 reached=_reached(ask, config, probe))  # fmt: skip
+    table = Table(use=use, users=users_of(config.context, use), source=nothing, server=probe.source.removeprefix("connect "),
+                  reached=_reached(ask, config, probe))  # fmt: skip
+    # The kernel takes a connection for a server that hangs. postmap, which works outside of any chroot, may miss a socket.
+    return _with_query(ask, table, bool(probe.port) and _connected(table.reached) and not config.fatal)
 
 
 def _reached(ask: Ask, config: PostfixConfig, probe: TryConnect) -> Connection | Gap:
@@ -130,7 +132,7 @@ def _reached(ask: Ask, config: PostfixConfig, probe: TryConnect) -> Connection |
     return below if _connected(below) else answer
 
 
-def _connected(answer: Connection | Gap) -> bool:
+def _connected(answer: Connection | Gap | None) -> bool:
     return isinstance(answer, Connection) and answer.outcome is Connect.CONNECTED
 
 

@@ -16,7 +16,8 @@ from maildiag.facts.outbound import Outbound, Target
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.relay import Level, NextHop, Relay, RelayTalk, dialogue_with, takes_protocol, tls_level
 from maildiag.facts.routes import Link, Route, Routes, parse_links, parse_routes
-from maildiag.facts.sockets import MASTER
+from maildiag.facts.smtp import OwnDialogues, Talk
+from maildiag.facts.sockets import MASTER, Owner, Port
 from maildiag.logs.summary import summarise
 from maildiag.model import Gap, GapReason, Status, Verdict
 from maildiag.probes import (
@@ -313,8 +314,23 @@ def test_a_milter_that_can_be_connected_to_has_to_negotiate(
 def test_a_socket_that_we_may_not_try_is_unknown() -> None:
     helper = Helper(Kind.POLICY, "smtpd_recipient_restrictions", "unix:/run/p", "/run/p", 0, "451")
     reached = Reached(helper, TryConnect("/run/p"), Gap(GapReason.DENIED, "denied", "needs root"))
-    (told,) = judge(filters.policy, Filters((reached,)))
+    (told,) = judge(filters.policy, Filters((reached,)), None)
     assert told.status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("failed", "silent", "status"),
+    [("rcpt", True, Status.CRITICAL), ("rcpt", False, Status.OK), ("banner", True, Status.OK), ("", False, Status.OK)],
+)
+def test_a_policy_service_hangs_where_smtpd_waits_after_rcpt(failed: str, silent: bool, status: Status) -> None:
+    helper = Helper(Kind.POLICY, "smtpd_recipient_restrictions", "inet:127.0.0.1:10031", "127.0.0.1", 10031, "451")
+    reached = Reached(helper, TryConnect("127.0.0.1", 10031), Connection(Connect.CONNECTED, "127.0.0.1"))
+    probe = Dialogue(Protocol.SMTP, "127.0.0.1", 25, timeout=12.0)
+    found = replace(transcript(BANNER, HELLO), failed=failed, error="no reply within 12 s", silent=silent)
+    port = Port(Owner.POSTFIX, "smtp", 25, (), "smtp inet n - y - - smtpd", Protocol.SMTP)
+    own = OwnDialogues((Talk(port, "127.0.0.1", probe, found, True),))
+    (told,) = judge(filters.policy, Filters((reached,)), own)
+    assert told.status is status
 
 
 # -- the world ---------------------------------------------------------------------------------------------------------

@@ -226,6 +226,26 @@ def test_the_server_of_a_table_is_tried_and_named(written: str, server: str, pro
     assert (verdict.status, verdict.data["server"]) == (Status.CRITICAL, server)
 
 
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        (CommandResult(1, "", ""), Status.OK),
+        (Gap(GapReason.TIMEOUT, "postmap -q gave no answer within 5 s"), Status.CRITICAL),
+        (Gap(GapReason.NOT_RECORDED, "not recorded"), Status.OK),
+    ],
+)
+def test_a_server_that_takes_connections_has_to_answer_a_query(query: CommandResult | Gap, status: Status) -> None:
+    use = TableUse("tcp", "127.0.0.1:9999", "virtual_alias_maps")
+    connected = Connection(Connect.CONNECTED, "127.0.0.1")
+    one = Table(
+        use=use, users=("virtual_alias_maps",), source=ABSENT, server="127.0.0.1:9999", reached=connected, query=query
+    )
+    told = said(one)
+    assert told.status is status
+    if status is Status.CRITICAL:
+        assert told.title == "The server of tcp:127.0.0.1:9999 at 127.0.0.1:9999 takes connections, and does not answer"
+
+
 def test_a_server_that_answers_is_fine_and_one_that_may_not_be_tried_is_unknown() -> None:
     use = TableUse("tcp", "127.0.0.1:9999", "virtual_alias_maps")
     for answer, status in (
