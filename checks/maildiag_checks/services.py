@@ -29,6 +29,7 @@ from maildiag.registry import BOTH, SERVER, check
 from maildiag.text import plural
 from maildiag_checks import _dovecot_start
 from maildiag_checks._current import lines
+from maildiag_checks._held import held
 from maildiag_checks._story import Story, story
 from maildiag_checks.commons import CRIPPLING
 
@@ -103,7 +104,9 @@ def _only_stores(postfix: Postfix, dovecot: Dovecot | None) -> bool:
     roles=BOTH,
     explained_by=_POSTFIX_ROOTS,
 )
-def postfix_running(services: Services, postfix: Postfix | None, log: MailLog | None) -> Iterator[Verdict]:
+def postfix_running(
+    services: Services, postfix: Postfix | None, log: MailLog | None, processes: ProcessTable | None
+) -> Iterator[Verdict]:
     """Postfix's master(8) must run; Debian 12's postfix.service says `active (exited)` whatever happens to it.
 
     Sources: master(8), systemctl(1).
@@ -111,7 +114,9 @@ def postfix_running(services: Services, postfix: Postfix | None, log: MailLog | 
     if postfix is not None and not postfix.installed:
         yield skipped("Postfix is not installed", subject="postfix")
         return
-    yield from _running(services, services.postfix, log, _POSTFIX_ROOTS)
+    yield held(services, services.postfix, TITLES["postfix"], processes) or _running(
+        services, services.postfix, log, _POSTFIX_ROOTS
+    )
 
 
 @check(
@@ -133,10 +138,11 @@ def dovecot_running(
         yield skipped("Dovecot is not installed", subject="dovecot")
         return
     stale = _dovecot_start.stale_pid_file(services, processes, log)
-    if stale is not None:
-        yield stale
-        return
-    yield from _running(services, services.dovecot, log, _DOVECOT_ROOTS, config)
+    yield (
+        stale
+        or held(services, services.dovecot, TITLES["dovecot"], processes)
+        or _running(services, services.dovecot, log, _DOVECOT_ROOTS, config)
+    )
 
 
 def _running(
@@ -145,19 +151,19 @@ def _running(
     log: MailLog | None,
     roots: tuple[str, ...],
     config: DovecotConfig | None = None,
-) -> Iterator[Verdict]:
+) -> Verdict:
     title = TITLES[daemon.name]
     match daemon.running:
         case None:
-            yield unknown(
+            return unknown(
                 f"Could not tell whether {title} runs",
                 subject=daemon.name,
                 detail="needs systemctl or the process table",
             )
         case True:
-            yield _up(daemon, title)
+            return _up(daemon, title)
         case False:
-            yield _down(services, daemon, log, roots, config)
+            return _down(services, daemon, log, roots, config)
 
 
 def _up(daemon: Daemon, title: str) -> Verdict:

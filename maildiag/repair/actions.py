@@ -28,7 +28,7 @@ class Action:
 Actions = Mapping[str, Action]
 
 _UNIT_LOADS = frozenset({"start", "restart", "reload", "reload-or-restart", "try-restart", "try-reload-or-restart"})
-_UNIT_VERBS = _UNIT_LOADS | {"stop", "enable", "disable", "mask", "unmask", "reset-failed", "daemon-reload"}
+_UNIT_VERBS = _UNIT_LOADS | {"stop", "enable", "disable", "mask", "unmask", "reset-failed", "daemon-reload", "kill"}
 
 ACTIONS: dict[str, Action] = {
     "postconf": Action("edits main.cf (-e, -X, -#) and master.cf (-M, -P, -F) the way Postfix itself does"),
@@ -42,7 +42,9 @@ ACTIONS: dict[str, Action] = {
     ),
     "postqueue": Action("tries delivery again (-f, -s, -i); never needed to read here"),
     "postsuper": Action("releases, requeues and mends queued mail (-H, -r, -s); deleting (-d) only when typed by hand"),
-    "systemctl": Action("starts, stops, reloads and enables units", _UNIT_VERBS, _UNIT_LOADS),
+    "systemctl": Action(
+        "starts, stops, reloads and enables units, lets stopped processes go on", _UNIT_VERBS, _UNIT_LOADS
+    ),
     "service": Action("the same where there is no systemd"),
     "doveadm": Action(
         "reloads Dovecot, flushes its caches, mends indexes",
@@ -202,6 +204,8 @@ def _harm(argv: Sequence[str]) -> str:
         return _file_harm(argv)
     if argv[0] == "apt-get" and "--reinstall" not in argv:
         return "it may only put back what is installed"
+    if argv[0] == "systemctl" and verb(argv) == "kill" and tuple(argv[1:3]) != ("kill", "--signal=CONT"):
+        return "it may only let processes go on"
     if argv[0] == "postconf" and any("mynetworks" in each and _EVERYBODY.search(each) for each in argv[1:]):
         return "it would let everybody relay"
     return ""

@@ -23,7 +23,7 @@ from maildiag.settings import Settings
 from maildiag.testing import TableHost, diagnose, info, judge, printed
 from maildiag_checks import postfix_tables
 from maildiag_checks.services import dovecot_running, enabled, installed, postfix_running
-from tests.unit.recorded import DATA, dovecot, log_of, master, services
+from tests.unit.recorded import DATA, dovecot, log_of, master, process, services
 
 POSTFIX = Postfix(installed=True, version="3.7.11")
 DOVECOT = Dovecot(installed=True, version="2.3.19.1")
@@ -32,7 +32,7 @@ RELEASES = ["debian12", "debian13"]
 
 
 def of_postfix(name: str, found: Services | None = None) -> Verdict:
-    (verdict,) = judge(postfix_running, found or services(name), POSTFIX, log_of(name))
+    (verdict,) = judge(postfix_running, found or services(name), POSTFIX, log_of(name), None)
     return verdict
 
 
@@ -130,7 +130,7 @@ def test_without_systemd_the_processes_tell() -> None:
 
 
 def test_without_systemd_and_processes_nothing_is_claimed() -> None:
-    (verdict,) = judge(postfix_running, build({}, None), POSTFIX, None)
+    (verdict,) = judge(postfix_running, build({}, None), POSTFIX, None, None)
     assert verdict.status is Status.UNKNOWN
 
 
@@ -178,7 +178,7 @@ def test_a_host_that_only_stores_mail_needs_no_postfix() -> None:
 
 
 def test_what_is_not_installed_is_not_called_down() -> None:
-    (verdict,) = judge(postfix_running, services("debian12-stopped"), Postfix(installed=False), None)
+    (verdict,) = judge(postfix_running, services("debian12-stopped"), Postfix(installed=False), None, None)
     assert verdict.status is Status.SKIPPED
 
 
@@ -248,3 +248,20 @@ def test_what_asks_of_postfix_is_skipped_where_there_is_none() -> None:
     answers: dict[Probe[Any], Any] = {command("postconf", "-x"): absent, command("postconf", "-n"): absent}
     (told,) = diagnose(answers, facts_of_postfix, postfix_config, tables, postfix_tables).findings
     assert (told.status, told.title) == (Status.SKIPPED, "Postfix is not installed")
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "automatic"),
+    [("sleeping", Status.OK, []), ("stopped", Status.CRITICAL, [True]), ("tracing-stop", Status.CRITICAL, [])],
+)
+def test_a_process_that_is_held_is_no_running_daemon(state: str, status: Status, automatic: list[bool]) -> None:
+    """psutil's words for T and t of proc_pid_stat(5); the manager of the queue is a child of master(8)."""
+    queue_manager = replace(process("qmgr", 390, master().started, "qmgr"), parent=387, state=state)
+    stranger = replace(process("less", 500, master().started, "less"), state="stopped")
+    found = services("debian12-healthy", master())
+    (told,) = judge(postfix_running, found, POSTFIX, None, ProcessTable((master(), queue_manager, stranger)))
+    assert told.status is status
+    assert [each.automatic for each in told.fixes] == automatic
+    if status is Status.CRITICAL:
+        assert told.title.endswith(": qmgr")
+        assert (told.subject, told.evidence[0].text) == ("postfix", f"pid 390: qmgr, {state}")
