@@ -248,6 +248,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "logs.problems@dovecot.permission",
             "logs.problems@dovecot.mailbox-file",
         ),
+        "dovecot.proxy": ("services.sandbox", "firewall.outbound", "services.dovecot-config"),
         "dovecot.mailbox-file": ("services.sandbox", "services.disk", "authentication.mailbox"),
         "systemd.": ("services.sandbox", "services.postfix", "services.dovecot", "services.backend"),
         "systemd.oom": ("services.memory",),

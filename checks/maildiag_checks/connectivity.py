@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from maildiag.facts.dovecot import Dovecot
+from maildiag.facts.firewall import Firewall
 from maildiag.facts.names import PublicNames
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.routes import Routes
 from maildiag.facts.sockets import PORTS, Owner, Port, Sockets, dovecot_protocols, is_any, is_loopback
 from maildiag.model import (
     Evidence,
@@ -25,6 +27,7 @@ from maildiag.model import (
 from maildiag.probes import Listener
 from maildiag.registry import BOTH, check
 from maildiag_checks._own_mail import nobody_is_sent_here, takes_logins_alone
+from maildiag_checks.firewall import keeps_out
 
 _BLAME = {
     Owner.POSTFIX: (
@@ -59,8 +62,13 @@ def listeners(
     postfix: Postfix | None,
     dovecot: Dovecot | None,
     public: PublicNames | None = None,
+    firewall: Firewall | None = None,
+    routes: Routes | None = None,
 ) -> Iterator[Verdict]:
-    """Configured ports against the kernel's sockets. Source: master(5), postconf(5) inet_interfaces, doveconf(1)."""
+    """Configured ports against the kernel's sockets. Source: master(5), postconf(5) inet_interfaces, doveconf(1).
+
+    Mailboxes on loopback alone are meant where the firewall keeps clients from these ports too: a web mailer serves them.
+    """
     server = role.role is Role.MAIL_SERVER
     if not sockets.expected:
         yield skipped("No port is configured")
@@ -68,14 +76,17 @@ def listeners(
     # And beside further instances the default one is a client, too (MULTI_INSTANCE_README).
     apart = nobody_is_sent_here(public, postfix, sockets) or bool(postfix and postfix.others)
     for port in sockets.expected:
-        yield _port(port, sockets, server and not (apart and port.owner is Owner.POSTFIX))
+        inside = port.owner is Owner.DOVECOT and bool(
+            firewall and routes and keeps_out(firewall, routes, postfix, port.number)
+        )
+        yield _port(port, sockets, server and not (apart and port.owner is Owner.POSTFIX), inside)
     if server and postfix is not None and postfix.installed:
         yield from _without_smtp(sockets, postfix, takes_logins_alone(public, postfix, sockets))
     if server and dovecot is not None and dovecot.installed:
         yield from _without_imap(dovecot, sockets)
 
 
-def _port(port: Port, sockets: Sockets, server: bool) -> Verdict:
+def _port(port: Port, sockets: Sockets, server: bool, inside: bool) -> Verdict:
     found = sockets.on(port.number)
     shown = (Evidence(_SOURCE, _shown(found) or f"nothing listens on port {port.number}"), _configured(port))
     subject = str(port.number)
@@ -95,10 +106,10 @@ def _port(port: Port, sockets: Sockets, server: bool) -> Verdict:
             evidence=shown,
             explained_by=("services.port-taken",),
         )
-    return _bound(port, sockets, server, shown)
+    return _bound(port, sockets, server, shown, inside)
 
 
-def _bound(port: Port, sockets: Sockets, server: bool, shown: tuple[Evidence, ...]) -> Verdict:
+def _bound(port: Port, sockets: Sockets, server: bool, shown: tuple[Evidence, ...], inside: bool) -> Verdict:
     """The addresses that are bound against those that the configuration names."""
     found = sockets.on(port.number)
     subject = str(port.number)
@@ -113,7 +124,7 @@ def _bound(port: Port, sockets: Sockets, server: bool, shown: tuple[Evidence, ..
             fixes=(_restart(port),),
             explained_by=(),
         )
-    if server and not port.for_others:
+    if server and not port.for_others and not inside:
         return _loopback_only(port, shown)
     if not server and port.addresses and sockets.open_to_others(port.number) and not port.for_others:
         return notice(

@@ -96,6 +96,14 @@ def _grouped(
             yield replace(each, explained_by=(f"firewall.inbound@{first.subject}",), fixes=())
 
 
+def keeps_out(firewall: Firewall, routes: Routes, postfix: Postfix | None, number: int) -> bool:
+    """True where no client of the own networks gets through to this port."""
+    links = _links(routes, postfix)
+    if not firewall.rules.filters or not links:
+        return False
+    return _from(links, number, firewall)[1].outcome in (Outcome.DROP, Outcome.REJECT)
+
+
 def _from(links: Sequence[Link], number: int, firewall: Firewall) -> tuple[Link, Judgement]:
     """The judgement on the first interface that lets the port in, or on the first interface."""
     found = [(link, firewall.rules.judge(packet)) for link in links for packet in _packets(link, number, firewall)]

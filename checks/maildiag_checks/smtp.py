@@ -258,7 +258,7 @@ def _hidden(talk: Talk, networks: str, shown: tuple[Evidence, ...]) -> Verdict |
         fixes=(
             Fix(
                 id="connectivity.submission/show-auth",
-                title="Offer AUTH to everybody on this port",
+                title="Let everybody see AUTH on this port",
                 commands=(
                     ("postconf", "-P", f"{_service(talk)}/inet/{name}="),
                     ("postfix", "reload"),

@@ -90,6 +90,8 @@ DOVECOT: tuple[ProblemClass, ...] = (
     critical("dovecot.mailbox-file", r"Mailbox [^:]+: (?P<call>\w+)\((?P<file>/[^)]*)\) failed: (?P<errno>Input/output error|Stale file handle|Is a directory|Not a directory|Too many levels of symbolic links|File too large|Structure needs cleaning)",
              "A file or directory of a mailbox cannot be used."),
     warning("dovecot.policy-server", r"[Pp]olicy server (?P<reason>.*)", "The policy server that Dovecot asks about each login cannot be asked."),
+    critical("dovecot.proxy", r"proxy\((?P<user>[^,)]*)[^)]*\): connect\((?P<address>[^,)]+), (?P<port>\d+)\) failed: (?P<errno>[^(]*)",
+             "Dovecot passes logins on (proxy = y) to a server that it cannot reach."),
     critical("dovecot.socket", r"(?:net_connect_unix|connect)\((?P<socket>[^)]+)\)(?: in directory (?P<directory>\S+))? failed: (?P<errno>.*)",
              "A process of Dovecot cannot reach another."),
     warning("dovecot.index", r"(?:[Cc]orrupted|[Bb]roken) (?P<what>(?:index|cache|transaction|file|header|dbox|mailbox|message|record|virtual|physical|squat|uidlist|thread)[\w ]*)|Index .*is (?:broken|corrupted)|UIDVALIDITY changed|Expunged message reappeared|Rebuilding (?:index|mailbox)|Cached message size|duplicate (?:file entry|UIDs?)",

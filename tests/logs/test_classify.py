@@ -188,6 +188,10 @@ DOVECOT = [
         "dovecot.permission",
     ),
     (
+        "imap-login: Error: proxy(alice,10.0.1.99:143): connect(10.0.1.99, 143) failed: No route to host (after 16 secs, 3 reconnects, local=10.0.1.10:44236): user=<alice>, method=PLAIN, rip=10.0.1.21, lip=10.0.1.10, session=<uR/5glJh+qcKAAEV>",
+        "dovecot.proxy",
+    ),
+    (
         "imap(alice)<273><UhwoL1JheLcKAAEK>: Error: Mailbox INBOX: open(/home/alice/Maildir/dovecot-uidlist) failed: Operation not permitted",
         "dovecot.permission",
     ),

@@ -36,6 +36,7 @@ from maildiag.probes import (
 from maildiag.settings import Settings
 from maildiag.testing import NOW, file, gather, info, judge, printed
 from maildiag_checks import bans as ban_checks
+from maildiag_checks import connectivity
 from maildiag_checks import firewall as checks
 from maildiag_checks import firewall_ipv6 as ipv6_checks
 from maildiag_checks import firewall_outbound as outbound_checks
@@ -78,6 +79,18 @@ def test_a_server_whose_zone_has_its_ports_is_fine(release: str) -> None:
     firewall = Firewall(Backend.FIREWALLD, nft_rules(release, "firewalld.json"), (public(release),), "public")
     told = judge(checks.inbound, firewall, serving(25, 143), routes(release), SERVER, None, None, None)
     assert {each.status for each in told} == {Status.OK}
+
+
+@pytest.mark.parametrize(("rules", "status"), [("firewalld.json", Status.WARNING), ("firewalld-drop.json", Status.OK)])
+@both_releases
+def test_mailboxes_on_loopback_are_meant_where_the_firewall_keeps_clients_out_too(
+    release: str, rules: str, status: Status
+) -> None:
+    firewall = Firewall(Backend.FIREWALLD, nft_rules(release, rules), (public(release),), "public")
+    expected = (Port(Owner.DOVECOT, "imap", 143, ("127.0.0.1",), "listen = 127.0.0.1"),)
+    inside = Sockets(expected, (Listener("tcp", "127.0.0.1", 143, 0, "dovecot"),), serving().interfaces)
+    (told,) = judge(connectivity.listeners, inside, SERVER, None, None, None, firewall, routes(release))
+    assert told.status is status
 
 
 @both_releases
