@@ -28,6 +28,7 @@ _NO_GREETING = (
     "services.master-cf",
     "services.main-cf",
     "services.postfix",
+    "services.backend",
     "services.disk",
     "connectivity.certificate",
     "services.dovecot",

@@ -11,6 +11,7 @@ from maildiag.facts.local_time import LocalTime
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.open_ports import OpenPorts
 from maildiag.facts.postfix import Postfix
+from maildiag.facts.processes import ProcessTable
 from maildiag.facts.services import OTHER_MTAS, Daemon, Services, Unit, short
 from maildiag.logs.summary import Group
 from maildiag.model import (
@@ -35,6 +36,7 @@ from maildiag.registry import check
 from maildiag.settings import Settings
 from maildiag.text import plural
 from maildiag_checks._current import is_current, origin
+from maildiag_checks._held import held_unit
 
 _POSTFIX_PROGRAMS = frozenset({"master", "smtpd", "postscreen"})
 _DOVECOT_PROGRAMS = frozenset({"dovecot", "imap-login", "pop3-login", "submission-login", "managesieve-login"})
@@ -332,7 +334,12 @@ _BACKENDS = (
     explained_by=("services.disk", "services.memory"),
 )
 def backend(
-    services: Services, postfix: Postfix | None, dovecot: Dovecot | None, log: MailLog | None, time: LocalTime | None
+    services: Services,
+    postfix: Postfix | None,
+    dovecot: Dovecot | None,
+    log: MailLog | None,
+    time: LocalTime | None,
+    processes: ProcessTable | None,
 ) -> Iterator[Verdict]:
     """A table in a database, a mail filter or a logger that is down stops mail, or stops it from being seen.
 
@@ -345,10 +352,15 @@ def backend(
     used = [(each, unit) for each in _BACKENDS if each.refers.search(text) and (unit := services.unit(*each.units))]
     for each, unit in used:
         needed = not each.elsewhere or _meant_to_run(unit) or _fails(each.elsewhere, services, log, time)
-        yield _backend(each.name, unit, services, Status.CRITICAL if needed else Status.NOTICE)
+        yield held_unit(unit, each.name, processes) or _backend(
+            each.name, unit, services, Status.CRITICAL if needed else Status.NOTICE
+        )
     loggers = [unit for unit in (services.unit("rsyslog", "syslog-ng"),) if unit is not None and _meant_to_run(unit)]
     for unit in loggers:
-        yield _backend("The logger", unit, services, Status.WARNING)
+        yield held_unit(unit, "The logger", processes) or _backend("The logger", unit, services, Status.WARNING)
+    journal = services.unit("systemd-journald")
+    if journal is not None and (stuck := held_unit(journal, "The journal", processes)):
+        yield stuck
     if not used and not loggers:
         yield ok(
             "Mail depends on no other service of this host",

@@ -32,7 +32,7 @@ from maildiag.testing import gather, info, judge
 from maildiag_checks._current import is_current
 from maildiag_checks.clock import clock
 from maildiag_checks.system import backend, disk, memory, port_taken
-from tests.unit.recorded import dovecot, log, log_of, master, services
+from tests.unit.recorded import dovecot, log, log_of, master, process, services
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 TIME = LocalTime(NOW, "UTC")
@@ -201,7 +201,7 @@ def test_postfix_s_and_dovecot_s_own_listeners_are_fine() -> None:
     assert [each.status for each in taken(RUNNING, own)] == [Status.OK]
 
 
-def with_unit(name: str, **more: str) -> Services:
+def with_unit(name: str, **more: str | int) -> Services:
     unit = Unit(name=f"{name}.service", **more)  # type: ignore[arg-type]
     return replace(RUNNING, units={**RUNNING.units, f"{name}.service": unit})
 
@@ -213,7 +213,13 @@ def test_a_database_that_tables_need_and_that_is_down_is_critical() -> None:
         explicit=frozenset({"virtual_alias_maps"}),
     )
     verdicts = judge(
-        backend, with_unit("mariadb", active="failed", result="exit-code", file_state="enabled"), uses, None, None, TIME
+        backend,
+        with_unit("mariadb", active="failed", result="exit-code", file_state="enabled"),
+        uses,
+        None,
+        None,
+        TIME,
+        None,
     )
     assert verdicts[0].status is Status.CRITICAL
     assert verdicts[0].fixes[0].commands[-1] == ("systemctl", "start", "mariadb")
@@ -224,7 +230,7 @@ SASLDB = Postfix(installed=True, settings={"smtpd_sasl_type": "cyrus"}, explicit
 
 def test_a_disabled_program_that_nothing_misses_may_be_another_way_or_another_host_s() -> None:
     disabled = with_unit("saslauthd", active="inactive", file_state="disabled")
-    assert judge(backend, disabled, SASLDB, None, None, TIME)[0].status is Status.NOTICE
+    assert judge(backend, disabled, SASLDB, None, None, TIME, None)[0].status is Status.NOTICE
 
 
 def test_a_disabled_program_that_the_log_misses_is_critical() -> None:
@@ -233,18 +239,20 @@ def test_a_disabled_program_that_the_log_misses_is_critical() -> None:
         "SASL PLAIN authentication failed: generic failure"
     )
     disabled = with_unit("saslauthd", active="inactive", file_state="disabled")
-    verdicts = judge(backend, disabled, SASLDB, None, log("", line, NOW), TIME)
+    verdicts = judge(backend, disabled, SASLDB, None, log("", line, NOW), TIME, None)
     assert verdicts[0].status is Status.CRITICAL
     assert verdicts[0].fixes[0].commands[-1] == ("systemctl", "start", "saslauthd")
 
 
 def test_a_database_that_mail_does_not_use_is_not_asked_for() -> None:
-    verdicts = judge(backend, with_unit("mariadb", active="failed", file_state="enabled"), POSTFIX, None, None, TIME)
+    verdicts = judge(
+        backend, with_unit("mariadb", active="failed", file_state="enabled"), POSTFIX, None, None, TIME, None
+    )
     assert [each.subject for each in verdicts] == ["rsyslog"]
 
 
 def test_a_stopped_logger_is_a_warning() -> None:
-    verdicts = judge(backend, with_unit("rsyslog", file_state="enabled"), POSTFIX, None, None, TIME)
+    verdicts = judge(backend, with_unit("rsyslog", file_state="enabled"), POSTFIX, None, None, TIME, None)
     assert verdicts[0].status is Status.WARNING
 
 
@@ -312,3 +320,14 @@ def test_a_process_of_a_container_is_none_of_this_host(monkeypatch: pytest.Monke
     assert not any(each.pid == own for each in processes(Processes()))
     monkeypatch.setattr(system, "_namespace", lambda pid: "" if pid == own else "pid:[1]")
     assert any(each.pid == own for each in processes(Processes()))
+
+
+def test_a_journal_that_is_stopped_holds_up_everybody_who_logs() -> None:
+    journal = replace(process("systemd-journal", 44, NOW, "/usr/lib/systemd/systemd-journald"), state="stopped")
+    found = with_unit("systemd-journald", active="active", sub="running", main_pid=44, file_state="static")
+    told = judge(backend, found, POSTFIX, None, None, TIME, ProcessTable((journal,)))
+    (stuck,) = [each for each in told if each.subject == "systemd-journald"]
+    assert stuck.status is Status.CRITICAL
+    assert stuck.fixes[0].commands == (("systemctl", "kill", "--signal=CONT", "systemd-journald"),)
+    going = judge(backend, found, POSTFIX, None, None, TIME, ProcessTable((replace(journal, state="sleeping"),)))
+    assert not any(each.status.failing for each in going)
