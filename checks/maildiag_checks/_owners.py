@@ -156,6 +156,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "network.socket": ("services.memory", "services.main-cf"),
         "dovecot.": ("services.programs", "services.dovecot-config", "services.dovecot"),
+        "dovecot.anvil": ("services.dovecot",),
         "dovecot.library": ("services.programs",),
         "dovecot.config": ("services.dovecot-config", "services.dovecot-limits", "services.dovecot"),
         "dovecot.certificate": ("services.sandbox", "connectivity.certificate", "services.dovecot-config"),

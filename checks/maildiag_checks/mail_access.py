@@ -100,6 +100,7 @@ def _handshake(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) 
         subject=str(talk.port.number),
         evidence=shown,
         explained_by=(
+            "services.dovecot",
             "connectivity.certificate",
             "services.dovecot-config",
             "services.sandbox",

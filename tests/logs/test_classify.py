@@ -212,6 +212,12 @@ DOVECOT = [
         "master: Warning: fd limit (ulimit -n) is lower than required under max. load (256 < 1000), because of default_client_limit",
         "dovecot.fd-limit",
     ),
+    ("auth: Error: read(anvil-auth-penalty) failed: EOF", "dovecot.anvil"),
+    ("auth: Error: net_connect_unix(anvil-auth-penalty) failed: Permission denied", "dovecot.anvil"),
+    (
+        "imap: Error: dovecot/imap: error while loading shared libraries: libdovecot-storage.so.0: cannot open shared object file: No such file or directory",
+        "dovecot.library",
+    ),
     (
         "doveadm: Error: net_connect_unix(/var/run/dovecot/stats-writer) failed: Permission denied",
         "dovecot.stats-writer",
