@@ -84,7 +84,7 @@ DOVECOT: tuple[ProblemClass, ...] = (
     warning("dovecot.quota", r"Quota exceeded(?: \((?P<reason>[^)]*)\))?",
             "A mailbox is full; mail to it bounces or waits."),
     warning("dovecot.anvil", r"(?:read|write|net_connect_unix)\((?:\S*/)?anvil[\w-]*\) failed: (?P<errno>.*)", "Dovecot's anvil, which counts logins, does not answer."),
-    critical("dovecot.permission", r"(?P<call>\w+)\((?P<file>[^)]*)\)(?: in directory (?P<directory>\S+))? failed: (?:Permission denied|Operation not permitted)(?: \((?P<detail>.*)\))?",
+    critical("dovecot.permission", r"(?P<call>\b(?!net_connect|connect)\w+)\((?P<file>[^)]*)\)(?: in directory (?P<directory>\S+))? failed: (?:Permission denied|Operation not permitted)(?: \((?P<detail>.*)\))?",
              "Dovecot may not use a file or directory of a mailbox."),
     critical("dovecot.no-space", r"No space left on device|Disk quota exceeded|Not enough disk space", "The file system of the mailboxes is full."),
     critical("dovecot.read-only", r"Read-only file system", "The file system of the mailboxes became read-only."),

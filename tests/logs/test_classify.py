@@ -192,6 +192,10 @@ DOVECOT = [
         "dovecot.proxy",
     ),
     (
+        "auth: Error: auth-worker: net_connect_unix(auth-worker) in directory /run/dovecot failed: Permission denied (euid=65534(nobody) egid=65534(nogroup) missing +r perm: /run/dovecot/auth-worker, dir owned by 0:0 mode=0755)",
+        "dovecot.socket",
+    ),
+    (
         "imap(alice)<273><UhwoL1JheLcKAAEK>: Error: Mailbox INBOX: open(/home/alice/Maildir/dovecot-uidlist) failed: Operation not permitted",
         "dovecot.permission",
     ),
