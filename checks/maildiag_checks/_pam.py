@@ -7,6 +7,7 @@ from maildiag.dovecot import edits as editing
 from maildiag.dovecot.edits import Edit
 from maildiag.edits import replace_line
 from maildiag.facts.dovecot import DovecotConfig
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.passdbs import PamService
 from maildiag.model import Evidence, Fix, Gap, Risk, Verdict, critical
 from maildiag.probes import FileInfo
@@ -123,6 +124,36 @@ def worker_without_shadow(config: DovecotConfig) -> Verdict | None:
             Fix(
                 id=f"{PASSDB}/worker-as-root",
                 title="Take the line out: the auth worker runs as root, as it is made to with PAM",
+                commands=(*editing.commands((edit,)), RESTART),
+                automatic=True,
+                changes=(setting.place.file,),
+                verify=(PASSDB,),
+                guards=GUARDS,
+            ),
+        ),
+    )
+
+
+def auth_without_worker(config: DovecotConfig, log: MailLog | None) -> Verdict | None:
+    """The socket of the auth workers belongs to default_internal_user: an auth process of another account cannot ask PAM."""
+    setting = config.source.find("user", ("service", "auth"))
+    found = [each for each in log.summary.of("dovecot.socket") if not each.over] if log else []
+    told = next((each for each in found if each.daemon == "auth" and each.fields.get("socket") == "auth-worker"), None)
+    if setting is None or setting.value in ("root", "0") or told is None or "ermission denied" not in told.samples[-1]:
+        return None
+    edit = Edit(setting.place)
+    return critical(
+        f"{setting.place}: the auth process runs as {setting.value}, and may not use the socket of its workers: nobody can log in",
+        detail="The log says so once for each login; the mail program waits until it gives up.",
+        subject="auth",
+        evidence=(
+            Evidence(setting.place.file, f"{setting.place.line}: {setting.raw.strip()}"),
+            Evidence("log", told.samples[-1], told.last),
+        ),
+        fixes=(
+            Fix(
+                id=f"{PASSDB}/auth-as-meant",
+                title="Take the line out: the auth process runs as default_internal_user",
                 commands=(*editing.commands((edit,)), RESTART),
                 automatic=True,
                 changes=(setting.place.file,),

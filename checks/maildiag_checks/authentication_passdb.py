@@ -30,6 +30,7 @@ from maildiag_checks._auth_words import complaints
 from maildiag_checks._pam import (
     PASSDB,
     absent_include,
+    auth_without_worker,
     lines_with,
     lost_list,
     nologin,
@@ -72,10 +73,10 @@ def passdb(
         for verdict in _pam(service, distribution):
             said = True
             yield verdict
-    worker = worker_without_shadow(config)
-    if worker is not None:
-        said = True
-        yield worker
+    for account in (worker_without_shadow(config), auth_without_worker(config, log)):
+        if account is not None:
+            said = True
+            yield account
     for verdict in complaints(log, config, PASSDB, of_mechanisms=False) if not said else ():
         said = True
         yield verdict

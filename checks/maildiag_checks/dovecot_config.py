@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from maildiag.dovecot import edits as editing
+from maildiag.dovecot.edits import Edit
 from maildiag.facts.dovecot import Dovecot, DovecotConfig
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.dovecot_parts import DovecotParts, RunDirectory
@@ -145,7 +146,7 @@ def _accepted(config: DovecotConfig, daemon: DovecotDaemon | None, parts: Doveco
         yield _remark(config, each, RESTART if dead else RELOAD)
     spoilt = parts.spoilt if parts else ()
     if spoilt:
-        yield _spoilt(spoilt)
+        yield _of_another_account(config, spoilt[0]) or _spoilt(spoilt)
     yield from _unloaded(config, daemon)
     if config.refusal and config.refusal.denied:
         yield unknown(
@@ -202,6 +203,47 @@ def _spoilt(directories: tuple[RunDirectory, ...]) -> Verdict:
                 title="Restart Dovecot, which makes its run directory again",
                 commands=(RESTART,),
                 automatic=True,
+                verify=(CHECK,),
+                guards=GUARDS,
+                disrupts="connections under way are cut",
+            ),
+        ),
+    )
+
+
+def _of_another_account(config: DovecotConfig, directory: RunDirectory) -> Verdict | None:
+    """Dovecot gives `login` to the group of the account that a login service runs as; the others then cannot enter."""
+    setting = next(
+        (
+            each
+            for each in config.source.settings
+            if each.name == "user"
+            and each.within
+            and each.within[-1].kind == "service"
+            and each.within[-1].name.endswith("-login")
+            and each.value not in ("", "$default_login_user", config.value("default_login_user", "dovenull"))
+        ),
+        None,
+    )
+    if setting is None or not directory.path.endswith("/login") or not isinstance(directory.info, FileInfo):
+        return None
+    edit = Edit(setting.place)
+    return critical(
+        f"{setting.place}: {setting.within[-1].name} runs as {setting.value}, and Dovecot's other login processes cannot "
+        f"enter {directory.path} ({_state(directory)})",
+        detail="Dovecot gives the directory to the group of that account when it starts. To mail programs it looks like a dead server.",
+        subject=setting.within[-1].name,
+        evidence=(
+            Evidence(setting.place.file, f"{setting.place.line}: {setting.raw.strip()}"),
+            Evidence(f"stat {directory.path}", _state(directory)),
+        ),
+        fixes=(
+            Fix(
+                id=f"{CHECK}/login-account",
+                title="Take the line out: login processes run as default_login_user",
+                commands=(*editing.commands((edit,)), RESTART),
+                automatic=True,
+                changes=(setting.place.file,),
                 verify=(CHECK,),
                 guards=GUARDS,
                 disrupts="connections under way are cut",

@@ -17,7 +17,7 @@ from maildiag.facts.closed_accounts import PAM_LOG, ClosedAccount, ClosedAccount
 from maildiag.facts.dovecot import SECRETS, Dovecot, DovecotConfig
 from maildiag.facts.dovecot import dovecot_config as dovecot_config_of
 from maildiag.facts.dovecot_daemon import DovecotDaemon
-from maildiag.facts.dovecot_parts import DovecotParts, Reference, dovecot_parts
+from maildiag.facts.dovecot_parts import DovecotParts, Reference, RunDirectory, dovecot_parts
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.mail_log import MailLog
 from maildiag.facts.mail_users import MailUser, MailUsers, _delivered_to, first_error, mail_users, parse_users
@@ -726,6 +726,19 @@ def test_an_auth_worker_that_cannot_read_shadow_is_named(inside: str, status: St
     assert verdict.status is status
 
 
+def test_an_auth_process_that_cannot_reach_its_workers_is_led_back_to_its_account() -> None:
+    said = (
+        "2026-11-28T09:09:35.487043+00:00 mail dovecot: auth: Error: auth-worker: net_connect_unix(auth-worker) in directory "
+        "/run/dovecot failed: Permission denied (euid=65534(nobody) egid=65534(nogroup) missing +r perm: "
+        "/run/dovecot/auth-worker, dir owned by 0:0 mode=0755)\n"
+    )
+    told = log(said, "", datetime(2026, 11, 28, 9, 10, tzinfo=UTC))
+    text = "service auth {\n  user = nobody\n}\n" + PAM
+    (verdict,) = judge(authentication_passdb.passdb, Passdbs((), ()), config(text), None, told)
+    assert verdict.title.startswith(f"{FILE}:2: the auth process runs as nobody")
+    assert judge(authentication_passdb.passdb, Passdbs((), ()), config(text), None, None)[0].status is Status.OK
+
+
 @pytest.mark.parametrize(
     ("text", "error", "edit"),
     [
@@ -962,6 +975,15 @@ def test_a_run_directory_that_was_changed_is_told(
     assert [each.subject for each in verdicts if each.status is Status.CRITICAL] == list(spoilt)
 
 
+def test_a_login_service_of_another_account_is_led_back_to_its_line() -> None:
+    login = "/run/dovecot/login"
+    parts = DovecotParts((), (RunDirectory(login, info(login, 0o750, kind=FileKind.DIRECTORY), 0o050),))
+    text = "service imap-login {\n  user = root\n}\n"
+    (verdict,) = judge(dovecot_config.dovecot_config, Dovecot(True, "2.3.19.1"), config(text), RUNNING, parts)
+    assert verdict.title.startswith(f"{FILE}:2: imap-login runs as root")
+    assert verdict.fixes[0].automatic
+
+
 def test_letters_that_no_name_may_have_are_told() -> None:
     text = "auth_username_chars = abcdefghijk\n"
     absent = tuple(MailUser(name, status=67, error="User doesn't exist") for name in ("alice", "bob"))
@@ -1167,6 +1189,34 @@ def test_users_of_a_data_base_are_those_whose_mail_the_log_tells_of() -> None:
         "occurred. Refer to server log for more information. (in reply to end of DATA command))\n"
     )
     assert log(line, "", NOW_OF_LOG).summary.mailboxes == {"info@virtual.test": 1}
+
+
+DELIVERED = (
+    "2026-11-28T09:13:55.458772+00:00 mail postfix/local[281]: 6C25D8F: to=<alice@example.test>, relay=local, delay=0.05, "
+    "delays=0.04/0.01/0/0, dsn=2.0.0, status=sent (delivered to maildir)\n"
+)
+
+
+@pytest.mark.parametrize(("mydestination", "name"), [("example.test", "alice"), ("localhost", "alice@example.test")])
+def test_users_of_local_domains_are_accounts_also_where_dovecot_has_others(mydestination: str, name: str) -> None:
+    asked = command("doveadm", "user", name, timeout=3.0)
+    path = command("doveadm", "mailbox", "path", "-u", name, "-t", "mailbox", "INBOX", timeout=3.0)
+    answers: dict[Probe[Any], Any] = {
+        asked: printed(f"field\tvalue\nuid\t999\ngid\t996\nhome\t/var/vmail/{name}\n"),
+        path: printed(f"/var/vmail/{name}/Maildir\n"),
+    }
+    found = gather(
+        mail_users,
+        answers,
+        settings=Settings(),
+        config=config("userdb {\n  driver = static\n  args = uid=vmail gid=vmail home=/var/vmail/%u\n}\n"),
+        daemon=RUNNING,
+        accounts=Accounts((Account("alice", 1000, 1000, "/home/alice", "/bin/bash"),)),
+        postfix=Postfix(True, "3.7", {"mydestination": mydestination}),
+        log=log(DELIVERED, "", datetime(2026, 11, 28, 9, 14, tzinfo=UTC)),
+    )
+    assert isinstance(found, MailUsers)
+    assert [(each.name, each.inbox) for each in found.users] == [(name, f"/var/vmail/{name}/Maildir")]
 
 
 def test_a_limit_that_is_too_small_is_no_want_of_memory_of_the_host() -> None:
