@@ -104,7 +104,7 @@ def _replaced(fence: Fence, place: Place) -> tuple[Fix, ...]:
 
 def _required(fence: Fence) -> Iterator[Verdict]:
     """systemd starts nothing whose requirement it does not find: "Unit mysql.service not found"."""
-    for name in fence.absent:
+    for name in fence.absent[:1]:
         place = fence.needs[name]
         down = fence.values.get("ActiveState") not in ("active", "activating", "reloading")
         yield (critical if down else warning)(
@@ -112,7 +112,8 @@ def _required(fence: Fence) -> Iterator[Verdict]:
             f"{place.text}, and there is no {name}",
             detail=f"{place.path}:{place.number}. "
             + ("" if down else "It runs until it is stopped, or the host boots."),
-            subject=f"{fence.daemon} {name}",
+            subject=f"{fence.daemon} required",
+            data={"units": [*fence.absent]},
             evidence=(
                 Evidence(f"systemctl show {name}", "LoadState=not-found"),
                 Evidence(place.path, f"{place.number}: {place.text}"),

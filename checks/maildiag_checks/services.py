@@ -236,7 +236,7 @@ def _down(
             subject=daemon.name,
             evidence=_shown(daemon),
             fixes=(_start(services, daemon),),
-            explained_by=(f"services.sandbox@{daemon.name} condition",),
+            explained_by=tuple(f"services.sandbox@{daemon.name} {each}" for each in ("condition", "required")),
             data={"state": "stopped"},
         )
     blamed = _dovecot_start.blamed(config, told)
@@ -261,7 +261,8 @@ def _down(
 def _by_its_unit(daemon: Daemon) -> tuple[str, ...]:
     """What its unit does to a daemon that then dies, with words of its own or without any."""
     return tuple(
-        f"services.sandbox@{daemon.name} {each}" for each in ("command", "LimitNOFILE", "TasksMax", "LimitNPROC")
+        f"services.sandbox@{daemon.name} {each}"
+        for each in ("command", "required", "LimitNOFILE", "TasksMax", "LimitNPROC")
     )
 
 

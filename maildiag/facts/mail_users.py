@@ -100,8 +100,8 @@ def mail_users(
     if not names and (names := _delivered_to(postfix, tables)):
         chosen = "the addresses in virtual_mailbox_maps"
     of_log = not names and log is not None
-    if of_log and log is not None and (names := _in_log(log, postfix, accounts)):
-        chosen = "the addresses of the log whose mail goes to mailboxes"
+    if of_log and log is not None and (names := _in_log(log, accounts)):
+        chosen = "those of the log whose mail goes to mailboxes"
     if not names:
         return MailUsers(chosen, (), torn=torn)
     answer = ask.maybe(command("doveadm", "user", *names, timeout=_PATIENCE))
@@ -150,16 +150,11 @@ def _delivered_to(postfix: Postfix | None, tables: Tables | None) -> tuple[str, 
     return tuple(dict.fromkeys(match[0] for line in lines if (match := found.match(line))))[:MOST_USERS]
 
 
-def _in_log(log: MailLog, postfix: Postfix | None, accounts: Accounts | None) -> tuple[str, ...]:
-    """The addresses with most mail, for a data base that is not asked for all its users (SQL, LDAP, static).
-
-    Where the domain is local(8)'s, its users are accounts of this host and have no domain.
-    """
-    own = {each.lower() for each in postfix.list("mydestination")} if postfix else set()
+def _in_log(log: MailLog, accounts: Accounts | None) -> tuple[str, ...]:
+    """Whoever got most mail, for a data base that is not asked for all its users (SQL, LDAP, static)."""
     people = {each.name for each in accounts.people} if accounts else set()
-    found = (each for each in log.summary.mailboxes if re.fullmatch(r"[\w.+=-]+@[\w.-]+", each))
-    split = ((each, *each.split("@")) for each in islice(found, MOST_PATHS))
-    return tuple(dict.fromkeys(name if domain in own and name in people else each for each, name, domain in split))
+    found = (each for each in log.summary.mailboxes if each in people or re.fullmatch(r"[\w.+=-]+@[\w.-]+", each))
+    return tuple(islice(found, MOST_PATHS))
 
 
 def _fields(answer: CommandResult, names: tuple[str, ...]) -> dict[str, Mapping[str, str]]:

@@ -124,7 +124,8 @@ class LogSummary:
     refused_logins: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """By user and Dovecot's reason, where that is another than a wrong password."""
     mailboxes: Mapping[str, int] = field(default_factory=dict)
-    """Recipients whose mail Postfix handed to a mailbox (lmtp, virtual) or still tries to, with the number of attempts."""
+    """Recipients whose mail Postfix handed to a mailbox or still tries to, with the number of attempts: addresses (lmtp,
+    virtual), and names without a domain (local)."""
     latest: datetime | None = None
     """The time of the line that was written last; `last` is the greatest of all."""
     leap: timedelta = timedelta(0)
@@ -328,6 +329,8 @@ class _Summary:
         _count(self.statuses, event.status, 1)
         if line.daemon in _TO_MAILBOXES and event.status in ("sent", "deferred"):
             _count(self.mailboxes, event.to, 1)
+        elif line.daemon == "local" and event.status in ("sent", "deferred"):
+            _count(self.mailboxes, event.to.partition("@")[0], 1)
         if event.status == "sent":
             if event.queue_id not in self.notices:
                 self.last_success = line.when or self.last_success
