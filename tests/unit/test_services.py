@@ -62,8 +62,9 @@ def test_a_stop_by_an_administrator_is_a_cause_of_its_own(release: str) -> None:
     for verdict in (of_postfix(f"{release}-stopped"), of_dovecot(f"{release}-stopped")):
         assert verdict.status is Status.CRITICAL
         assert "it was told to stop at 2026-11-23 05:20" in verdict.title
-        # only a condition of its unit that does not hold looks the same to systemd
-        assert verdict.explained_by == (f"services.sandbox@{verdict.subject} condition",)
+        # only a condition of its unit that does not hold, and a unit that it requires and is gone, look the same to systemd
+        edges = tuple(f"services.sandbox@{verdict.subject} {each}" for each in ("condition", "required"))
+        assert verdict.explained_by == edges
         assert verdict.fixes[0].automatic
 
 
