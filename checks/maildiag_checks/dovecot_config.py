@@ -71,7 +71,7 @@ def _refused(config: DovecotConfig, daemon: DovecotDaemon | None) -> Verdict:
     )
 
 
-_OF_FILE = re.compile(r"(?:Can't open file )?(?P<path>/[^\s:]+)(?:: No such file| contains NUL)")
+_OF_FILE = re.compile(r"(?P<path>/[^\s:)]+)(?:\) failed)?(?:: No such file| contains NUL)")
 
 
 def _explained(config: DovecotConfig) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def _refused(name: str, failures: int, lines: Sequence[str]) -> list[ClosedAccou
     """The latest line in which a module of PAM names this user and another reason than a wrong password."""
     for line in reversed(lines):
         match = _PAM.search(line)
-        if match is None or not re.search(rf'\buser[ =]"?{re.escape(name)}\b', match["words"]):
+        if match is None or not re.search(rf"\buser[ =][\"`']?{re.escape(name)}\b", match["words"]):
             continue
         if match["module"] == "unix" and _WRONG_PASSWORD.search(match["words"]):
             return []

@@ -14,7 +14,10 @@ from maildiag.probes import FileText, ReadFile
 from maildiag.records import dataclass
 from maildiag.registry import gatherer
 
-_ACCOUNT = re.compile(r"pam\((?P<user>[^,)]+)[^)]*\): (?P<why>pam_acct_mgmt\(\) failed: .*)")
+# Dovecot 2.3: "pam(alice,10.0.1.21,<…>): pam_acct_mgmt() failed: …"; 2.4: "auth-worker(alice,10.0.1.21)<…>: …: pam: pam_acct_mgmt() …"
+_ACCOUNT = re.compile(
+    r"(?:pam|auth-worker)\((?P<user>[^,()]+),[^)]*\).*?: (?:pam: )?(?P<why>pam_acct_mgmt\(\) failed: .*)"
+)
 _MOST = 20
 _NOT_NAMES = r"(?m)^([^:\n]*:).+$"
 _PATH = re.compile(r"(?:^|[\s=:])(/\S+)$")

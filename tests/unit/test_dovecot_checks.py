@@ -1018,11 +1018,21 @@ def test_a_script_that_no_login_runs_leaves_logins_alone() -> None:
     assert "only the service quota-warning does nothing" in verdict.title
 
 
-def test_a_missing_certificate_explains_the_refusal() -> None:
-    said = f"doveconf: Fatal: Error in configuration file {FILE} line 1: ssl_cert: Can't open file /etc/letsencrypt/live/mail/fullchain.pem: No such file or directory\n"
-    refused = config("ssl_cert = </etc/letsencrypt/live/mail/fullchain.pem\n", said=said)
+LIVE = "/etc/letsencrypt/live/mail/fullchain.pem"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"ssl_cert: Can't open file {LIVE}: No such file or directory",
+        f"ssl_server_cert_file: open({LIVE}) failed: No such file or directory",
+    ],
+)
+def test_a_missing_certificate_explains_the_refusal(words: str) -> None:
+    said = f"doveconf: Fatal: Error in configuration file {FILE} line 1: {words}\n"
+    refused = config(f"ssl_cert = <{LIVE}\n", said=said)
     verdict = only(judge(dovecot_config.dovecot_config, Dovecot(True, "2.3.19.1"), refused, STOPPED, None))
-    assert verdict.explained_by == ("connectivity.certificate@/etc/letsencrypt/live/mail/fullchain.pem",)
+    assert verdict.explained_by == (f"connectivity.certificate@{LIVE}",)
 
 
 def test_a_plug_in_that_builds_on_another_needs_it() -> None:
@@ -1086,6 +1096,10 @@ WRONG = "pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 t
         (f"{NOT_IN_GROUP}\n{WRONG}", ""),
         (WRONG, ""),
         (NOT_IN_GROUP.replace("alice", "bob"), ""),
+        (
+            "pam_access(dovecot:account): access denied for user `alice' from `10.0.1.21'",
+            "pam_access refuses it: access denied for user `alice' from `10.0.1.21'",
+        ),
     ],
 )
 def test_a_rule_of_pam_that_refuses_the_right_password_is_told(journal: str, why: str) -> None:
@@ -1141,14 +1155,18 @@ def test_what_dovecot_says_of_a_refused_login_is_told_where_no_list_has_the_user
     assert verdict.title == "bob cannot log in: Dovecot says user disabled"
 
 
+# Recorded with pam_access.so on Debian 12 and 13.
 NOT_PERMITTED = (
     "2026-11-28T09:02:55.791133+00:00 mail dovecot: auth-worker(259): Error: conn unix:auth-worker (pid=258,uid=102): "
-    "auth-worker<1>: pam(alice,10.0.1.21,<BEdDcVJhKM4KAAEV>): pam_acct_mgmt() failed: Permission denied"
+    "auth-worker<1>: pam(alice,10.0.1.21,<BEdDcVJhKM4KAAEV>): pam_acct_mgmt() failed: Permission denied",
+    "2026-11-28T09:20:14.312755+00:00 mail dovecot: auth-worker(alice,10.0.1.21)<218><KToor1JhwLUKAAEV>: request [1]: "
+    "Error: pam: pam_acct_mgmt() failed: Permission denied",
 )
 
 
-def test_an_account_that_pam_refuses_after_the_password_is_told() -> None:
-    said = log(f"{NOT_PERMITTED}\n", "", datetime(2026, 11, 28, 9, 3, tzinfo=UTC))
+@pytest.mark.parametrize("line", NOT_PERMITTED)
+def test_an_account_that_pam_refuses_after_the_password_is_told(line: str) -> None:
+    said = log(f"{line}\n", "", datetime(2026, 11, 28, 9, 21, tzinfo=UTC))
     found = gather(refused_logins, {}, log=said, config=config(PAM))
     (verdict,) = judge(login_failures.accounts, ClosedAccounts((), ("alice",)), found)
     assert verdict.status is Status.WARNING
