@@ -10,7 +10,7 @@ from maildiag.logs.tally import Tally
 
 _REFUSED = re.compile(r"auth failed|authorization failed|password expired|user disabled|login disabled")
 _FAILED = later(rf"(?:{_REFUSED.pattern}), (?P<attempts>\d{{1,9}}) attempts")
-_BODY = later(r"[A-Za-z][\w-]*(?:\([^)]*\))?(?:<\d+>)?(?:<[^>]*>)?: ")
+_BODY = later(r"[A-Za-z][\w-]*(?:\([^)]*\))?(?:<\d+>)?(?:<[^>]*>)?: (?:request \[\d+\]: )?")
 _LOGGED_IN = frozenset(("Login: use", "Logged in:"))
 _LEVELS = {"Warnin": "warning", "Error:": "error", "Fatal:": "fatal", "Panic:": "panic"}
 

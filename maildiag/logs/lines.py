@@ -41,7 +41,9 @@ _PROGRAM = re.compile(r"(?P<host>\S+) (?P<program>[^\s:\[]+|-)(?:\[(?P<pid>\d+)\
 _DOVECOT_FILE = re.compile(
     r"[a-z][a-z0-9-]*(?:\([^)\n]*\))?(?:<\d+>)?(?:<[^>\n]*>)?: (?:Debug|Info|Warning|Error|Fatal|Panic): "
 )
-_DOVECOT_BODY = later(r"(?P<daemon>[A-Za-z][\w-]*)(?:\((?P<who>[^)]*)\))?(?:<\d+>)?(?:<[^>]*>)?: ")
+_DOVECOT_BODY = later(
+    r"(?P<daemon>[A-Za-z][\w-]*)(?:\((?P<who>[^)]*)\))?(?:<\d+>)?(?:<[^>]*>)?: (?:request \[\d+\]: )?"
+)
 _SOLARIS_ID = later(r"^\[ID \d+ [^\]]+\] ")
 _DOVECOT_LEVELS: dict[str, Level] = {"Warning": "warning", "Error": "error", "Fatal": "fatal", "Panic": "panic"}
 _POSTFIX_LEVEL = later(r"(?:(?P<qid>[0-9A-Za-z]{6,}): )?(?P<level>warning|error|fatal|panic): ")
