@@ -164,7 +164,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "dovecot.tls-init": ("connectivity.certificate", "services.dovecot-config"),
         "dovecot.port-taken": ("services.port-taken",),
         "dovecot.policy-server": ("services.sandbox", "firewall.outbound", "services.dovecot-config"),
-        "dovecot.socket": ("services.dovecot-config", "services.sandbox", "services.dovecot"),
+        "dovecot.socket": ("authentication.passdb", "services.dovecot-config", "services.sandbox", "services.dovecot"),
         "dovecot.socket-directory": ("services.dovecot-config", "authentication.sasl-socket", "services.postfix"),
         "dovecot.start-failed": (
             "services.programs",

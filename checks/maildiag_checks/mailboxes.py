@@ -395,6 +395,8 @@ def _bring_together(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox
     if _misread(found.delivery.in_home):
         return
     if found.delivery.in_home.endswith("/"):
+        if not all(same_place(f"{each.home}/{found.delivery.in_home}", each.delivered) for each in apart):
+            return  # Dovecot's ~ is another home than the account's
         fix = _move_dovecot(config, found.delivery.in_home.rstrip("/"), safe)
         if fix:
             yield fix

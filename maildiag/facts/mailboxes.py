@@ -124,8 +124,10 @@ def _mailbox(ask: Ask, user: MailUser, delivery: Delivery, accounts: Accounts, e
     uid, gid = user.fields.get("uid", ""), user.fields.get("gid", "")
     owner = accounts.owner(int(uid)) if uid.isdigit() else ""
     group = accounts.group(int(gid)) if gid.isdigit() else ""
-    local = "@" not in user.name and accounts.named(user.name) is not None
-    delivered = delivery.place(user.name, user.home) if local and not delivery.by_dovecot else ""
+    account = accounts.named(user.name) if "@" not in user.name else None
+    local = account is not None
+    # local(8) asks getpwnam(3) for the home, whatever Dovecot's userdb says
+    delivered = delivery.place(user.name, account.home) if account and not delivery.by_dovecot else ""
     box = Mailbox(user.name, owner, group, user.home, user.inbox, delivered)
     if not owner or not user.inbox:
         return box

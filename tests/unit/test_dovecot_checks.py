@@ -494,6 +494,20 @@ def test_a_link_leads_through_the_directories_of_its_target() -> None:
     assert [(each.path, each.needs) for each in found.boxes[0].troubles] == [("/srv/m", "search")]
 
 
+def test_postfix_delivers_to_the_home_of_the_account_whatever_dovecot_takes_for_it() -> None:
+    user = MailUser("alice", {"uid": "999", "gid": "996", "home": "/var/vmail/alice"}, "/var/vmail/alice/Maildir")
+    people = Accounts((Account("alice", 1000, 1000, "/home/alice", "/bin/bash"),))
+    postfix = Postfix(True, "3.7", {"home_mailbox": "Maildir/"})
+    given = {"users": MailUsers("people", (user,)), "config": config(""), "postfix": postfix, "accounts": people}
+    found = gather(look_at_mailboxes, {}, **given)
+    assert isinstance(found, Mailboxes)
+    assert found.boxes[0].delivered == "/home/alice/Maildir/"
+    verdict = only(judge(mailboxes.inbox_place, found, config("")))
+    assert verdict.title.startswith(
+        "Postfix delivers to /home/alice/Maildir/, and Dovecot looks for INBOX in /var/vmail"
+    )
+
+
 BOB = replace(MAILDIR, user="bob", owner="bob", home="/home/bob", inbox="/home/bob/Maildir", delivered="")
 
 
