@@ -195,6 +195,10 @@ DOVECOT = [
         "auth: Error: auth-worker: net_connect_unix(auth-worker) in directory /run/dovecot failed: Permission denied (euid=65534(nobody) egid=65534(nogroup) missing +r perm: /run/dovecot/auth-worker, dir owned by 0:0 mode=0755)",
         "dovecot.socket",
     ),
+    (
+        "imap(alice)<271><mBhewFJh2MoKAAEV>: Error: Mailbox INBOX: open(/home/alice/Maildir/dovecot-uidlist) failed: Is a directory",
+        "dovecot.mailbox-file",
+    ),
     (  # the auth worker of 2.4 has the level behind the number of the request
         "auth-worker(alice,10.0.1.21)<218><KToor1JhwLUKAAEV>: request [1]: Error: pam: pam_acct_mgmt() failed: Permission denied",
         "dovecot.auth-refused",
