@@ -298,7 +298,7 @@ def _envelope(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
             detail=transcript.error,
             subject=str(talk.port.number),
             evidence=shown,
-            explained_by=(*_NOT_ACCEPTED, "logs.problems"),
+            explained_by=("services.postfix", *_NOT_ACCEPTED, "logs.problems"),
         )
     return None
 
