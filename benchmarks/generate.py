@@ -11,6 +11,7 @@ import argparse
 import heapq
 import random
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -158,10 +159,16 @@ def outbound(t: Traffic) -> None:
     t.emit((402 if again else 0.3) + total, "postfix/qmgr[911]", f"{qid}: removed")
 
 
+def _at_its_address(host: str) -> str:
+    """`host[address]`: a mail exchanger keeps its address."""
+    number = zlib.crc32(host.encode())
+    return f"{host}[198.51.{number >> 8 & 127}.{number & 255}]"
+
+
 def outcome(t: Traffic, qid: str, to: str, total: float) -> bool:
     """One delivery: mostly sent, some bounced, some deferred; true if it must be tried again."""
     pick, domain, smtp = t.random, to.partition("@")[2], f"postfix/smtp[{t.pid(2400)}]"
-    relay, chance = f"mx{pick.randrange(3)}.{domain}[198.51.{pick.randrange(100)}.{len(domain)}]:25", pick.random()
+    relay, chance = f"{_at_its_address(f'mx{pick.randrange(3)}.{domain}')}:25", pick.random()
     if chance < 0.5:
         t.emit(0.21, smtp, f"Trusted TLS connection established to {relay}: {t.cipher}")
     head = f"{qid}: to=<{to}>, relay={relay}, delay={total:.2g}, delays={t.delays(total)}"

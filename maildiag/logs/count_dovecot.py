@@ -31,7 +31,8 @@ def _logged_in(tally: Tally, lines: list[str], service: str) -> None:
     tally.totals["logins"] += len(lines)
     tally.logins[f"{service} TLS"] += secure
     tally.logins[f"{service} no TLS"] += len(lines) - secure
-    tally.login_users.update([line.partition("user=<")[2].partition(">")[0] for line in lines])
+    places = [(line, line.find("user=<") + 6) for line in lines]
+    tally.login_users.update([line[at : line.find(">", at)] if at > 5 else "" for line, at in places])
 
 
 # What Dovecot's lines begin with behind the service. Every other text is searched for a level.

@@ -15,7 +15,7 @@ def tls(tally: Tally, lines: list[str], start: int, direction: str) -> None:
     for trust in _TRUST:
         end = at + len(trust)
         some = [line for line in lines if line[at:end] == trust or trust in line]
-        for cipher, count in Counter([line.rpartition(": ")[2] for line in some]).items():
+        for cipher, count in Counter([line[line.rfind(": ") + 2 :] for line in some]).items():
             tally.tls[f"{direction}{trust}{cipher}"] += count
         if len(some) == len(lines):  # nearly always with the first word
             return
