@@ -84,6 +84,8 @@ POSTFIX = [
         "warning: unable to lookup :include: file /etc/postfix/team.list: No such file or directory",
         "alias.include",
     ),
+    ("local", "warning: file /home/alice/.forward is world writable", "delivery.forward-closed"),
+    ("local", "warning: file /home/alice/.forward has bad owner uid 1001", "delivery.forward-closed"),
     ("qmgr", "warning: connect to transport private/retry: No such file or directory", "service.connect"),
     ("master", "warning: service smtp: ignoring inet_interfaces change", "config.not-reloadable"),
     ("master", "warning: to change inet_interfaces, stop and start Postfix", "config.not-reloadable"),
