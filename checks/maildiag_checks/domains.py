@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from maildiag.facts.domains import Domains, OwnName
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
 from maildiag.lint.context import words
@@ -22,7 +24,11 @@ ID = "connectivity.domains"
     explained_by=("services.main-cf", "services.lookup-tables"),
 )
 def own_domains(
-    postfix_config: PostfixConfig, postfix_process: PostfixProcess | None, domains: Domains, role: HostRole | None
+    postfix_config: PostfixConfig,
+    postfix_process: PostfixProcess | None,
+    domains: Domains,
+    role: HostRole | None,
+    log: MailLog | None,
 ) -> Iterator[Verdict]:
     """Postfix treats a domain by its class: local, virtual, relay, or somebody else's. Source: ADDRESS_CLASS_README."""
     config = postfix_config
@@ -32,6 +38,8 @@ def own_domains(
     server = role is None or role.role is Role.MAIL_SERVER
     found = [*_twice(config, postfix_process, domains), *_nowhere(config, postfix_process, domains, server)]
     found += _relayed_here(config, domains)
+    if server and log is not None:
+        found += _comes_back(config, postfix_process, domains, log, {each.subject for each in found})
     if not server:
         found += _taken(config, postfix_process, domains)
     yield from found
@@ -120,18 +128,41 @@ def _nowhere(
             "sends there itself comes back (mail loops back to myself).",
             data={"domain": own.name, "role": own.role},
             evidence=(*shown(config, "mydestination"), Evidence(f"dig {own.name} MX", own.text)),
-            fixes=_take_in(config, process, own) if domains.complete else (),
+            fixes=_take_in(config, process, own.name, _word(own)) if domains.complete else (),
         )
 
 
-def _take_in(config: PostfixConfig, process: PostfixProcess | None, own: OwnName) -> tuple[Fix, ...]:
-    word = f"${own.role}" if own.role in ("mydomain", "myhostname") else own.name
+def _word(own: OwnName) -> str:
+    return f"${own.role}" if own.role in ("mydomain", "myhostname") else own.name
+
+
+_LOOPS = re.compile(r"\(mail for (?P<domain>[\w.-]+\.[\w-]+) loops back to myself\)")
+
+
+def _comes_back(
+    config: PostfixConfig, process: PostfixProcess | None, domains: Domains, log: MailLog, told: set[str]
+) -> Iterator[Verdict]:
+    """What smtp(8) says of a domain whose MX is this host, and that no class holds: the name may be in no setting at all."""
+    groups = [each for each in log.summary.reasons if each.reason.meaning == "loop.self" and not each.over]
+    for group in groups:
+        match = _LOOPS.search(group.samples[-1])
+        domain = match["domain"].lower() if match else ""
+        if not domain or domain in told or domains.classes_of(domain):
+            continue
+        told.add(domain)
+        yield critical(
+            f"Mail for {domain} comes to this host, but no class of domains holds it",
+            subject=domain,
+            detail="The DNS names this host as its mail exchanger, and Postfix takes it for somebody else's domain.",
+            data={"domain": domain, "role": "looped"},
+            evidence=(*shown(config, "mydestination", "mydomain"), Evidence(log.source, group.samples[-1], group.last)),
+            fixes=_take_in(config, process, domain, domain) if domains.complete else (),
+        )
+
+
+def _take_in(config: PostfixConfig, process: PostfixProcess | None, name: str, word: str) -> tuple[Fix, ...]:
     value = ", ".join([*words(_raw(config, "mydestination")), word])
-    return (
-        setting(
-            ID, f"take-in-{own.name}", f"Add {own.name} to mydestination", config, process, ("mydestination", value)
-        ),
-    )
+    return (setting(ID, f"take-in-{name}", f"Add {name} to mydestination", config, process, ("mydestination", value)),)
 
 
 def _taken(config: PostfixConfig, process: PostfixProcess | None, domains: Domains) -> Iterator[Verdict]:

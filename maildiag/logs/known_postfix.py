@@ -87,6 +87,7 @@ CONFIGURATION: tuple[ProblemClass, ...] = (
 MAPS: tuple[ProblemClass, ...] = (
     critical("tls.policy", r"TLS policy lookup for (?P<host>[^\s/]+)\S*: client TLS configuration problem",
              "What the SMTP client's TLS is to be cannot be: its settings contradict each other, and mail waits."),
+    warning("tls.session-cache", r"\w+:(?P<file>/\S*_scache) is unavailable\. (?P<reason>.*)", "The cache of TLS sessions cannot be made: look at its directory."),
     critical("map.missing", r"open database (?P<file>/[^\s:]+): No such file or directory",
              "A lookup table's database file does not exist; it was never built or was removed."),
     critical("map.unreadable", r"open database (?P<file>/[^\s:]+): (?P<errno>Permission denied)",

@@ -148,6 +148,11 @@ POSTFIX = [
         "tls.key-mismatch",
     ),
     ("smtpd", "warning: No server certs available. TLS won't be enabled", "tls.no-certificate"),
+    (
+        "tlsmgr",
+        "warning: btree:/nonexistent/smtpd_scache is unavailable. open database /nonexistent/smtpd_scache.db: No such file or directory",
+        "tls.session-cache",
+    ),
     ("smtp", "error: open database /etc/postfix/sasl_passwd.db: No such file or directory", "map.missing"),
     ("smtp", "warning: SASL authentication failure: No worthy mechs found", "sasl.no-mechanism-out"),
     ("smtp", "warning: DNSSEC validation may be unavailable", "tls.dnssec"),

@@ -21,6 +21,7 @@ from maildiag_checks.refused_mail import own_clients
 from maildiag_checks.relay_access import relay_access
 from maildiag_checks.restriction_lists import restriction_lists
 from tests.unit.postfix_files import RELEASES, config
+from tests.unit.recorded import log as log_of_lines
 
 SERVER = HostRole(Role.MAIL_SERVER, "test")
 CLIENT = HostRole(Role.RELAY_CLIENT, "test")
@@ -256,8 +257,10 @@ OWN = OwnName(
 )
 
 
-def own(found: Domains, config: PostfixConfig, role: HostRole = SERVER) -> list[tuple[Status, str]]:
-    return told(judge(own_domains, config, None, found, role))
+def own(
+    found: Domains, config: PostfixConfig, role: HostRole = SERVER, log: MailLog | None = None
+) -> list[tuple[Status, str]]:
+    return told(judge(own_domains, config, None, found, role, log))
 
 
 def test_a_domain_in_one_class_is_fine() -> None:
@@ -278,6 +281,28 @@ def test_an_own_domain_whose_mail_goes_elsewhere_is_no_concern() -> None:
     untold = OwnName("example.test", "mydomain")
     assert own(domains(own=(elsewhere,)), config("mydestination = localhost")) == []
     assert own(domains(own=(untold,)), config("mydestination = localhost")) == []
+
+
+# Recorded with mydomain = exmaple.test.
+LOOPED = (
+    "2026-11-28T09:25:32.457692+00:00 mail postfix/smtp[3282]: 602E0EA1: to=<alice@example.test>, relay=none, delay=0.06, "
+    "delays=0.02/0.04/0/0, dsn=5.4.6, status=bounced (mail for example.test loops back to myself)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("claims", "role", "expected"),
+    [
+        ((), SERVER, [(Status.CRITICAL, "example.test")]),
+        ((LOCAL,), SERVER, []),
+        ((), CLIENT, []),
+    ],
+)
+def test_a_domain_that_postfix_says_comes_back_is_told_though_no_setting_names_it(
+    claims: tuple[Claim, ...], role: HostRole, expected: list[tuple[Status, str]]
+) -> None:
+    seen = log_of_lines(LOOPED, "", datetime(2026, 11, 28, 9, 26, tzinfo=UTC))
+    assert own(domains(*claims), config("mydomain = exmaple.test"), role, seen) == expected
 
 
 def test_a_relay_client_that_keeps_the_domain_of_its_relay_is_critical() -> None:
