@@ -33,7 +33,12 @@ def mailbox_settings(config: DovecotConfig, users: MailUsers | None, postfix: Po
     Sources: Dovecot's documentation of mail location, autoexpunge, recipient_delimiter.
     """
     people = [each for each in users.users if each.status == 0] if users else []
-    found = [*_one_for_all(people, config), *_expunged(config), *_delimiters(people, config, postfix)]
+    found = [
+        *_one_for_all(people, config),
+        *_by_protocol(config, postfix),
+        *_expunged(config),
+        *_delimiters(people, config, postfix),
+    ]
     yield from found
     if not found:
         yield ok("Each user has a mailbox of their own, and no mail goes from INBOX by itself",
@@ -62,6 +67,41 @@ def _one_for_all(people: list[MailUser], config: DovecotConfig) -> Iterator[Verd
         ),
         explained_by=("services.dovecot-config@variables",),
     )
+
+
+def _by_protocol(config: DovecotConfig, postfix: Postfix | None) -> Iterator[Verdict]:
+    """A `protocol` section that has a place of its own: what one protocol stores another one does not show."""
+    if postfix is None or not postfix.installed:
+        return
+    by_lda = "dovecot-lda" in postfix.get("mailbox_command") or "dovecot/deliver" in postfix.get("mailbox_command")
+    delivers = "lmtp" if _delivers(postfix) else "lda" if by_lda else ""
+    for name in _PLACES:
+        if name == "mail_path" and config.source.find("mail_inbox_path"):
+            continue  # it decides for INBOX, where mail arrives
+        everywhere = config.source.find(name)
+        own = {each: config.source.find(name, ("protocol", each)) for each in ("imap", delivers)}
+        shown, stored = own["imap"] or everywhere, own[delivers] or everywhere
+        odd = own[delivers] or own["imap"]
+        if shown is None or stored is None or odd is None or _path(shown.value) == _path(stored.value):
+            continue
+        yield critical(
+            f"{odd.place}: {name} = {odd.value} for {odd.within[-1].name} alone: mail is delivered to {_path(stored.value)}, "
+            f"and IMAP shows {_path(shown.value)}",
+            detail="Nothing is logged: the mail is stored, and nobody sees it.",
+            subject=name,
+            evidence=tuple(
+                Evidence(each.place.file, f"{each.place.line}: {each.raw.strip()}") for each in (stored, shown)
+            ),
+            fixes=(take_out(odd, ID, "one-place", f"Take the line out, so that every protocol has the same {name}"),),
+        )
+
+
+def _path(value: str) -> str:
+    """`maildir:~/Maildir:INDEX=…` without what does not matter to where the mail is."""
+    head, *options = value.split(":")
+    place, *rest = options if options else [head]
+    inbox = [each for each in rest if each.startswith("INBOX=")]
+    return ":".join([place.rstrip("/"), *inbox])
 
 
 def _place(config: DovecotConfig) -> Iterator[Evidence]:

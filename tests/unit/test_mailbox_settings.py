@@ -87,3 +87,35 @@ def test_a_delimiter_that_is_a_part_of_a_name_gives_the_mail_to_somebody_else() 
 def test_both_cut_at_the_same_letter(dovecot: str, postfix: str, status: Status) -> None:
     (found,) = told(f"recipient_delimiter = {dovecot}\n", APART, **LMTP | {"recipient_delimiter": postfix})
     assert found.status is status
+
+
+ONE = "mail_location = maildir:~/Maildir\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "place"),
+    [
+        (f"{ONE}protocol lmtp {{\n  mail_location = maildir:~/by-lmtp\n}}\n", LMTP, "~/by-lmtp"),
+        (f"{ONE}protocol imap {{\n  mail_location = maildir:~/Mail\n}}\n", {"home_mailbox": "Maildir/"}, "~/Mail"),
+        (f"{ONE}protocol imap {{\n  mail_location = maildir:~/Mail\n}}\n", LMTP, "~/Mail"),
+    ],
+)
+def test_a_place_of_one_protocol_alone_hides_what_another_stores(
+    text: str, settings: dict[str, str], place: str
+) -> None:
+    (found,) = told(text, APART, **settings)
+    assert (found.status, found.subject) == (Status.CRITICAL, "mail_location")
+    assert place in found.title
+    assert found.fixes[0].commands[0][3] == "3s/^/#/"
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        (f"{ONE}protocol imap {{\n  mail_location = maildir:~/Maildir:INDEX=/var/index/%u\n}}\n", LMTP),
+        (f"{ONE}protocol lmtp {{\n  mail_location = maildir:~/by-lmtp\n}}\n", {"home_mailbox": "Maildir/"}),
+        ("protocol imap {\n  mail_location = maildir:~/Maildir\n}\n", {"home_mailbox": "Maildir/"}),
+    ],
+)
+def test_places_that_are_one_and_those_that_nobody_uses_are_fine(text: str, settings: dict[str, str]) -> None:
+    assert [each.status for each in told(text, APART, **settings)] == [Status.OK]
