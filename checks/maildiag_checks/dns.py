@@ -225,7 +225,7 @@ def _unknown_host(relay: Relay, shown: tuple[Evidence, ...]) -> Verdict:
         detail="Is the name misspelt? Without [ ] Postfix looks for an MX record of the name first.",
         subject=subject,
         evidence=shown,
-        explained_by=("dns.chroot", "connectivity.relay-settings"),
+        explained_by=("connectivity.relay-settings",),
     )
 
 

@@ -100,12 +100,14 @@ NEVER = Test(Field.PROTOCOL, ("never",))
 
 
 def flags_test(mask: Sequence[str], wanted: Sequence[str], negated: bool) -> Test:
-    """A condition on TCP's flags: of those in `mask` just `wanted` are set. SYN alone opens a connection (RFC 9293, 3.5);
-    other combinations are looked at to catch packets that no honest client sends.
+    """A condition on TCP's flags: of those in `mask` just `wanted` are set. SYN alone opens a connection, SYN and ACK answer it,
+    and ACK is set in all that follows (RFC 9293, 3.5); other combinations are looked at to catch packets that no honest client sends.
     """
     seen, named = {each.lower() for each in mask}, {each.lower() for each in wanted} - {"none"}
     if named == {"syn"} and seen >= {"syn", "ack"}:
         return Test(Field.OPENING, ("new",), negated)
+    if "ack" in named and named <= {"syn", "ack", "psh"}:
+        return Test(Field.OPENING, ("established",), negated)
     return Test(Field.PROTOCOL, ("*",)) if negated else NEVER
 
 

@@ -165,6 +165,24 @@ def test_a_limit_that_no_client_stays_below_is_no_limit_on_storms(rule: str, out
 
 
 @pytest.mark.parametrize(
+    ("rule", "outcome"),
+    [
+        ("-p tcp --sport 25 --tcp-flags SYN,ACK SYN,ACK -j DROP", Outcome.DROP),
+        ("-p tcp --sport 25 --tcp-flags SYN,ACK ACK -j DROP", Outcome.DROP),
+        ("-p tcp --tcp-flags SYN,ACK SYN,ACK -m state --state NEW -j DROP", Outcome.ACCEPT),
+        ("-p tcp --tcp-flags ACK,FIN FIN -j DROP", Outcome.ACCEPT),
+        ("-p tcp --tcp-flags ALL SYN,RST,ACK,FIN,URG -j DROP", Outcome.ACCEPT),
+        ("-p tcp --tcp-flags SYN,RST SYN,RST -j DROP", Outcome.ACCEPT),
+    ],
+)
+def test_answers_are_known_by_their_flags(rule: str, outcome: Outcome) -> None:
+    saved = f"*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {rule}\nCOMMIT\n"
+    answer = Packet("10.0.1.77", "10.0.1.10", 40000, 25, state="established", into="eth0")
+    assert Ruleset.of(iptables.parse(saved)).judge(answer).outcome is outcome
+    assert Ruleset.of(iptables.parse(saved)).judge(from_lan(25)).outcome is Outcome.ACCEPT
+
+
+@pytest.mark.parametrize(
     ("statement", "outcome"),
     [
         ({"ct count": {"val": 0, "inv": True}}, Outcome.DROP),
