@@ -14,6 +14,7 @@ from maildiag.facts.sockets import MasterLine, master_lines
 from maildiag.model import Gap, Missing
 from maildiag.probes import (
     CommandResult,
+    Connect,
     Connection,
     Dialogue,
     FileInfo,
@@ -205,11 +206,17 @@ def _recipient(postfix: Postfix, users: MailUsers | None) -> str:
 
 
 def _knock(ask: Ask, purpose: Purpose, recipient: str, host: str, port: int = 0) -> Connection | Transcript | Gap:
-    """Connect; LMTP is spoken to properly, the authentication socket logs nothing of a silent client."""
+    """Connect, and see whether who is there speaks: the kernel takes a connection for a process that hangs. LMTP is spoken
+    to properly, the authentication socket logs nothing of a silent client.
+    """
     if purpose is Purpose.LMTP:
         to = (recipient,) if recipient else ()
         return ask.maybe(Dialogue(Protocol.LMTP, host, port, mail_from="" if to else None, rcpt_to=to))
-    return ask.maybe(TryConnect(host, port))
+    connection = ask.maybe(TryConnect(host, port))
+    if isinstance(connection, Gap) or connection.outcome is not Connect.CONNECTED:
+        return connection
+    told = ask.maybe(Dialogue(Protocol.AUTH, host, port))
+    return told if isinstance(told, Transcript) and told.failed else connection
 
 
 def _address(where: str, port: str) -> tuple[str, int]:

@@ -323,6 +323,12 @@ def _milter(talk: _Talk) -> None:
         talk.connected.sendall(_QUIT)
 
 
+def _auth(talk: _Talk) -> None:
+    """Dovecot's authentication server speaks first (`VERSION 1 2`), and logs nothing of a client that asks nothing."""
+    if not talk.say("banner", "", talk.single()).reply.startswith("VERSION\t"):
+        raise _Broken("banner", "what answers there is not Dovecot's authentication")
+
+
 def _leave(talk: _Talk, line: str) -> None:
     """Take leave; a server that hangs up first has said all that was asked of it."""
     with contextlib.suppress(_Broken):
@@ -335,4 +341,5 @@ _SCRIPTS = {
     Protocol.IMAP: _imap,
     Protocol.POP3: _pop3,
     Protocol.MILTER: _milter,
+    Protocol.AUTH: _auth,
 }

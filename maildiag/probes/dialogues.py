@@ -59,6 +59,7 @@ class Protocol(StrEnum):
     IMAP = "imap"
     POP3 = "pop3"
     MILTER = "milter"
+    AUTH = "auth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Dialogue(Probe[Transcript]):
 
     SMTP and LMTP: connect, banner, ehlo, starttls, tls, ehlo, then `mail_from` and `rcpt_to` (answered, then RSET; never
     DATA), quit. IMAP: connect, banner, capability, starttls, tls, capability, logout. POP3 likewise. A milter: connect,
-    negotiate, quit, as smtpd(8) does before it greets.
+    negotiate, quit, as smtpd(8) does before it greets. Dovecot's authentication: connect, banner.
     `host` may be a name (resolved by the system) or an address; an absolute path is a unix socket. `any_tls` takes every
     version, cipher and key that OpenSSL knows, as smtp(8) does by its defaults, and not only what the system calls safe.
     `until_1_2` offers no newer version of TLS than 1.2. `bind` is the own address to connect from.

@@ -232,3 +232,20 @@ def test_what_answers_otherwise_is_no_milter(answer: bytes) -> None:
         told = hold(Dialogue(Protocol.MILTER, "127.0.0.1", port, timeout=0.5))
     assert (told.connect, told.failed) == (Connect.CONNECTED, "negotiate")
     assert told.exchange("negotiate") is None
+
+
+def test_dovecot_s_authentication_speaks_first() -> None:
+    with serving("VERSION\t1\t2\r\nMECH\tPLAIN\tplaintext\r\nSPID\t258\r\nDONE") as server:
+        told = hold(Dialogue(Protocol.AUTH, "127.0.0.1", server.port, timeout=2.0))
+    assert (told.failed, [each.phase for each in told.exchanges]) == ("", ["connect", "banner"])
+    assert told.exchanges[-1].reply == "VERSION\t1\t2"
+    assert server.heard == []
+
+
+def test_an_authentication_socket_that_another_program_holds_or_that_hangs() -> None:
+    with serving("220 mail ESMTP") as server:
+        told = hold(Dialogue(Protocol.AUTH, "127.0.0.1", server.port, timeout=2.0))
+    assert (told.failed, told.silent) == ("banner", False)
+    with serving("", hang=True) as server:
+        told = hold(Dialogue(Protocol.AUTH, "127.0.0.1", server.port, timeout=0.2))
+    assert (told.failed, told.silent) == ("banner", True)
