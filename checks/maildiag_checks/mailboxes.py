@@ -1,35 +1,23 @@
-"""Step 7, the mailboxes: may their users use them, does Postfix deliver where Dovecot looks, is there room?"""
+"""Step 7, the mailboxes: may their users use them?"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from maildiag.access import shown
-from maildiag.dovecot import edits as editing
-from maildiag.dovecot.edits import Edit
-from maildiag.facts.dovecot import DovecotConfig
-from maildiag.facts.mail_users import inbox_query
-from maildiag.facts.mailboxes import Mailbox, Mailboxes, Quota, Quotas, Trouble, below, same_place
+from maildiag.facts.mailboxes import Mailbox, Mailboxes, Trouble, below, same_place
 from maildiag.facts.virtual_stores import VirtualStore, VirtualStores
 from maildiag.model import Evidence, Fix, Step, Verdict, critical, notice, ok, skipped, unknown, warning
 from maildiag.probes import FileInfo, Identity
 from maildiag.registry import SERVER, check
 from maildiag.text import plural
-from maildiag_checks._sockets import DEAD, GUARDS, RELOAD
+from maildiag_checks._sockets import DEAD
 
 MAILBOX = "authentication.mailbox"
-PLACE = "authentication.inbox-place"
-QUOTA = "authentication.quota"
-_FULL, _NEARLY = 100, 90
-_LEAST_KB = 1024
-_UNTOLD = re.compile(r"Failed to get quota resource \w+: (?P<why>.*)")  # doveadm quota get, exit status 75
-_BACK_END = re.compile(r"quota\d*|quota_driver")
-_BARE_SIZE = re.compile(r"^quota_rule\d*=\*:storage=\d+$|(?:^|_)storage_size=\d+$")
 _BEFORE = ("services.disk", "authentication.users", *DEAD)
 # Where Postfix delivers elsewhere, Dovecot looks at the wrong place: nobody wants that place opened.
-_EARLIER = (PLACE, *_BEFORE)
+_EARLIER = ("authentication.inbox-place", *_BEFORE)
 
 
 @check(
@@ -327,221 +315,5 @@ def _open_way(box: Mailbox) -> tuple[Fix, ...]:
             undo=undo,
             changes=(first.path,),
             verify=(MAILBOX,),
-        ),
-    )
-
-
-@check(
-    PLACE,
-    step=Step.AUTHENTICATION,
-    asks="Does Postfix deliver where Dovecot looks?",
-    roles=SERVER,
-    explained_by=DEAD,
-)
-def inbox_place(found: Mailboxes, config: DovecotConfig) -> Iterator[Verdict]:
-    """Mail that Postfix delivers to another place than Dovecot's INBOX is never seen, and nothing is logged.
-
-    Sources: local(8) for the order of mailbox_transport, mailbox_command, home_mailbox and mail_spool_directory;
-    doveadm-mailbox(1) path; Debian 13 sets mail_inbox_path = /var/mail/%{user}.
-    """
-    if found.delivery.by_dovecot:
-        yield ok(
-            f"Dovecot itself delivers ({found.delivery.setting or 'no Postfix'} {found.delivery.value}".strip() + ")"
-        )
-        return
-    known = [each for each in found.boxes if each.delivered and each.inbox]
-    if not known:
-        yield skipped("Where Postfix delivers could not be compared with any user's INBOX")
-        return
-    apart = [each for each in known if not same_place(each.delivered, each.inbox)]
-    if not apart:
-        first = known[0]
-        yield ok(
-            f"Postfix delivers where Dovecot looks ({found.delivery.setting} = {found.delivery.value})",
-            evidence=(Evidence(" ".join(inbox_query(first.user)), first.inbox),),
-        )
-        return
-    yield _apart(found, config, apart)
-
-
-def _apart(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox]) -> Verdict:
-    first = next((each for each in apart if each.waiting), apart[0])
-    place = config.where("mail_inbox_path") or config.where("mail_path") or config.where("mail_location")
-    evidence = [
-        Evidence("postconf -x", f"{found.delivery.setting} = {found.delivery.value}"),
-        Evidence(" ".join(inbox_query(first.user)), first.inbox),
-    ]
-    if place:
-        evidence.append(Evidence(place.file, f"{place.line}: {config.source_line(place)}"))
-    waiting = sum(each.waiting for each in apart)
-    return critical(
-        f"Postfix delivers to {first.delivered}, and Dovecot looks for INBOX in {first.inbox}",
-        detail=(
-            f"{plural(len(apart), 'user')} see an empty or stale INBOX, and nothing is logged: Postfix says "
-            '"delivered", the login succeeds.'
-            + (f" {plural(waiting, 'message')} lie where nobody sees them." if waiting else "")
-        ),
-        subject=found.delivery.setting,
-        data={"users": [each.user for each in apart], "delivered": first.delivered, "inbox": first.inbox},
-        evidence=tuple(evidence),
-        fixes=tuple(_bring_together(found, config, apart)),
-        explained_by=("services.dovecot-config@variables", "services.main-cf@main.cf:home_mailbox"),
-    )
-
-
-def _bring_together(found: Mailboxes, config: DovecotConfig, apart: list[Mailbox]) -> Iterator[Fix]:
-    """The side that says Maildir in the home is the documented one; the other is changed to it."""
-    safe = all(not each.seen for each in apart)
-    if _misread(found.delivery.in_home):
-        return
-    if found.delivery.in_home.endswith("/"):
-        if not all(same_place(f"{each.home}/{found.delivery.in_home}", each.delivered) for each in apart):
-            return  # Dovecot's ~ is another home than the account's
-        fix = _move_dovecot(config, found.delivery.in_home.rstrip("/"), safe)
-        if fix:
-            yield fix
-        return
-    relative = _in_home(apart[0])
-    if relative:
-        yield Fix(
-            id=f"{PLACE}/move-postfix",
-            title=f"Let Postfix deliver to {relative}/ in the home, where Dovecot looks",
-            commands=(("postconf", "-e", f"home_mailbox = {relative}/"), ("postfix", "reload")),
-            automatic=found.delivery.setting in ("home_mailbox", "mail_spool_directory"),
-            changes=("/etc/postfix/main.cf",),
-            verify=(PLACE,),
-            guards=(("postfix", "check"),),
-            why="What was delivered before stays where it is; move it by hand.",
-        )
-
-
-def _misread(in_home: str) -> bool:
-    """True where home_mailbox is written in Dovecot's way: that is main.cf's fault, and nothing for Dovecot to follow."""
-    return in_home.startswith(("/", "~")) or "%" in in_home
-
-
-def _in_home(box: Mailbox) -> str:
-    return below(box.inbox, box.home) or "" if box.home else ""
-
-
-def _move_dovecot(config: DovecotConfig, folder: str, safe: bool) -> Fix | None:
-    wanted = (
-        {"mail_driver": "maildir", "mail_path": f"~/{folder}", "mail_inbox_path": f"~/{folder}"}
-        if config.modern
-        else {"mail_location": f"maildir:~/{folder}"}
-    )
-    found = {name: config.source.find(name) for name in wanted}
-    anchor = next((each for each in found.values() if each), None)
-    if anchor is None:
-        return None
-    edits = [
-        Edit(each.place, (f"{name} = {wanted[name]}",))
-        for name, each in found.items()
-        if each and each.value != wanted[name]
-    ]
-    missing = tuple(f"{name} = {wanted[name]}" for name, each in found.items() if each is None)
-    if missing:
-        kept = next((each.lines[0] for each in edits if each.place == anchor.place), anchor.raw)
-        edits = [each for each in edits if each.place != anchor.place]
-        edits.append(Edit(anchor.place, (kept, *missing)))
-    if not edits:
-        return None
-    return Fix(
-        id=f"{PLACE}/move-dovecot",
-        title=f"Let Dovecot look in ~/{folder}, where Postfix delivers",
-        commands=(*editing.commands(edits), RELOAD),
-        automatic=safe,
-        changes=editing.files(edits),
-        verify=(PLACE,),
-        guards=GUARDS,
-        why=""
-        if safe
-        else "Mail that Dovecot shows now stays in its old place and is no longer seen; move it by hand.",
-    )
-
-
-@check(
-    QUOTA,
-    step=Step.AUTHENTICATION,
-    asks="Do the users have room left in their quota?",
-    roles=SERVER,
-    explained_by=DEAD,
-)
-def quota(found: Quotas, config: DovecotConfig | None = None) -> Iterator[Verdict]:
-    """Mail for a user whose quota is used up, or smaller than a message, bounces (552 5.2.2).
-
-    Source: Dovecot's quota plug-in, doveadm-quota(1): kilobytes.
-    """
-    if not found.on:
-        yield skipped("No quota is configured")
-        return
-    if not found.quotas:
-        why = _UNTOLD.search(found.error)
-        yield _untold(why["why"], config) if why else unknown("Could not read the quotas", detail=found.error)
-        return
-    tiny = [each for each in found.quotas if each.kind == "STORAGE" and 0 < each.limit < _LEAST_KB]
-    if tiny:
-        yield _tiny(tiny, config)
-    rest = [each for each in found.quotas if each.limit and each not in tiny]
-    full = [each for each in rest if each.percent >= _FULL]
-    nearly = [each for each in rest if _NEARLY <= each.percent < _FULL]
-    for each in full:
-        yield _said(each, full=True)
-    for each in nearly:
-        yield _said(each, full=False)
-    if not full and not nearly and not tiny:
-        yield ok(f"{plural(len({each.user for each in found.quotas}), 'user')} with room left in their quota")
-
-
-def _untold(why: str, config: DovecotConfig | None) -> Verdict:
-    """Without an answer of its back end the plug-in lets mail pass or puts it off, and counts nothing."""
-    setting = (
-        next((each for each in config.source.settings if _BACK_END.fullmatch(each.name)), None) if config else None
-    )
-    place = f"{setting.place}: " if setting else ""
-    return warning(
-        f"{place}Dovecot cannot tell the quota of its users: {why[:200]}",
-        detail="Nobody's limit is kept, and what mail programs show of it is wrong.",
-        subject=setting.name if setting else "quota",
-        evidence=(
-            Evidence("doveadm quota get", why),
-            *((Evidence(setting.place.file, f"{setting.place.line}: {setting.raw.strip()}"),) if setting else ()),
-        ),
-        explained_by=("authentication.mailbox", "services.dovecot-config", *DEAD),
-    )
-
-
-def _tiny(tiny: list[Quota], config: DovecotConfig | None) -> Verdict:
-    """A size without a unit is kilobytes in 2.3's quota_rule and bytes in 2.4, and was meant as something larger."""
-    named = (
-        (each for each in config.source.settings if _BARE_SIZE.search(f"{each.name}={each.value}")) if config else ()
-    )
-    setting = next(iter(named), None)
-    place = f"{setting.place}: " if setting else ""
-    first = tiny[0]
-    return critical(
-        f"{place}The storage quota of {first.user} is {first.limit} kB, and an ordinary message does not fit",
-        detail=f"{plural(len(tiny), 'user')} of those that were looked up. Mail for them bounces or is deferred: Quota exceeded. "
-        "A size without a unit is in kB on Dovecot 2.3, in bytes on 2.4: write M or G behind it.",
-        subject=setting.name if setting else first.user,
-        data={"users": [each.user for each in tiny], "limit": first.limit},
-        evidence=(
-            Evidence(f"doveadm quota get -u {first.user}", f"{first.name} {first.kind} {first.used} of {first.limit}"),
-            *((Evidence(setting.place.file, f"{setting.place.line}: {setting.raw.strip()}"),) if setting else ()),
-        ),
-    )
-
-
-def _said(each: Quota, *, full: bool) -> Verdict:
-    told = warning if full else notice
-    return told(
-        f"The {each.kind.lower()} quota of {each.user} is {'used up' if full else 'nearly used up'} ({each.percent} %)",
-        detail="Mail for the user bounces or is deferred until something is deleted or the limit is raised."
-        if full
-        else "",
-        subject=each.user,
-        data={"used": each.used, "limit": each.limit, "percent": each.percent},
-        evidence=(
-            Evidence(f"doveadm quota get -u {each.user}", f"{each.name} {each.kind} {each.used} of {each.limit}"),
         ),
     )

@@ -57,6 +57,8 @@ from maildiag_checks import (
     dovecot_limits,
     login_failures,
     mailboxes,
+    mailboxes_inbox,
+    mailboxes_quota,
 )
 from maildiag_checks.system import memory
 from tests.unit import postfix_files
@@ -502,7 +504,7 @@ def test_postfix_delivers_to_the_home_of_the_account_whatever_dovecot_takes_for_
     found = gather(look_at_mailboxes, {}, **given)
     assert isinstance(found, Mailboxes)
     assert found.boxes[0].delivered == "/home/alice/Maildir/"
-    verdict = only(judge(mailboxes.inbox_place, found, config("")))
+    verdict = only(judge(mailboxes_inbox.inbox_place, found, config("")))
     assert verdict.title.startswith(
         "Postfix delivers to /home/alice/Maildir/, and Dovecot looks for INBOX in /var/vmail"
     )
@@ -600,12 +602,12 @@ def test_addresses_that_postfix_hands_to_dovecot_are_looked_up(transport: str, n
 
 
 def test_the_same_place_written_otherwise_is_fine() -> None:
-    assert only(judge(mailboxes.inbox_place, Mailboxes(HOME, (MAILDIR,)), config(""))).status is Status.OK
+    assert only(judge(mailboxes_inbox.inbox_place, Mailboxes(HOME, (MAILDIR,)), config(""))).status is Status.OK
 
 
 def test_postfix_that_delivers_to_the_spool_is_turned_to_the_maildir() -> None:
     box = replace(MAILDIR, delivered=SPOOL.place("alice", "/home/alice"), waiting=1)
-    verdict = only(judge(mailboxes.inbox_place, Mailboxes(SPOOL, (box,)), config("")))
+    verdict = only(judge(mailboxes_inbox.inbox_place, Mailboxes(SPOOL, (box,)), config("")))
     assert verdict.status is Status.CRITICAL
     assert verdict.fixes[0].commands[0] == ("postconf", "-e", "home_mailbox = Maildir/")
 
@@ -613,20 +615,20 @@ def test_postfix_that_delivers_to_the_spool_is_turned_to_the_maildir() -> None:
 def test_debian_13_s_own_inbox_path_is_turned_to_the_maildir() -> None:
     box = replace(MAILDIR, inbox="/var/mail/alice")
     text = "mail_driver = maildir\nmail_path = ~/Maildir\nmail_inbox_path = /var/mail/%{user}\n"
-    verdict = only(judge(mailboxes.inbox_place, Mailboxes(HOME, (box,)), config(text, "2.4.1-4")))
+    verdict = only(judge(mailboxes_inbox.inbox_place, Mailboxes(HOME, (box,)), config(text, "2.4.1-4")))
     assert verdict.fixes[0].automatic
     assert verdict.fixes[0].commands[0][3] == "3s/.*/mail_inbox_path = ~\\/Maildir/"
 
 
 def test_where_dovecot_delivers_itself_there_is_nothing_to_compare() -> None:
     lmtp_delivers = Delivery("mailbox_transport", "lmtp:unix:private/dovecot-lmtp", by_dovecot=True)
-    assert only(judge(mailboxes.inbox_place, Mailboxes(lmtp_delivers, ()), config(""))).status is Status.OK
+    assert only(judge(mailboxes_inbox.inbox_place, Mailboxes(lmtp_delivers, ()), config(""))).status is Status.OK
 
 
 def test_a_quota_that_is_used_up_is_a_warning() -> None:
     full = Quota("alice", "User quota", "STORAGE", 100 << 10, 100 << 10, 100)
-    assert only(judge(mailboxes.quota, Quotas(True, (full,)))).status is Status.WARNING
-    assert only(judge(mailboxes.quota, Quotas(False))).status is Status.SKIPPED
+    assert only(judge(mailboxes_quota.quota, Quotas(True, (full,)))).status is Status.WARNING
+    assert only(judge(mailboxes_quota.quota, Quotas(False))).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(
@@ -634,11 +636,12 @@ def test_a_quota_that_is_used_up_is_a_warning() -> None:
 )
 def test_a_quota_without_its_unit_is_found_before_it_is_full(text: str) -> None:
     tiny = Quota("alice", "User quota", "STORAGE", 0, 100, 0)
-    verdict = only(judge(mailboxes.quota, Quotas(True, (tiny,)), config(text)))
+    verdict = only(judge(mailboxes_quota.quota, Quotas(True, (tiny,)), config(text)))
     assert verdict.status is Status.CRITICAL
     assert verdict.title.startswith(f"{FILE}:2: ")
     assert (
-        only(judge(mailboxes.quota, Quotas(True, (replace(tiny, limit=100 << 10),)), config(text))).status is Status.OK
+        only(judge(mailboxes_quota.quota, Quotas(True, (replace(tiny, limit=100 << 10),)), config(text))).status
+        is Status.OK
     )
 
 
@@ -648,10 +651,10 @@ def test_a_quota_without_its_unit_is_found_before_it_is_full(text: str) -> None:
 def test_a_quota_that_its_back_end_does_not_tell_is_named_with_its_line() -> None:
     said = "doveadm(alice): Error: Failed to get quota resource STORAGE: quota-fs: quotactl(Q_GETQUOTA, overlay) failed: No such file or directory"
     text = "mail_plugins = quota\nplugin {\n  quota = fs:User quota\n}\n"
-    verdict = only(judge(mailboxes.quota, Quotas(True, (), said), config(text)))
+    verdict = only(judge(mailboxes_quota.quota, Quotas(True, (), said), config(text)))
     assert (verdict.status, verdict.subject) == (Status.WARNING, "quota")
     assert verdict.title.startswith(f"{FILE}:3: ")
-    assert only(judge(mailboxes.quota, Quotas(True, (), "timed out"), config(text))).status is Status.UNKNOWN
+    assert only(judge(mailboxes_quota.quota, Quotas(True, (), "timed out"), config(text))).status is Status.UNKNOWN
 
 
 def test_a_memory_limit_below_what_a_process_needs_is_taken_out() -> None:
