@@ -64,7 +64,7 @@ class Filters:
 
 @gatherer
 def filters(ask: Ask, postfix: Postfix) -> Filters:
-    """Connect to each of them, side by side; a content filter that speaks SMTP or LMTP is spoken to."""
+    """Connect to each of them, side by side; content filters that speak SMTP or LMTP, and milters, are spoken to."""
     if not postfix.installed:
         raise Missing(WITHOUT)
     table = master_lines(ask)
@@ -77,22 +77,21 @@ def filters(ask: Ask, postfix: Postfix) -> Filters:
 
 def _reached(ask: Ask, postfix: Postfix, helper: Helper, probe: TryConnect | Dialogue) -> Reached:
     """The C library takes ::1 of a hosts file for 127.0.0.1 where only IPv4 is asked for, as Postfix may be told to."""
+    found = _answered(ask, helper, probe)
+    if helper.host == "localhost" and protocols(postfix) == {"ipv4"} and not _connected(found.answer):
+        other = _answered(ask, helper, _probe(helper, postfix, "127.0.0.1"))
+        if _connected(other.answer):
+            return other
+    return found
+
+
+def _answered(ask: Ask, helper: Helper, probe: TryConnect | Dialogue) -> Reached:
+    """The answer; older recordings hold of a milter the connection alone."""
     answer: Connection | Transcript | Gap = ask.maybe(probe)
-    if helper.host == "localhost" and protocols(postfix) == {"ipv4"} and not _connected(answer):
-        other = _probe(helper, postfix, "127.0.0.1")
-        again: Connection | Transcript | Gap = ask.maybe(other)
-        if _connected(again):
-            return _negotiated(ask, Reached(helper, other, again))
-    return _negotiated(ask, Reached(helper, probe, answer))
-
-
-def _negotiated(ask: Ask, found: Reached) -> Reached:
-    """A milter that hangs lets itself be connected to, by the kernel: it is asked what smtpd(8) asks before it greets."""
-    if found.helper.kind is not Kind.MILTER or not _connected(found.answer):
-        return found
-    probe = Dialogue(Protocol.MILTER, found.probe.host, found.helper.port, timeout=8.0)
-    answer = ask.maybe(probe)
-    return found if isinstance(answer, Gap) else Reached(found.helper, probe, answer)
+    if isinstance(answer, Gap) and helper.kind is Kind.MILTER:
+        probe = TryConnect(probe.host, helper.port)
+        answer = ask.maybe(probe)
+    return Reached(helper, probe, answer)
 
 
 def _connected(answer: Connection | Transcript | Gap) -> bool:
@@ -105,6 +104,11 @@ def _connected(answer: Connection | Transcript | Gap) -> bool:
 
 
 def _probe(helper: Helper, postfix: Postfix, host: str) -> TryConnect | Dialogue:
+    """A content filter is spoken to, and a milter asked what smtpd(8) asks before it greets: the kernel takes a connection
+    for one that hangs. A policy service may keep what it is asked.
+    """
+    if helper.kind is Kind.MILTER:
+        return Dialogue(Protocol.MILTER, host, helper.port, timeout=8.0)
     if helper.kind is Kind.CONTENT:
         return Dialogue(Protocol.SMTP, host, helper.port, helo=postfix.get("myhostname", "localhost"), timeout=12.0)
     return TryConnect(host, helper.port)

@@ -14,7 +14,6 @@ from maildiag.facts.sockets import MasterLine, master_lines
 from maildiag.model import Gap, Missing
 from maildiag.probes import (
     CommandResult,
-    Connect,
     Connection,
     Dialogue,
     FileInfo,
@@ -212,11 +211,9 @@ def _knock(ask: Ask, purpose: Purpose, recipient: str, host: str, port: int = 0)
     if purpose is Purpose.LMTP:
         to = (recipient,) if recipient else ()
         return ask.maybe(Dialogue(Protocol.LMTP, host, port, mail_from="" if to else None, rcpt_to=to))
-    connection = ask.maybe(TryConnect(host, port))
-    if isinstance(connection, Gap) or connection.outcome is not Connect.CONNECTED:
-        return connection
     told = ask.maybe(Dialogue(Protocol.AUTH, host, port))
-    return told if isinstance(told, Transcript) and told.failed else connection
+    # older recordings hold the connection alone
+    return ask.maybe(TryConnect(host, port)) if isinstance(told, Gap) else told
 
 
 def _address(where: str, port: str) -> tuple[str, int]:
