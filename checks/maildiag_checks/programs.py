@@ -16,6 +16,7 @@ from maildiag.loader import NOT_MAPPED, NotLoaded, not_loaded
 from maildiag.model import Evidence, Fix, Gap, Risk, Step, Verdict, critical, ok, skipped, unknown
 from maildiag.records import dataclass
 from maildiag.registry import BOTH, check
+from maildiag_checks.services import TITLES
 
 PROGRAMS = "services.programs"
 _MODE = 0o755  # postfix-files; what Dovecot's packages ship
@@ -113,7 +114,6 @@ _LIBRARIES = {
     "postfix": ("/usr/lib/postfix", "/usr/lib64/postfix"),
     "dovecot": ("/usr/lib/dovecot", "/usr/lib64/dovecot"),
 }
-_TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
 
 
 def _not_loaded(
@@ -122,10 +122,10 @@ def _not_loaded(
     found, shown = told
     for place in _LIBRARIES[unit] if NOT_MAPPED in found.why else ():
         if mount := _barring(place, mounts):
-            return _on_noexec(_TITLES[unit], unit, place, mount)
+            return _on_noexec(TITLES[unit], unit, place, mount)
     program = found.program.rpartition("/")[2]
     return critical(
-        f"Programs of {_TITLES[unit]} cannot be loaded: {found.told}",
+        f"Programs of {TITLES[unit]} cannot be loaded: {found.told}",
         subject=unit,
         detail="A package is damaged, half installed, or of another release than the library.",
         evidence=(shown,),
@@ -207,6 +207,6 @@ def _reinstall(unit: str, name: str, distribution: Distribution | None) -> tuple
             commands=(command,),
             risk=Risk.MEDIUM,
             verify=(PROGRAMS,),
-            disrupts=f"{_TITLES[unit]} is started anew",
+            disrupts=f"{TITLES[unit]} is started anew",
         ),
     )

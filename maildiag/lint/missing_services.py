@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from maildiag.lint.context import Context
 from maildiag.lint.lines import Logical, Place
 from maildiag.lint.master_cf import Commented
-from maildiag.lint.problem import Problem, Repair, ReplaceLine, SetService
+from maildiag.lint.problem import Problem, Repair, ReplaceLine, SetService, emptied
 from maildiag.lint.services import Needed, needed_services
 from maildiag.model import Status
 
@@ -16,24 +16,15 @@ def missing(context: Context, server: bool) -> Iterator[Problem]:
     """Each service that this Postfix cannot do without, with its line as it is shipped. Source: master(5)."""
     if not context.master.services:
         if not context.master.bad:
-            yield _empty(context)
+            yield emptied(
+                context.master.path,
+                "master.cf has no service at all: Postfix runs and does nothing",
+                "no line of a service",
+            )
         return
     for needed in needed_services(context, server):
         if not _present(context, needed):
             yield _absent(context, needed)
-
-
-def _empty(context: Context) -> Problem:
-    """A file that was cut short while the disk was full, or overwritten."""
-    return Problem(
-        kind="empty",
-        subject="master.cf",
-        status=Status.CRITICAL,
-        title="master.cf has no service at all: Postfix runs and does nothing",
-        detail="Restore it from a backup, or from the distribution: /usr/share/postfix/master.cf.dist on Debian, `rpm -V postfix` and "
-        "the package on Red Hat.",
-        place=Place(context.master.path, text="no line of a service"),
-    )
 
 
 def _present(context: Context, needed: Needed) -> bool:

@@ -148,3 +148,17 @@ class Problem:
     detail: str = ""
     repairs: tuple[Repair, ...] = ()
     confidence: Confidence = Confidence.CERTAIN
+
+
+def emptied(path: str, title: str, text: str) -> Problem:
+    """A file of Postfix's that was cut short while the disk was full, or overwritten; `text` says what it lacks."""
+    name = path.rpartition("/")[2]
+    return Problem(
+        kind="empty",
+        subject=name,
+        status=Status.CRITICAL,
+        title=title,
+        detail=f"Restore it from a backup, or from the distribution: /usr/share/postfix/{name}.dist on Debian, `rpm -V postfix` and "
+        "the package on Red Hat.",
+        place=Place(path, text=text),
+    )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from maildiag.lint.context import Context, words
-from maildiag.lint.lines import Logical, Physical, Place
+from maildiag.lint.lines import Logical, Physical
 from maildiag.lint.main_cf import Entry, Malformed
 from maildiag.lint.problem import (
     CommentLine,
@@ -17,6 +17,7 @@ from maildiag.lint.problem import (
     Repair,
     ReplaceLine,
     SetParameter,
+    emptied,
 )
 from maildiag.lint.values import Form, complaint, form_of, has_comment, without_comment
 from maildiag.model import Confidence, Status
@@ -35,7 +36,11 @@ _RESTART = ("inet_interfaces", "inet_protocols")
 def syntax_problems(context: Context) -> Iterator[Problem]:
     """Every fault of the text itself, in the order of the file."""
     if not (context.main.entries or context.main.malformed or context.main.strays):
-        yield _empty(context)
+        yield emptied(
+            context.main.path,
+            "main.cf sets nothing: Postfix works by its defaults alone, and smtpd, which may not relay for everybody, does not start",
+            "no line with a parameter",
+        )
     for each in context.main.malformed:
         yield _malformed(context, each)
     for stray in context.main.strays:
@@ -49,19 +54,6 @@ def syntax_problems(context: Context) -> Iterator[Problem]:
 def is_restriction_list(name: str) -> bool:
     """True for the parameters that hold smtpd(8) access restrictions."""
     return re.fullmatch(r"smtpd_\w+_restrictions", name) is not None
-
-
-def _empty(context: Context) -> Problem:
-    """A file that was cut short while the disk was full, or overwritten."""
-    return Problem(
-        kind="empty",
-        subject="main.cf",
-        status=Status.CRITICAL,
-        title="main.cf sets nothing: Postfix works by its defaults alone, and smtpd, which may not relay for everybody, does not start",
-        detail="Restore it from a backup, or from the distribution: /usr/share/postfix/main.cf.dist on Debian, `rpm -V postfix` and "
-        "the package on Red Hat.",
-        place=Place(context.main.path, text="no line with a parameter"),
-    )
 
 
 def _malformed(context: Context, found: Malformed) -> Problem:
