@@ -158,14 +158,17 @@ _STATUSES = frozenset(("status=sent ", "status=defer", "status=bounc"))
 def _count_columns(tally: Tally, outcome: str, attempts: _Attempts, hour: str) -> None:
     tally.hour(outcome)[hour] += len(attempts.relays)
     tally.relays.setdefault("sent" if outcome == "delivered" else outcome, Counter()).update(attempts.relays)
-    tally.reasons.update(attempts.reasons)
+    if attempts.reasons:
+        tally.reasons.update(attempts.reasons)
     if outcome == "bounced":
         tally.bounced_at.update(zip(attempts.reasons, attempts.relays, strict=True))
-    tally.delays.update(attempts.delays)
+    if attempts.delays:
+        tally.delays.update(attempts.delays)
     phases = [each for each in attempts.phases if each.count("/") == 3]
-    flat = "/".join(phases).split("/") if phases else []
-    for index, counter in enumerate(tally.phases):
-        counter.update(flat[index::4])
+    if phases:
+        flat = "/".join(phases).split("/")
+        for index, counter in enumerate(tally.phases):
+            counter.update(flat[index::4])
 
 
 def _first_deferral(tally: Tally, qid: str) -> None:

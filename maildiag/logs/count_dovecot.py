@@ -11,28 +11,30 @@ from maildiag.logs.tally import Tally
 _REFUSED = re.compile(r"auth failed|authorization failed|password expired|user disabled|login disabled")
 _FAILED = later(rf"(?:{_REFUSED.pattern}), (?P<attempts>\d{{1,9}}) attempts")
 _BODY = later(r"[A-Za-z][\w-]*(?:\([^)]*\))?(?:<\d+>)?(?:<[^>]*>)?: (?:request \[\d+\]: )?")
-_LOGGED_IN = frozenset(("Login: use", "Logged in:"))
+_LOGGED_IN = ("Login: user=<", "Logged in: user=<")  # of Dovecot 2.3 and of 2.4
 _LEVELS = {"Warnin": "warning", "Error:": "error", "Fatal:": "fatal", "Panic:": "panic"}
 
 
 def login(tally: Tally, lines: list[str], start: int, name: str) -> None:
     """Count logins and failed logins of a login process (imap-login, pop3-login, submission-login, …)."""
     at = lines[0].find(f": {name}: ", start) + len(name) + 4
-    end = at + 10
-    logins = [line for line in lines if line[at:end] in _LOGGED_IN]
-    if logins:
-        _logged_in(tally, logins, name)
-    if len(logins) < len(lines):
-        dovecot(tally, [line for line in lines if line[at:end] not in _LOGGED_IN], start, name)
+    for words in _LOGGED_IN:
+        user = at + len(words)
+        logins = [line for line in lines if line[at:user] == words]
+        if logins:
+            _logged_in(tally, logins, [line[user : line.find(">", user)] for line in logins], name)
+            if len(logins) == len(lines):
+                return
+            lines = [line for line in lines if line[at:user] != words]
+    dovecot(tally, lines, start, name)
 
 
-def _logged_in(tally: Tally, lines: list[str], service: str) -> None:
+def _logged_in(tally: Tally, lines: list[str], users: list[str], service: str) -> None:
     secure = sum([", TLS" in line for line in lines])
     tally.totals["logins"] += len(lines)
     tally.logins[f"{service} TLS"] += secure
     tally.logins[f"{service} no TLS"] += len(lines) - secure
-    places = [(line, line.find("user=<") + 6) for line in lines]
-    tally.login_users.update([line[at : line.find(">", at)] if at > 5 else "" for line, at in places])
+    tally.login_users.update(users)
 
 
 # What Dovecot's lines begin with behind the service. Every other text is searched for a level.
@@ -89,8 +91,8 @@ def _special(tally: Tally, line: str, start: int, name: str) -> None:
     body = line.find(": ", at) + 2
     match _KINDS.get(line[body : body + 6]):
         case "login":
-            if line.startswith(("Login: ", "Logged in: "), body):
-                _logged_in(tally, [line], name)
+            if line.startswith(("Login: ", "Logged in: "), body):  # login_log_format_elements may be in any order
+                _logged_in(tally, [line], [line.partition("user=<")[2].partition(">")[0]], name)
         case "info":  # Dovecot's own log file, where even ordinary lines name their level
             dovecot(tally, [line[:body] + line[body + 6 :]], start, name)
         case "closed" | "stored":

@@ -17,27 +17,30 @@ _Key = tuple[str, str, str]
 def refusals(tally: Tally, lines: list[str], start: int, name: str) -> None:
     """Count refusals by their reason without address, sender and recipient; `QID: reject: RCPT from name[address]: …`."""
     keys, addresses, kept = [], [], []
+    one_of_equals = _one_of_equals(tally)
     for line in lines:
-        parts = line.split(": ", 4)
+        told, sender, _ = line.partition("; from=<")
+        parts = told.split(": ", 4)
         if len(parts) < 5 or parts[2] not in _REFUSED:
             _unusual(tally, line, start, name)
             continue
-        stage, reason = parts[3], parts[4]
+        _, _, kind, stage, reason = parts
+        if not sender:
+            reason = reason.partition("; proto=")[0]
         address = stage[stage.find("[") + 1 : stage.rfind("]")]
-        cut = reason.find("; from=<")
-        reason = reason[:cut] if cut > 0 else reason.partition("; proto=")[0]
         if reason[10:11] == "<":  # "550 5.1.1 <user@domain>: …"
             reason = reason[:10] + reason[reason.find(">: ") + 3 :]
         elif reason[4:5] == "<":
             reason = reason[:4] + reason[reason.find(">: ") + 3 :]
-        keys.append(
-            (parts[2], stage[: stage.find(" ")], reason.replace(address, "ip")[:200] if address else reason[:200])
-        )
+        if address:
+            reason = reason.replace(address, "ip")
+        key = (kind, stage[: stage.find(" ")], reason[:200])
+        keys.append(one_of_equals(key, key))
         addresses.append(address)
         kept.append(line)
     tally.refusals.update(keys)
     tally.refused_clients.update(addresses)
-    tally.refused_at.update(zip(map(_one_of_equals(tally), keys, keys), addresses, strict=True))
+    tally.refused_at.update(zip(keys, addresses, strict=True))
     count_hours(tally, "rejected", kept, start)
 
 

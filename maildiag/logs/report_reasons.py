@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from maildiag.logs.classify import classify
@@ -20,6 +21,19 @@ _STATUS = re.compile(r"dsn=(?P<dsn>\S*) status=(?P<status>\S+) \((?P<reason>.*)\
 _Key = tuple[str, str, str]
 
 
+@lru_cache(maxsize=4096)
+def _normal(text: str) -> str:
+    return normalise(text)
+
+
+def _unreached(text: str) -> str:
+    """`connect to HOST[ADDRESS]:25: why` with one host for all of them, so that the reason is worked out once."""
+    head, _, why = text.partition(": ")
+    if head.startswith("connect to ") and "." in head and "/" not in head:
+        return f"connect to host.example: {why}"
+    return text
+
+
 def reasons_of(tally: Tally, limit: int | None) -> tuple[ReasonRow, ...]:
     """Return the most frequent reasons of deferrals and bounces, with the next hops that bounced so."""
     rows: Counter[_Key] = Counter()
@@ -28,7 +42,7 @@ def reasons_of(tally: Tally, limit: int | None) -> tuple[ReasonRow, ...]:
     for raw, count in sorted(tally.reasons.items()):
         match = _STATUS.match(raw)
         status, dsn, reason = (match["status"], match["dsn"], match["reason"]) if match else ("", "", raw)
-        key = keys[raw] = (status, dsn, normalise(reason))
+        key = keys[raw] = (status, dsn, _normal(_unreached(reason)))
         rows[key] += count
         first.setdefault(key, reason)
     found = ranked(rows)[:limit]
@@ -91,7 +105,7 @@ def connect_failures_of(tally: Tally, limit: int | None) -> tuple[ConnectRow, ..
     hosts: dict[str, Counter[str]] = {}
     for text, count in tally.connect_failures.items():
         host = text.removeprefix("connect to ").partition(": ")[0]
-        hosts.setdefault(normalise(text), Counter())[host] += count
+        hosts.setdefault(_normal(_unreached(text)), Counter())[host] += count
     rows = ranked({text: at.total() for text, at in hosts.items()})[:limit]
     return tuple(ConnectRow(shown(text), count, counted(hosts[text], limit), len(hosts[text])) for text, count in rows)
 

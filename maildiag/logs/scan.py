@@ -189,6 +189,7 @@ class Scanner:
         """Count every list; what submits before what is queued, delivered and removed, as in the life of a message."""
         full = [(name, lines) for buckets in all_buckets for name, lines in buckets.lists.items() if lines]
         removals: list[str] = []
+        stamps: set[str] = set()
         for (host, program), lines in sorted(full, key=_by_life):
             handler, name = handler_of(program)
             self.tally.hosts[host] += len(lines)
@@ -197,17 +198,20 @@ class Scanner:
                 removals += count_queue.queued(self.tally, lines, start)
             else:
                 handler(self.tally, lines, start, name)
-            self._stamps(lines, start)
+            stamps |= {lines[0][: start - 1], lines[-1][: start - 1]}
             lines.clear()
         count_queue.removed(self.tally, removals, start)
+        if stamps:
+            self._stamps(stamps)
 
-    def _stamps(self, lines: list[str], start: int) -> None:
-        first, last = lines[0][: start - 1], lines[-1][: start - 1]
+    def _stamps(self, stamps: set[str]) -> None:
+        """Note the first and the last of these; within a month they are in the order of their text."""
         tally = self.tally
-        if not tally.first_stamp or _earlier(first, tally.first_stamp):
-            tally.first_stamp = first
-        if not tally.last_stamp or _earlier(tally.last_stamp, last):
-            tally.last_stamp = last
+        for stamp in stamps if len({stamp[:3] for stamp in stamps}) > 1 else {min(stamps), max(stamps)}:
+            if not tally.first_stamp or _earlier(stamp, tally.first_stamp):
+                tally.first_stamp = stamp
+            if not tally.last_stamp or _earlier(tally.last_stamp, stamp):
+                tally.last_stamp = stamp
 
     def _unparsed(self, lines: list[str]) -> None:
         lines = [line for line in lines if line.strip() and not line.startswith("-- ")]  # journalctl's own remarks

@@ -155,8 +155,25 @@ def test_dovecot_2_3_and_2_4_logins_are_counted() -> None:
     new = "2026-11-16T10:00:00.1+00:00 mail dovecot[81]: imap-login: Logged in: user=<bob>, method=PLAIN, rip=10.0.1.9, lip=10.0.1.10, mpid=1, session=<x>"
     failed = "Nov 16 10:00:00 mail dovecot: imap-login: Login aborted: Connection closed (auth failed, 3 attempts in 9 secs) (auth_failed): user=<bob>, rip=192.0.2.7, lip=10.0.1.10, TLS"
     found = in_one(f"{old}\n{new}\n{failed}\n")
-    assert found.logins == {"imap-login TLS": 1, "imap-login no TLS": 1}
+    assert (found.logins, found.login_users) == ({"imap-login TLS": 1, "imap-login no TLS": 1}, {"bob": 2})
     assert (found.auth_users, found.auth_addresses) == ({"bob": 3}, {"192.0.2.7": 3})
+
+
+def test_logins_are_counted_whatever_their_elements_and_their_order() -> None:
+    # login_log_format_elements = method=%m user=<%u> rip=%r %c, and without a user
+    begins = "Nov 16 10:00:00 mail dovecot: imap-login: Login: "
+    found = in_one(
+        f"{begins}user=<bob>, rip=10.0.1.9\n{begins}method=PLAIN, user=<ann>, rip=10.0.1.9, TLS\n{begins}rip=10.0.1.9\n"
+    )
+    assert found.login_users == {"bob": 1, "ann": 1, "": 1}
+    assert found.logins == {"imap-login TLS": 1, "imap-login no TLS": 2}
+
+
+def test_hosts_that_were_not_reached_for_the_same_reason_are_one_row() -> None:
+    begins = "Nov 16 10:00:00 mail postfix/smtp[5]: connect to "
+    hosts = ("mx.partner.test[192.0.2.1]", "mx.other.test[2001:db8::1]", "mail.example.test[private/dovecot-lmtp]")
+    found = in_one("".join(f"{begins}{host}: Connection refused\n" for host in hosts))
+    assert [row.name for row in make_report(found, NOW).connect_failures] == ["connect to host: Connection refused"]
 
 
 PIECES = st.sampled_from(
