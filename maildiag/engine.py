@@ -21,6 +21,8 @@ from maildiag.report import Report
 from maildiag.settings import Settings
 from maildiag.text import safe
 
+# So long, at most, all else waits for what the slowest probes need to begin: a tenth of that where nothing hangs.
+_AHEAD_S = 0.5
 # A probe that was answered waits for the interpreter behind every thread that computes: 5 ms each, by Python's default.
 _SWITCH_S = 0.0005
 
@@ -74,16 +76,21 @@ def report(host: Host, registry: Registry, settings: Settings, checks: Sequence[
 def _events(session: Session, chosen: Sequence[Check], cancelled: threading.Event) -> Iterator[Event]:
     """Start every fact, and judge each check as soon as its facts are there."""
     wanted = _wanted(session, chosen)
+    first, needed = _ahead(session.registry, wanted)
+    _begin(session, [fact for fact in wanted if fact in first])
+    others = [fact for fact in wanted if fact not in first]
     waiting: dict[str, tuple[Check, set[type]]] = {}
     for each in chosen:
         waiting[each.id] = (each, {need.fact for need in each.needs} | {HostRole})
-    for fact in wanted:
-        session.fact(fact).add_done_callback(lambda _, fact=fact: session.news.put(fact))  # type: ignore[misc]
+    alone_until = time.monotonic() + _AHEAD_S
     ready: set[type] = set()
     while waiting and not cancelled.is_set():
+        if others and (needed <= ready or time.monotonic() > alone_until):
+            _begin(session, others)
+            others = []
         left = session.deadline - time.monotonic()
         try:
-            news = session.news.get(timeout=max(0.01, min(left, 0.25)))
+            news = session.news.get(timeout=max(0.01, min(left, _AHEAD_S / 10 if others else 0.25)))
         except queue.Empty:
             if left > 0:
                 continue
@@ -106,6 +113,18 @@ def _wanted(session: Session, chosen: Sequence[Check]) -> list[type]:
     for fact in facts:
         waiting.update(session.registry.needed(fact))
     return sorted(dict.fromkeys([*facts, *waiting]), key=lambda fact: -waiting[fact])
+
+
+def _ahead(registry: Registry, wanted: Sequence[type]) -> tuple[set[type], set[type]]:
+    """The facts that begin before all others, and those of them that the slowest wait for: the others begin after these."""
+    slowest = {fact for fact in wanted if fact in registry.gatherers and registry.gatherers[fact].ahead}
+    needed = {need for fact in slowest for need in registry.needed(fact)}
+    return slowest | needed, needed
+
+
+def _begin(session: Session, facts: Sequence[type]) -> None:
+    for fact in facts:
+        session.fact(fact).add_done_callback(lambda _, fact=fact: session.news.put(fact))  # type: ignore[misc]
 
 
 def _in_order(findings: Sequence[Finding], chosen: Sequence[Check]) -> tuple[Finding, ...]:

@@ -74,13 +74,15 @@ class Check:
 class Gatherer:
     """A function that asks the host for one fact; its parameters after `ask` are the facts that it needs itself.
 
-    `begins` are the questions that it will ask whatever its needs turn out to be: they are under way meanwhile.
+    `begins` are the questions that it will ask whatever its needs turn out to be: they are under way meanwhile. `ahead` tells
+    that it waits for servers, and so is among the slowest of a run: what it needs is asked before all else.
     """
 
     fact: type
     needs: tuple[Need, ...]
     gather: Callable[..., Any]
     begins: Begins
+    ahead: bool = False
 
     @property
     def name(self) -> str:
@@ -205,13 +207,17 @@ def gatherer(function: G) -> G:
     return begins()(function)
 
 
-def begins(*probes: Probe[Any], given: Begins = lambda _: ()) -> Callable[[G], G]:
-    """A gatherer that asks these probes (and those that the settings name) in any case: they begin before its needs are met."""
+def begins(*probes: Probe[Any], given: Begins = lambda _: (), ahead: bool = False) -> Callable[[G], G]:
+    """A gatherer that asks these probes (and those that the settings name) in any case: they begin before its needs are met.
+
+    With `ahead` it begins before others, and they wait for what it needs.
+    """
 
     def mark(function: G) -> G:
         fact = typing.get_type_hints(function)["return"]
         needs = tuple(need for need in _needs(function) if need.name != "ask")
-        function.maildiag = Gatherer(fact, needs, function, lambda settings: (*probes, *given(settings)))  # type: ignore[attr-defined]
+        found = Gatherer(fact, needs, function, lambda settings: (*probes, *given(settings)), ahead)
+        function.maildiag = found  # type: ignore[attr-defined]
         return function
 
     return mark

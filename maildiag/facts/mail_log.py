@@ -13,19 +13,18 @@ from itertools import takewhile
 from operator import itemgetter
 
 from maildiag.asking import Ask
+from maildiag.facts.journal import JournalWindow
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogFile, LogSources
-from maildiag.facts.services import MAIL_UNITS, Services
+from maildiag.facts.processes import ProcessTable
 from maildiag.logs.lines import parse_line
 from maildiag.logs.summary import LogSummary, summarise
 from maildiag.model import Gap, GapReason, Missing
-from maildiag.probes import Command, CommandResult, FileText, ReadFile, command
+from maildiag.probes import CommandResult, FileText, ReadFile, command
 from maildiag.records import dataclass
 from maildiag.registry import begins
-from maildiag.settings import Settings
 
 MOST_BYTES = 6 * 1024 * 1024
-MOST_LINES = 30000  # of the journal, the latest ones
 _LATE = timedelta(seconds=60)
 _QUARTER, _FURTHEST = timedelta(minutes=15), timedelta(hours=26)  # zones differ by quarters of an hour, from -12 to +14
 _ZONED = re.compile(r"\d{4}-\d\d-\d\d")
@@ -40,14 +39,13 @@ RECENT = command(
     "SYSLOG_FACILITY=2",
 )
 _MOMENT = timedelta(seconds=3)  # a logger writes what it got at once, or never
+_SETTLED = timedelta(seconds=3)
 _ENOUGH = 3
 _FILE_TAIL = 3000
 _SAID = re.compile(r"(postfix[\w./-]*)\[\d+\]: .{1,300}")
 _OLDEST = datetime.min.replace(tzinfo=UTC)
 JOURNAL = "journal"
 _TOOL = re.compile(r"\bpost(?:queue|map|alias|conf|cat)\[\d+\]: ")
-# Programs whose own messages about mail are of interest when systemd keeps their standard output.
-_SPEAKING = ("dovecot.service", "postfix.service", "postfix@-.service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +94,14 @@ class _Text:
 
 
 @begins(LATEST, RECENT)
-def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, services: Services | None) -> MailLog:
+def mail_log(
+    ask: Ask, time: LocalTime, places: LogSources, window: JournalWindow, processes: ProcessTable | None
+) -> MailLog:
     """Read the tail of the mail log's files, and of the journal what no file holds: systemd's and the kernel's lines.
 
     Raises Missing where nothing may be read.
     """
-    since = time.now - timedelta(hours=settings.thresholds.log_window_hours)
+    since = window.since
     read = [_file(ask, each, since) for each in places.files()]
     texts = [each for each in read if isinstance(each, _Text)]
     main = _main_texts(texts, places)
@@ -113,7 +113,7 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
     lacking = {
         each.name: programs
         for each in _of_postfix(texts, places)
-        if (programs := _lacks(each, said, time.now, _began(services)))
+        if (programs := _lacks(each, said, time.now, _began(processes)))
     }
     stale = tuple(
         each.name
@@ -121,8 +121,7 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
         if each.name in lacking or (each.lines and latest is not None and _behind(each, latest, time.now))
     )
     by_mail = [each for each in main if each.name not in stale]
-    query = journal_query(since, _units(services), mail=not by_mail)
-    journal = _journal(newest if _timed_out(newest) else ask.maybe(query))
+    journal = _journal(newest if _timed_out(newest) else ask.maybe(window.query(mail=not by_mail)))
     if not texts and isinstance(journal, Gap):
         raise Missing(_why_not(places, journal))
     source = by_mail[0].name if by_mail or isinstance(journal, Gap) else JOURNAL
@@ -130,11 +129,10 @@ def mail_log(ask: Ask, settings: Settings, time: LocalTime, places: LogSources, 
     return replace(found, offset=offset, lacking=tuple(dict.fromkeys(one for each in lacking.values() for one in each)))
 
 
-def _began(services: Services | None) -> datetime:
-    """When the logger was surely at work (systemd tells whole seconds): what was said before, it does not write any more."""
-    logger = services.unit("rsyslog", "syslog-ng") if services is not None else None
-    started = logger.active_since if logger is not None and logger.running else None
-    return started + timedelta(seconds=2) if started else _OLDEST
+def _began(processes: ProcessTable | None) -> datetime:
+    """When the logger was surely at work, which is soon after it began: what was said before, it does not write any more."""
+    started = [each.started for each in processes.named("rsyslogd", "syslog-ng")] if processes is not None else []
+    return max(started) + _SETTLED if started else _OLDEST
 
 
 def _lacks(text: _Text, recent: Sequence[str], now: datetime, began: datetime) -> tuple[str, ...]:
@@ -197,32 +195,6 @@ def _of_postfix(texts: Sequence[_Text], places: LogSources) -> list[_Text]:
     """The files in which Postfix logs: all but those that only Dovecot writes."""
     only_dovecot = {each.path for each in places.configured if each.daemon == "dovecot"}
     return [each for each in texts if each.name not in only_dovecot]
-
-
-def _units(services: Services | None) -> tuple[str, ...]:
-    """The units whose starts and failures matter here: those of mail, and what else of the known ones is installed."""
-    if services is None:
-        return MAIL_UNITS
-    return tuple(dict.fromkeys((*MAIL_UNITS, *(each.name for each in services.units.values() if each.exists))))
-
-
-def journal_query(since: datetime, units: Sequence[str], mail: bool) -> Command:
-    """journalctl(1) for systemd's lines about these units, the daemons' standard output, the kernel, and with `mail` the
-    mail facility (2), which all of Postfix and Dovecot log to whatever `syslog_name` is.
-    """
-    matches: list[str] = ["_TRANSPORT=kernel", "+", "SYSLOG_IDENTIFIER=systemd-coredump"]
-    for unit in units:
-        matches += ["+", "_PID=1", f"UNIT={unit}"]
-    for unit in _SPEAKING:
-        matches += ["+", "_TRANSPORT=stdout", f"_SYSTEMD_UNIT={unit}"]
-    if mail:
-        matches += ["+", "SYSLOG_FACILITY=2"]
-    window = (f"--lines={MOST_LINES}", f"--since=@{int(since.timestamp())}")
-    return Command(
-        ("journalctl", "--quiet", "--no-pager", "--output=short-iso-precise", *window, *matches),
-        timeout=10.0,
-        most=2 * MOST_BYTES,
-    )
 
 
 def _file(ask: Ask, file: LogFile, since: datetime) -> _Text | ReadSource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from itertools import islice
 
 from maildiag.asking import Ask
@@ -73,37 +73,64 @@ _PATH = re.compile(r"/[^\n]*")
 _ITSELF = command("doveadm", "help", timeout=2.0)  # asks no other process
 
 
+@dataclass(frozen=True, slots=True)
+class ListedUsers:
+    """The users that were looked up without the log's help; `names` is empty where a list of them is not to be had."""
+
+    names: tuple[str, ...]
+    found: MailUsers
+
+
 @gatherer
-def mail_users(
+def listed_users(
     ask: Ask,
     settings: Settings,
     config: DovecotConfig,
     daemon: DovecotDaemon | None,
     accounts: Accounts | None,
     identity: Identity | None = None,
-    postfix: Postfix | None = None,
-    tables: Tables | None = None,
-    log: MailLog | None = None,
-) -> MailUsers:
-    """Look up the users of the settings; else the people among the system's accounts, what the userdb lists, the
-    addresses that Postfix has Dovecot deliver to, or those that the log tells of.
+) -> ListedUsers:
+    """Look up the users of the settings; else the people among the system's accounts, or what the userdb lists.
 
     A look-up needs no password and leaves no failed login behind. Without root Dovecot refuses it, and logs an error.
     """
     if daemon is not None and not daemon.running:
-        return MailUsers("Dovecot does not run", ())
+        return ListedUsers((), MailUsers("Dovecot does not run", ()))
     if identity is not None and not identity.privileged:
         raise Missing(Gap(GapReason.DENIED, "Dovecot lets only root look other users up", "needs root"))
     names, chosen = _choose(ask, settings, config, accounts)
     listed = tuple(each for each in names if not _TORN.search(each))
-    names, torn = listed, len(names) - len(listed)
-    if not names and (names := _delivered_to(postfix, tables)):
-        chosen = "the addresses in virtual_mailbox_maps"
-    of_log = not names and log is not None
-    if of_log and log is not None and (names := _in_log(log, accounts)):
-        chosen = "those of the log whose mail goes to mailboxes"
-    if not names:
-        return MailUsers(chosen, (), torn=torn)
+    found = _look_up(ask, listed, chosen) if listed else MailUsers(chosen, ())
+    return ListedUsers(listed, replace(found, torn=len(names) - len(listed)))
+
+
+@gatherer
+def mail_users(
+    ask: Ask,
+    listed: ListedUsers,
+    daemon: DovecotDaemon | None,
+    accounts: Accounts | None,
+    postfix: Postfix | None = None,
+    tables: Tables | None = None,
+    log: MailLog | None = None,
+) -> MailUsers:
+    """The users that are listed; where none are, the addresses that Postfix has Dovecot deliver to, or those that the log
+    tells of.
+    """
+    if listed.names or (daemon is not None and not daemon.running):
+        return listed.found
+    if names := _delivered_to(postfix, tables):
+        return replace(_look_up(ask, names, "the addresses in virtual_mailbox_maps"), torn=listed.found.torn)
+    if log is None or not (names := _in_log(log, accounts)):
+        return listed.found
+    found = _look_up(ask, names, "those of the log whose mail goes to mailboxes")
+    # some may be gone since, and some were never ours
+    users = tuple(each for each in found.users if each.status != NO_SUCH_USER and each.fields)
+    return replace(found, users=users, torn=listed.found.torn)
+
+
+def _look_up(ask: Ask, names: tuple[str, ...], chosen: str) -> MailUsers:
+    """What Dovecot says of these users. Raises Missing where doveadm(1) says nothing of use."""
     answer = ask.maybe(command("doveadm", "user", *names, timeout=_PATIENCE))
     if isinstance(answer, Gap):
         if answer.reason is not GapReason.TIMEOUT or isinstance(ask.maybe(_ITSELF), Gap):
@@ -118,9 +145,7 @@ def mail_users(
     for number, name in enumerate(names):
         path = paths[number] if number < len(paths) else None
         users.append(_user(name, fields.get(name, {}), path))
-    if of_log:  # some may be gone since, and some were never ours
-        users = [each for each in users if each.status != NO_SUCH_USER and each.fields]
-    return MailUsers(chosen, tuple(users), torn=torn)
+    return MailUsers(chosen, tuple(users))
 
 
 def _choose(

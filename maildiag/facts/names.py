@@ -228,7 +228,7 @@ def parse_hosts_file(text: str) -> tuple[HostsLine, ...]:
     return tuple(found)
 
 
-@begins(command("hostname", "-f"))
+@begins(command("hostname", "-f"), ahead=True)
 def own_name(ask: Ask, postfix: Postfix | None) -> OwnName:
     """Ask the system for its name, and system and DNS for the address of myhostname."""
     name = postfix.get("myhostname") if postfix and postfix.installed else ""

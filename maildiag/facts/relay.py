@@ -25,7 +25,7 @@ from maildiag.probes import (
     command,
 )
 from maildiag.records import dataclass
-from maildiag.registry import gatherer
+from maildiag.registry import begins
 
 Answers = tuple[tuple[str, DnsAnswer | Gap], ...]
 Locals = tuple[tuple[str, tuple[str, ...]], ...]
@@ -103,7 +103,7 @@ def _greeted(talk: RelayTalk) -> bool:
     return isinstance(talk.transcript, Transcript) and talk.transcript.exchange("banner") is not None
 
 
-@gatherer
+@begins(ahead=True)
 def relay(ask: Ask, postfix: Postfix) -> Relay:
     """Look the relayhost up as Postfix does and as the system does, and speak to it."""
     hop = parse_next_hop(postfix.get("relayhost"), PORTS.get(postfix.get("smtp_tcp_port", "smtp"), 25))

@@ -205,6 +205,14 @@ def _file(unit: str) -> str:
     return re.sub(r"@.+(?=\.)", "@", unit)
 
 
+def installed(ask: Ask, settings: Settings) -> Argv:
+    """The units of mail, and of the others that matter to it those whose files are there; all where that is not known."""
+    listed = ask.maybe(_files(settings))
+    if isinstance(listed, CommandResult) and not listed.status:
+        return _there(listed, settings)
+    return _wanted(settings)
+
+
 def _there(listed: CommandResult, settings: Settings) -> Argv:
     files = {line.split()[0] for line in listed.stdout.splitlines() if line.strip()}
     always = _always(settings)
@@ -217,8 +225,7 @@ def services(ask: Ask, settings: Settings, time: LocalTime | None, processes: Pr
 
     Where it does not list the unit files, all are asked for: showing one that does not exist costs as much as any other.
     """
-    listed = ask.maybe(_files(settings))
-    names = _there(listed, settings) if isinstance(listed, CommandResult) and not listed.status else _wanted(settings)
+    names, listed = installed(ask, settings), ask.maybe(_files(settings))
     silent = isinstance(listed, Gap) and listed.reason is GapReason.TIMEOUT
     told = (
         listed if silent else ask.maybe(command("systemctl", "show", "--no-pager", f"--property={PROPERTIES}", *names))

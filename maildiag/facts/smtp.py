@@ -9,7 +9,7 @@ from maildiag.facts.sockets import Expected, Owner, Port, Sockets, is_any, is_lo
 from maildiag.model import Gap, HostRole, Role
 from maildiag.probes import Dialogue, Listeners, Protocol, Tls, Transcript
 from maildiag.records import dataclass
-from maildiag.registry import gatherer
+from maildiag.registry import begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class OwnDialogues:
         return tuple(each for each in self.talks if each.port.protocol is protocol)
 
 
-@gatherer
+@begins(ahead=True)
 def own_dialogues(ask: Ask, expected: Expected, postfix: Postfix | None, role: HostRole) -> OwnDialogues:
     """Speak to every port that should be served, all side by side; who listens is seen meanwhile.
 

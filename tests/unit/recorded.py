@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from maildiag.facts.journal import JournalWindow
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.log_sources import LogFile, LogSources
-from maildiag.facts.mail_log import LATEST, MOST_BYTES, RECENT, MailLog, journal_query, mail_log
+from maildiag.facts.mail_log import LATEST, MOST_BYTES, RECENT, MailLog, mail_log
 from maildiag.facts.processes import ProcessTable
 from maildiag.facts.services import MAIL_UNITS, Services, build, parse_show
 from maildiag.model import Gap, GapReason
 from maildiag.probes import FileText, Probe, Process, ReadFile
-from maildiag.settings import Settings
 from maildiag.testing import gather, info, printed
 
 DATA = Path(__file__).parents[1] / "data" / "services"
@@ -53,17 +53,17 @@ def log(
     """A mail log made of these lines; `latest` is the journal's last line of mail, `recent` its last ones, `written` the file's last
     change."""
     places = LogSources((), (LogFile(LOG, "the distribution's", info(LOG)),), "/var/log/journal")
-    since = now - timedelta(hours=24)
+    window = JournalWindow(now - timedelta(hours=24), MAIL_UNITS)
     journal_lines = printed(journal)
     answers: dict[Probe[Any], Any] = {
         ReadFile(LOG, most=MOST_BYTES, tail=True): FileText(mail, len(mail), written or now),
         ReadFile(f"{LOG}.1", most=MOST_BYTES, tail=True): Gap(GapReason.ABSENT, "no such file"),
         LATEST: printed(latest),
         RECENT: printed(recent),
-        journal_query(since, MAIL_UNITS, mail=False): journal_lines,
-        journal_query(since, MAIL_UNITS, mail=True): journal_lines,
+        window.query(mail=False): journal_lines,
+        window.query(mail=True): journal_lines,
     }
-    facts = {"settings": Settings(), "time": LocalTime(now, "UTC"), "places": places, "services": None}
+    facts = {"time": LocalTime(now, "UTC"), "places": places, "window": window, "processes": None}
     found = gather(mail_log, answers, **facts)
     assert isinstance(found, MailLog), found
     return found

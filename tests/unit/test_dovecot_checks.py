@@ -20,7 +20,16 @@ from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.dovecot_parts import DovecotParts, Reference, RunDirectory, dovecot_parts
 from maildiag.facts.local_time import LocalTime
 from maildiag.facts.mail_log import MailLog
-from maildiag.facts.mail_users import MailUser, MailUsers, _delivered_to, first_error, mail_users, parse_users
+from maildiag.facts.mail_users import (
+    ListedUsers,
+    MailUser,
+    MailUsers,
+    _delivered_to,
+    first_error,
+    listed_users,
+    mail_users,
+    parse_users,
+)
 from maildiag.facts.mailboxes import Delivery, Mailbox, Mailboxes, Quota, Quotas, Trouble
 from maildiag.facts.mailboxes import mailboxes as look_at_mailboxes
 from maildiag.facts.passdbs import Passdbs, passdbs, refusing
@@ -916,8 +925,9 @@ def test_a_line_without_its_colon_is_told_and_its_password_is_not() -> None:
         command("doveadm", "user", "bob", timeout=3.0): printed("field\tvalue\nuid\t1001\nhome\t/home/bob\n"),
     }
     given = {"settings": Settings(), "config": config(text), "daemon": RUNNING, "accounts": None}
-    found = gather(mail_users, answers, **given)
-    assert isinstance(found, MailUsers)
+    listed = gather(listed_users, answers, **given)
+    assert isinstance(listed, ListedUsers)
+    found = listed.found
     assert (found.torn, [each.name for each in found.users]) == (1, ["bob"])
     verdict, *_ = judge(authentication.users, found, config(text), RUNNING, None, None)
     assert verdict.status is Status.WARNING
@@ -1240,15 +1250,11 @@ def test_people_to_whom_local_delivers_are_looked_up_where_dovecot_lists_nobody(
         asked: printed(f"field\tvalue\nuid\t999\ngid\t996\nhome\t/var/vmail/{name}\n"),
         path: printed(f"/var/vmail/{name}/Maildir\n"),
     }
-    found = gather(
-        mail_users,
-        answers,
-        settings=Settings(),
-        config=config("userdb {\n  driver = static\n  args = uid=vmail gid=vmail home=/var/vmail/%u\n}\n"),
-        daemon=RUNNING,
-        accounts=Accounts((Account("alice", 1000, 1000, "/home/alice", "/bin/bash"),)),
-        log=log(DELIVERED, "", datetime(2026, 11, 28, 9, 14, tzinfo=UTC)),
-    )
+    accounts = Accounts((Account("alice", 1000, 1000, "/home/alice", "/bin/bash"),))
+    static = config("userdb {\n  driver = static\n  args = uid=vmail gid=vmail home=/var/vmail/%u\n}\n")
+    listed = gather(listed_users, {}, settings=Settings(), config=static, daemon=RUNNING, accounts=accounts)
+    told = log(DELIVERED, "", datetime(2026, 11, 28, 9, 14, tzinfo=UTC))
+    found = gather(mail_users, answers, listed=listed, daemon=RUNNING, accounts=accounts, log=told)
     assert isinstance(found, MailUsers)
     assert [(each.name, each.inbox) for each in found.users] == [(name, f"/var/vmail/{name}/Maildir")]
 

@@ -14,7 +14,7 @@ from maildiag.facts.dovecot import MAIN, SECRETS, Dovecot, DovecotConfig, doveco
 from maildiag.facts.dovecot_daemon import DovecotDaemon
 from maildiag.facts.firewall import firewall
 from maildiag.facts.local_time import LocalTime
-from maildiag.facts.mail_users import MailUsers, mail_users
+from maildiag.facts.mail_users import ListedUsers, MailUsers, listed_users
 from maildiag.facts.postfix import Postfix, postfix
 from maildiag.facts.postfix_config import PostfixConfig, postfix_config
 from maildiag.facts.processes import ProcessTable
@@ -119,21 +119,22 @@ def test_a_configuration_test_that_fails_without_a_word_is_no_pass() -> None:
 
 
 def looked_up(answers: Answers) -> MailUsers | Gap:
-    return gather(
-        mail_users,
+    listed = gather(
+        listed_users,
         answers,
         settings=Settings(test_users=("alice",)),
         config=CONFIG,
         daemon=DovecotDaemon(running=True),
         accounts=None,
     )
+    return listed.found if isinstance(listed, ListedUsers) else listed
 
 
 def test_nobody_but_root_has_dovecot_look_others_up_for_it_would_log_an_error() -> None:
     host = TableHost({})
     nobody = Identity("mail", "Linux", NOW, NOW, False)
     facts = {"settings": Settings(test_users=("alice",)), "config": CONFIG, "daemon": None, "accounts": None}
-    gap = gather_alone(mail_users, host, facts | {"identity": nobody})
+    gap = gather_alone(listed_users, host, facts | {"identity": nobody})
     assert isinstance(gap, Gap)
     assert gap.reason is GapReason.DENIED
     assert host.asked == []
