@@ -197,10 +197,10 @@ def dovecot_config(ask: Ask, dovecot: Dovecot) -> DovecotConfig:
     """
     if not dovecot.installed:
         raise Missing(Gap(GapReason.ABSENT, "Dovecot is not installed"))
-    strict, every = ask.all([_STRICT, _EVERY])
     reading = _Reading(ask)
     reading.read(MAIN)
     source = reading.builder.tree()
+    strict, every = ask.all([_STRICT, _EVERY])
     refusal = parse_refusal(strict.stderr) if isinstance(strict, CommandResult) and strict.status else None
     gaps = [*reading.gaps, *([strict] if isinstance(strict, Gap) else [])]
     if isinstance(strict, CommandResult) and strict.status and not refusal:
