@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import field
 
 from maildiag.logs.count_problems import problem_of
@@ -157,7 +156,7 @@ _STATUSES = frozenset(("status=sent ", "status=defer", "status=bounc"))
 
 def _count_columns(tally: Tally, outcome: str, attempts: _Attempts, hour: str) -> None:
     tally.hour(outcome)[hour] += len(attempts.relays)
-    tally.relays.setdefault("sent" if outcome == "delivered" else outcome, Counter()).update(attempts.relays)
+    tally.relays_of("sent" if outcome == "delivered" else outcome).update(attempts.relays)
     if attempts.reasons:
         tally.reasons.update(attempts.reasons)
     if outcome == "bounced":

@@ -38,6 +38,8 @@ def refusals(tally: Tally, lines: list[str], start: int, name: str) -> None:
         keys.append(one_of_equals(key, key))
         addresses.append(address)
         kept.append(line)
+    if not keys:
+        return
     tally.refusals.update(keys)
     tally.refused_clients.update(addresses)
     tally.refused_at.update(zip(keys, addresses, strict=True))

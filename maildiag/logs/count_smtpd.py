@@ -65,7 +65,7 @@ def smtpd(tally: Tally, lines: list[str], start: int, name: str) -> None:
     for line in kinds["problem"]:
         problem_of(tally, line, start, name)
     hangups = [line[line.find(": ", start) + 2 :].partition(" from ")[0] for line in kinds["hangup"]]
-    for text, count in Counter(hangups).items():
+    for text, count in Counter(hangups).items() if hangups else ():
         tally.totals[text.partition(" [")[0][:60]] += count
     if "count sessions" in tally.scratch:
         _sessions(tally, lines, start)
@@ -103,10 +103,13 @@ def _odd_clients(tally: Tally, lines: list[str], start: int) -> list[str]:
 
 
 def _received(tally: Tally, ids: list[str], clients: list[str], lines: list[str], start: int) -> None:
+    if not lines:
+        return
     tally.received.update(zip(ids, clients, strict=True))
     count_hours(tally, "received", lines, start)
     users = [client for client in clients if "sasl_username=" in client]
-    tally.sasl_users.update([user[user.find("sasl_username=") + 14 :].partition(",")[0] for user in users])
+    if users:
+        tally.sasl_users.update([user[user.find("sasl_username=") + 14 :].partition(",")[0] for user in users])
 
 
 def _sessions(tally: Tally, lines: list[str], start: int) -> None:

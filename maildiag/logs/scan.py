@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import attrgetter
 
 from maildiag.logs import count_deliveries, count_dovecot, count_problems, count_queue, count_refusals, count_smtpd
 from maildiag.logs.forms import as_syslog
 from maildiag.logs.lines import MONTHS, family_of
 from maildiag.logs.places import sort_out
 from maildiag.logs.tally import SAMPLES, Tally
+from maildiag.records import dataclass
 
 Handler = Callable[[Tally, list[str], int, str], None]
 
@@ -58,6 +60,17 @@ def ignored(tally: Tally, lines: list[str], start: int, name: str) -> None:
     tally.totals["lines of other programs"] += len(lines)
 
 
+@dataclass(slots=True)
+class _Lines:
+    """The lines of one program on one host, and what counts them; `life` is the place of the program in a message's life."""
+
+    host: str
+    handler: Handler
+    name: str
+    life: int
+    lines: list[str]
+
+
 class _Buckets(dict[str, Callable[[str], None]]):
     """From the beginning of a line (host, program) to `append` of the list for lines of that host and program.
 
@@ -67,7 +80,7 @@ class _Buckets(dict[str, Callable[[str], None]]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lists: dict[tuple[str, str], list[str]] = {}
+        self.lists: dict[tuple[str, str], _Lines] = {}
         self.hosts: set[str] = set()
         self.unsure: list[str] = []
 
@@ -87,7 +100,11 @@ class _Buckets(dict[str, Callable[[str], None]]):
             self.clear()
 
     def list_of(self, host: str, program: str) -> list[str]:
-        return self.lists.setdefault((host, program), [])
+        found = self.lists.get((host, program))
+        if found is None:
+            handler, name = handler_of(program)
+            found = self.lists[host, program] = _Lines(host, handler, name, _life(program), [])
+        return found.lines
 
 
 class Scanner:
@@ -187,17 +204,17 @@ class Scanner:
 
     def _dispatch(self, all_buckets: list[_Buckets], start: int) -> None:
         """Count every list; what submits before what is queued, delivered and removed, as in the life of a message."""
-        full = [(name, lines) for buckets in all_buckets for name, lines in buckets.lists.items() if lines]
+        full = [each for buckets in all_buckets for each in buckets.lists.values() if each.lines]
         removals: list[str] = []
         stamps: set[str] = set()
-        for (host, program), lines in sorted(full, key=_by_life):
-            handler, name = handler_of(program)
-            self.tally.hosts[host] += len(lines)
+        for each in sorted(full, key=attrgetter("life")):
+            lines = each.lines
+            self.tally.hosts[each.host] += len(lines)
             self.tally.lines += len(lines)
-            if handler is count_queue.queue_manager:
+            if each.handler is count_queue.queue_manager:
                 removals += count_queue.queued(self.tally, lines, start)
             else:
-                handler(self.tally, lines, start, name)
+                each.handler(self.tally, lines, start, each.name)
             stamps |= {lines[0][: start - 1], lines[-1][: start - 1]}
             lines.clear()
         count_queue.removed(self.tally, removals, start)
@@ -248,8 +265,8 @@ def _program(tag: re.Match[str], line: str) -> str:
 _LIFE = {"smtpd": 0, "postscreen": 0, "pickup": 0, "cleanup": 1, "qmgr": 2, "nqmgr": 2, "oqmgr": 2}
 
 
-def _by_life(item: tuple[tuple[str, str], list[str]]) -> int:
-    return _LIFE.get(item[0][1].rsplit("/", 1)[-1], 3)
+def _life(program: str) -> int:
+    return _LIFE.get(program.rsplit("/", 1)[-1], 3)
 
 
 def _looks_like_stamp(line: str, start: int) -> bool:

@@ -16,7 +16,7 @@ from typing import IO, Literal, NamedTuple, cast
 from maildiag.logs.lines import parse_line
 
 # Small enough that the lines of a block stay in the processor's cache until they are counted.
-BLOCK = 384 << 10
+BLOCK = 256 << 10
 Packing = Literal["plain", "gz", "bz2", "xz", "zst"]
 
 _MAGIC: tuple[tuple[bytes, Packing], ...] = (

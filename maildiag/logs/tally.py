@@ -82,7 +82,11 @@ class Tally:
 
     def hour(self, kind: str) -> Counter[str]:
         """The counter by hour of one kind of event."""
-        return self.hours.setdefault(kind, Counter())
+        return _counter(self.hours, kind)
+
+    def relays_of(self, status: str) -> Counter[str]:
+        """The counter of next hops of one outcome."""
+        return _counter(self.relays, status)
 
     def shrink(self) -> None:
         """Keep every table within its cap; called between blocks of lines."""
@@ -190,6 +194,13 @@ class Tally:
                 self.sender_domains.setdefault(domain if len(self.sender_domains) < CAP else OTHERS, [0, 0]), [1, size]
             )
         self.totals["bytes received"] += size
+
+
+def _counter(table: dict[str, Counter[str]], key: str) -> Counter[str]:
+    counter = table.get(key)
+    if counter is None:
+        counter = table[key] = Counter()
+    return counter
 
 
 def client_domain(client: str) -> str:
