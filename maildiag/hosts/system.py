@@ -39,27 +39,33 @@ def listeners(_: Listeners) -> tuple[Listener, ...]:
     """Every listening TCP socket; the process is told only where we may see it."""
     import psutil
 
-    names: dict[int, str] = {}
+    holders: dict[int, tuple[int, str]] = {0: (0, "")}
     found = set()
     for each in psutil.net_connections(kind="tcp"):
         if each.status == psutil.CONN_LISTEN and each.laddr:
             pid = each.pid or 0
-            if pid and pid not in names:
-                names[pid] = _program(pid)
-            found.add(Listener("tcp", each.laddr.ip, each.laddr.port, pid, names.get(pid, "")))
+            if pid not in holders:
+                holders[pid] = _holder(pid)
+            found.add(Listener("tcp", each.laddr.ip, each.laddr.port, *holders[pid]))
     return tuple(sorted(found, key=lambda one: (one.port, one.address, one.pid)))
 
 
-def _program(pid: int) -> str:
+_MASTERS = ("master", "dovecot")
+
+
+def _holder(pid: int) -> tuple[int, str]:
+    """The process with its program, or the master whose child it is: until it executes its own program, a child holds all
+    sockets of its master, and the name that is read a moment later may be that of a daemon that never listens.
+    """
     import psutil
 
     try:
-        return psutil.Process(pid).name()
+        process = psutil.Process(pid)
+        name, parent = process.name(), process.ppid()
+        above = psutil.Process(parent).name() if parent > 1 else ""
     except psutil.Error:
-        return ""
-
-
-_MASTERS = ("master", "dovecot")
+        return pid, ""
+    return (parent, above) if above in _MASTERS else (pid, name)
 
 
 def processes(_: Processes) -> tuple[Process, ...]:
