@@ -119,6 +119,15 @@ def delays(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Ve
             evidence=shown(config, "hopcount_limit"),
             fixes=(_default(config, process, "hopcount_limit", "50"),),
         )
+    header = _number(config, "header_size_limit")
+    if 0 <= header < 1024:
+        yield warning(
+            f"header_size_limit = {header}: longer headers are cut, and messages lose subject, sender or Message-ID",
+            subject="header_size_limit",
+            detail="cleanup(8) cuts each header there (default 102400).",
+            evidence=shown(config, "header_size_limit"),
+            fixes=(_default(config, process, "header_size_limit", "102400"),),
+        )
     for name in _DELAYS:
         if config.main.entry(name) and (wait := _seconds(config.get(name))) > 60:
             yield critical(

@@ -15,7 +15,7 @@ _PROXYMAP = "services.master-cf@master.cf:proxymap/unix"
 # meaning that begins so; the longest entry counts.
 _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "config.": ("services.main-cf", "services.master-cf"),
+        "config.": ("services.sandbox", "services.main-cf", "services.master-cf"),
         "config.master-cf": ("services.master-cf",),
         "config.relayhost": ("connectivity.relay-settings", "dns.relayhost", "services.main-cf"),
         "config.server-description": ("services.main-cf", "connectivity.relay-settings"),
@@ -24,7 +24,12 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "config.unknown-restriction": ("services.main-cf", "connectivity.restrictions"),
         "config.restriction-argument": ("services.main-cf", "connectivity.restrictions"),
         "config.restriction-ignored": ("connectivity.restrictions", "services.main-cf"),
-        "config.no-relay-restriction": ("connectivity.restrictions", "connectivity.relay-access", "services.main-cf"),
+        "config.no-relay-restriction": (
+            "services.sandbox",
+            "connectivity.restrictions",
+            "connectivity.relay-access",
+            "services.main-cf",
+        ),
         "config.mynetworks": ("services.main-cf", "connectivity.relay-access"),
         "config.deprecated": ("services.compatibility",),
         "config.compatibility": ("services.compatibility",),
@@ -116,6 +121,7 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "tls.client-verify": ("connectivity.certificate", "services.clock", "connectivity.starttls"),
         "tls.bad-setting": ("services.main-cf",),
+        "tls.entropy": ("services.sandbox", "services.main-cf"),
         "tls.session-cache": ("services.master-cf", "queue.directories"),
         "tls.dnssec": ("services.main-cf", "dns.resolver"),
         "tls.policy": ("services.main-cf", "services.lookup-tables"),

@@ -129,7 +129,11 @@ def _severity(group: Group) -> str:
 
 
 # What the lines of a meaning are about, where they do not name the setting themselves.
-_SETTINGS: Mapping[str, str] = {"submit.refused": "authorized_submit_users", "loop.hops": "hopcount_limit"}
+_SETTINGS: Mapping[str, str] = {
+    "submit.refused": "authorized_submit_users",
+    "loop.hops": "hopcount_limit",
+    "tls.entropy": "tls_random_source",
+}
 _NAMES = ("map", "setting", "service", "socket", "program", "file", "user", "name", "type", "restriction", "value")
 
 

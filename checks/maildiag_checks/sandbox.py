@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from maildiag import edits
 from maildiag.facts.dovecot import DovecotConfig
 from maildiag.facts.fences import Fence, Fences, Place
+from maildiag.facts.mail_log import MailLog
 from maildiag.facts.mailboxes import Mailboxes
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, skipped, warning
 from maildiag.registry import BOTH, check
+from maildiag_checks import _current
 
 _TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
+# What the daemon must see; root sees it, and so does maildiag.
+_READ = {"postfix": ("/etc/postfix/main.cf", "/etc/postfix/master.cf"), "dovecot": ("/etc/dovecot/dovecot.conf",)}
+_SIGSYS = "31"
 _MAIN_CF = "services.main-cf"
 _CONDITIONS = ("Condition", "Assert")
 
@@ -25,7 +30,11 @@ _CONDITIONS = ("Condition", "Assert")
     explained_by=(_MAIN_CF,),
 )
 def sandbox(
-    fences: Fences, postfix: Postfix | None, mailboxes: Mailboxes | None, dovecot_config: DovecotConfig | None = None
+    fences: Fences,
+    postfix: Postfix | None,
+    mailboxes: Mailboxes | None,
+    dovecot_config: DovecotConfig | None = None,
+    log: MailLog | None = None,
 ) -> Iterator[Verdict]:
     """A hardened unit sees another world than root does: modes and owners look right. Source: systemd.exec(5), systemd.unit(5)."""
     if not fences.fences:
@@ -37,6 +46,7 @@ def sandbox(
         if each.used:
             found += list(_offline(each))
             found += list(_crippled(each))
+            found += list(_forbidden(each, log))
             found += list(_kept_away(each, _needed(each, postfix, mailboxes, dovecot_config)))
     yield from found
     if not found:
@@ -151,6 +161,27 @@ def _crippled(fence: Fence) -> Iterator[Verdict]:
         )
 
 
+def _forbidden(fence: Fence, log: MailLog | None) -> Iterator[Verdict]:
+    """The filter of the unit holds for its children too; master(8) and Dovecot's master tell how they ended."""
+    places = fence.places.get("SystemCallFilter", ())
+    ended = [
+        each
+        for each in (log.summary.groups if log else ())
+        if each.family == fence.daemon and each.fields.get("signal") == _SIGSYS and not each.over
+    ]
+    if not places or not (fence.killed_by_filter or ended):
+        return
+    yield critical(
+        f"systemd kills {_TITLES[fence.daemon]} for a system call that its unit forbids: "
+        f"{_value_of('SystemCallFilter', places)}",
+        detail=f"{places[-1].path}:{places[-1].number}. It ends by signal {_SIGSYS}, SIGSYS.",
+        subject=f"{fence.daemon} SystemCallFilter",
+        evidence=(*_shown(fence, ("ExecStart",), places), *(_current.lines(ended, log) if log else ())),
+        fixes=_without(fence, places),
+        explained_by=(),
+    )
+
+
 def _value_of(setting: str, places: tuple[Place, ...]) -> str:
     return f"{setting}={places[-1].text.partition('=')[2].strip()}"
 
@@ -158,9 +189,9 @@ def _value_of(setting: str, places: tuple[Place, ...]) -> str:
 def _kept_away(fence: Fence, paths: list[str]) -> Iterator[Verdict]:
     """One answer for each setting, about the first place that it closes."""
     told: set[str] = set()
-    for path in paths:
+    for path in (*_READ[fence.daemon], *paths):
         hidden = fence.hides(path)
-        setting = hidden or fence.locks(path)
+        setting = hidden or (fence.locks(path) if path in paths else "")
         if not setting or setting in told:
             continue
         told.add(setting)

@@ -289,6 +289,8 @@ def _why(unit: Unit | None, told: Story) -> str:
         return "there is no such process"
     match unit.result:
         case "signal" | "core-dump":
+            if not unit.exit_status:
+                return "its start command was killed by a signal"
             return f"its main process was killed by signal {unit.exit_status}"
         case "oom-kill":
             return "it was killed because memory ran out"

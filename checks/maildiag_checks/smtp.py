@@ -144,6 +144,10 @@ def _filters(number: int) -> tuple[str, ...]:
     )
 
 
+# smtpd(8), and the daemons that it asks before it greets; postscreen(8) greets in its place.
+_BEFORE_IT_GREETS = ("smtpd", "proxymap", "tlsmgr", "anvil", "trivial-rewrite", "postscreen", "tlsproxy")
+
+
 def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -> Verdict | None:
     subject = str(talk.port.number)
     banner = transcript.exchange("banner")
@@ -169,7 +173,7 @@ def _greeting(talk: Talk, transcript: Transcript, shown: tuple[Evidence, ...]) -
             evidence=shown,
             explained_by=(
                 *(_NO_GREETING if closed else (*_few(talk), *_SLOW_GREETING)),
-                "logs.crashes@smtpd",
+                *(f"logs.crashes@{each}" for each in _BEFORE_IT_GREETS),
                 "logs.problems",
             ),
         )
@@ -250,8 +254,10 @@ def _hidden(talk: Talk, networks: str, shown: tuple[Evidence, ...]) -> Verdict |
     if talk.port.number == 25:
         return None
     name = "smtpd_sasl_exceptions_networks"
-    return warning(
-        f"{name} = {networks} hides AUTH on port {talk.port.number} from clients there, this host among them",
+    every = "0.0.0.0/0" in networks.replace(",", " ").split()
+    return (critical if every else warning)(
+        f"{name} = {networks} hides AUTH on port {talk.port.number} from "
+        + ("every client" if every else "clients there, this host among them"),
         detail="Mail programs say that the server does not support authentication, or send without and are refused.",
         subject=str(talk.port.number),
         evidence=(Evidence("postconf -x", f"{name} = {networks}"), *shown),

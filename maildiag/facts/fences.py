@@ -22,6 +22,7 @@ PROPERTIES = (
 _COMMAND = re.compile(
     r"argv\[\]=(?P<argv>.*?) ; ignore_errors=no ; .* ; code=(?P<code>exited|killed|dumped) ; status=(?P<status>[1-9]\d*)"
 )
+_OF_A_FILTER = re.compile(r"code=(?:killed|dumped) ; status=31\b")
 _OF_SYSTEMD = range(200, 245)  # systemd.exec(5), "Process Exit Codes"
 _NEEDS = ("Requires", "BindsTo", "Requisite")
 _HOMES = ("/home", "/root", "/run/user")
@@ -114,6 +115,11 @@ class Fence:
                     if place.text.partition("=")[2].lstrip("@-:+!").split() == told["argv"].split():
                         return Failed(place, told["code"] != "exited", int(told["status"]))
         return None
+
+    @property
+    def killed_by_filter(self) -> bool:
+        """True where a command of the unit ended by SIGSYS, 31. Source: systemd.exec(5), SystemCallFilter=."""
+        return any(_OF_A_FILTER.search(self.values.get(setting, "")) for setting in ("ExecStartPre", "ExecStart"))
 
     def hides(self, path: str) -> str:
         """The setting that keeps the unit from seeing the path, or nothing."""

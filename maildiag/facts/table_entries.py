@@ -7,7 +7,7 @@ from dataclasses import field
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.tables import Tables
 from maildiag.lint.lines import Logical
-from maildiag.lint.look_up import PATTERNS, Row, Table, inline
+from maildiag.lint.look_up import PATTERNS, Row, Table, inline, inline_rules
 from maildiag.lint.tables import BUILT, tables_in
 from maildiag.model import Gap
 from maildiag.probes import FileText
@@ -71,14 +71,19 @@ class Entries:
 
     def _read(self, kind: str, path: str) -> Table:
         name = f"{kind}:{path}"
+        if kind in PATTERNS and path.startswith("{"):
+            return _table(kind, "\n".join(inline_rules(path)), name)
         table = next((each for each in self.tables.tables if (each.use.type, each.use.path) == (kind, path)), None)
         if table is None or kind not in {*BUILT, *PATTERNS, "texthash"}:
             raise UnreadableError(name, None)
         if not isinstance(table.text, FileText):
             raise UnreadableError(name, table.text)
-        try:
-            return Table(
-                kind, table.text.text, aliases="postalias" in table.builder[0] or "newaliases" in table.builder[0]
-            )
-        except ValueError as wrong:
-            raise UnreadableError(f"{name} ({wrong})", None) from wrong
+        aliases = "postalias" in table.builder[0] or "newaliases" in table.builder[0]
+        return _table(kind, table.text.text, name, aliases=aliases)
+
+
+def _table(kind: str, text: str, name: str, *, aliases: bool = False) -> Table:
+    try:
+        return Table(kind, text, aliases)
+    except ValueError as wrong:
+        raise UnreadableError(f"{name} ({wrong})", None) from wrong

@@ -52,11 +52,15 @@ class Context:
         return self.value(name).strip().lower() == "yes"
 
 
+_GROUP = r"\{[^{}]*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}[^{}]*)*\}"  # a list of rules, a rule, a count within its pattern
+_WORD = re.compile(rf"[^\s,{{}}]*{_GROUP}[^\s,]*|[^\s,]+")
+
+
 @lru_cache(1024)
 def words(value: str) -> tuple[str, ...]:
     """The words of a list (separated by commas or blanks), `{…}` groups kept whole, up to a `#` at the start of a word."""
     found: list[str] = []
-    for match in re.finditer(r"(?:[^\s,{}]*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}[^\s,]*|[^\s,]+)", value):
+    for match in _WORD.finditer(value):
         if match[0].startswith("#"):
             break
         found.append(match[0])

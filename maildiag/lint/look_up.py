@@ -125,6 +125,20 @@ def _flags(letters: str) -> re.RegexFlag:
     return found | (re.MULTILINE if "m" in letters else re.RegexFlag(0))
 
 
+def inline_rules(text: str) -> Iterator[str]:
+    """The rules of `regexp:{ { /pattern/ value }, { … } }`, each as a line of a file of them (regexp_table(5), since Postfix 3.7)."""
+    depth, start = 0, 0
+    inner = text.strip().removeprefix("{").removesuffix("}")
+    for place, letter in enumerate(inner):
+        if letter == "{":
+            start = start if depth else place + 1
+            depth += 1
+        elif letter == "}" and depth:
+            depth -= 1
+            if not depth:
+                yield inner[start:place].strip()
+
+
 def inline(text: str) -> Iterator[tuple[str, Row]]:
     """The rows of `inline:{ key=value, { key = text with blanks } }` (DATABASE_README)."""
     inner = text.strip().removeprefix("{").removesuffix("}")

@@ -71,7 +71,8 @@ def _form(context: Context, entry: Entry, value: str) -> Iterator[Problem]:
         )
     )
     unused = _daemon_not_used(context, entry.name)
-    what = "out of its range" if form is Form.NUMBER and value.isdigit() else f"no {form.value}"
+    outside = (form is Form.NUMBER and value.isdigit()) or said.startswith("panic: ")
+    what = "out of its range" if outside else f"no {form.value}"
     yield Problem(
         kind="wrong-form",
         subject=entry.name,

@@ -117,6 +117,8 @@ def complaint(name: str, form: Form, value: str) -> str:
         case Form.TIME:
             if not re.fullmatch(r"[+-]?\d+[smhdw]?", value, re.IGNORECASE):
                 return f"fatal: parameter {name}: bad time value or unit: {value}"
+            if name == "daemon_timeout" and re.fullmatch(r"[012]s?", value, re.IGNORECASE):
+                return f"panic: watchdog_create: timeout {value[0]} is too small"
         case Form.TEXT:
             return ""
     return ""

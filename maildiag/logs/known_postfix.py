@@ -87,6 +87,8 @@ CONFIGURATION: tuple[ProblemClass, ...] = (
 MAPS: tuple[ProblemClass, ...] = (
     critical("tls.policy", r"TLS policy lookup for (?P<host>[^\s/]+)\S*: client TLS configuration problem",
              "What the SMTP client's TLS is to be cannot be: its settings contradict each other, and mail waits."),
+    critical("tls.entropy", r"cannot open entropy \w+ (?P<file>\S+): (?P<errno>.*)|cannot connect to entropy gathering daemon (?P<socket>[^:]+)|exiting to reopen external entropy source (?P<value>\S+)",
+             "tlsmgr has no source of random numbers, and the SMTP server waits for it: look at tls_random_source."),
     warning("tls.session-cache", r"\w+:(?P<file>/\S*_scache) is unavailable\. (?P<reason>.*)", "The cache of TLS sessions cannot be made: look at its directory."),
     critical("map.missing", r"open database (?P<file>/[^\s:]+): No such file or directory",
              "A lookup table's database file does not exist; it was never built or was removed."),

@@ -153,6 +153,7 @@ POSTFIX = [
         "warning: btree:/nonexistent/smtpd_scache is unavailable. open database /nonexistent/smtpd_scache.db: No such file or directory",
         "tls.session-cache",
     ),
+    ("tlsmgr", "warning: cannot open entropy device /dev/nonexistent: No such file or directory", "tls.entropy"),
     ("smtp", "error: open database /etc/postfix/sasl_passwd.db: No such file or directory", "map.missing"),
     ("smtp", "warning: SASL authentication failure: No worthy mechs found", "sasl.no-mechanism-out"),
     ("smtp", "warning: DNSSEC validation may be unavailable", "tls.dnssec"),

@@ -112,6 +112,13 @@ def test_a_pattern_for_everybody_is_a_catch_all_too(by: str) -> None:
     assert found[0].fixes[0].commands[0][-2:] == ("2s/^/#/", "/etc/postfix/virtual")
 
 
+def test_rules_within_main_cf_count_as_those_of_a_file_do() -> None:
+    by = "regexp:{ { /^[a-z]{3,9}@example.test/ bob@example.test }, { /./ eve@example.test } }"
+    found = told(f"virtual_alias_maps = {by}")
+    assert [each.data["addresses"] for each in found] == [["alice@example.test"]]
+    assert "goes to bob" in found[0].title
+
+
 @pytest.mark.parametrize(
     "virtual",
     [

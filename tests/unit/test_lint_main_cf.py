@@ -80,7 +80,14 @@ def test_a_value_of_the_wrong_form_is_put_right_where_it_is_plain_what_was_meant
 
 @pytest.mark.parametrize(
     "line",
-    ["smtpd_recipient_limit = 0", "message_size_limit = -5", "message_size_limit =", "smtpd_timeout = 5x", "biff ="],
+    [
+        "smtpd_recipient_limit = 0",
+        "message_size_limit = -5",
+        "message_size_limit =",
+        "smtpd_timeout = 5x",
+        "biff =",
+        "daemon_timeout = 2s",
+    ],
 )
 def test_values_that_stop_a_program_are_critical(line: str) -> None:
     assert problem(line).status is Status.CRITICAL

@@ -236,3 +236,33 @@ def test_a_required_unit_that_does_not_exist_keeps_the_daemon_down(active: str, 
     assert isinstance(found, Fences)
     (told,) = judge(sandbox, found, None, None)
     assert told.status is status
+
+
+# Recorded on Debian 13 with SystemCallFilter=~@chown @setuid.
+KILLED = (
+    "{ path=/usr/sbin/dovecot ; argv[]=/usr/sbin/dovecot -F ; ignore_errors=no ; start_time=[Sat 2026-11-28 13:29:46 UTC] ; "
+    "stop_time=[Sat 2026-11-28 13:29:46 UTC] ; pid=534 ; code=killed ; status=31/SYS }"
+)
+
+
+@pytest.mark.parametrize(
+    ("start", "status"), [(KILLED, Status.CRITICAL), (KILLED.replace("31/SYS", "9/KILL"), Status.OK)]
+)
+def test_a_filter_of_system_calls_is_named_where_the_daemon_died_of_it(start: str, status: Status) -> None:
+    line = Place(DROP_IN, 2, "SystemCallFilter=~@chown @setuid")
+    values = {"LoadState": "loaded", "ActiveState": "failed", "Type": "notify", "ExecStart": start}
+    died = Fence("dovecot.service", values, {"SystemCallFilter": (line,)})
+    (told,) = judge(sandbox, Fences((died,)), POSTFIX, BOXES)
+    assert told.status is status
+    assert told.status is Status.OK or told.title.endswith("SystemCallFilter=~@chown @setuid")
+
+
+def test_a_configuration_that_the_daemon_alone_cannot_see_is_told() -> None:
+    hidden = fence("postfix.service", InaccessiblePaths="/etc/postfix/main.cf")
+    (told,) = judge(sandbox, Fences((hidden,)), POSTFIX, BOXES)
+    assert told.title.startswith("systemd keeps Postfix from seeing /etc/postfix/main.cf: InaccessiblePaths")
+
+
+def test_a_configuration_is_read_and_not_written() -> None:
+    (told,) = judge(sandbox, Fences((fence("postfix.service", ProtectSystem="full"),)), POSTFIX, BOXES)
+    assert told.status is Status.OK
