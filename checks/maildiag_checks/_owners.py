@@ -15,7 +15,7 @@ _PROXYMAP = "services.master-cf@master.cf:proxymap/unix"
 # meaning that begins so; the longest entry counts.
 _MEANINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "config.": ("services.sandbox", "services.main-cf", "services.master-cf"),
+        "config.": ("services.main-cf", "services.master-cf", "services.sandbox"),
         "config.master-cf": ("services.master-cf",),
         "config.relayhost": ("connectivity.relay-settings", "dns.relayhost", "services.main-cf"),
         "config.server-description": ("services.main-cf", "connectivity.relay-settings"),
