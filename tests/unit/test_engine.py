@@ -280,6 +280,63 @@ def test_what_a_gatherer_asks_in_any_case_does_not_wait_for_its_needs() -> None:
     assert [each.status for each in report.findings] == [Status.UNKNOWN]
 
 
+@dataclass(frozen=True)
+class Slowest:
+    """A fact that waits for servers, and needs another before it can ask them."""
+
+
+@begins(ahead=True)
+def slowest(ask: Ask, said: Said) -> Slowest:
+    return Slowest()
+
+
+@check("dns.slowest", step=Step.DNS, asks="Did the servers answer?")
+def served(slowest: Slowest) -> Iterator[Verdict]:
+    yield ok("yes")
+
+
+@dataclass(frozen=True)
+class Other:
+    """A fact that nothing waits for."""
+
+
+@gatherer
+def other(ask: Ask) -> Other:
+    ask(QUESTION)
+    return Other()
+
+
+@check("dns.other", step=Step.DNS, asks="And the other?")
+def others(other: Other) -> Iterator[Verdict]:
+    yield ok("yes")
+
+
+class Watched(TableHost):
+    """Answers what the slowest fact needs after so many seconds, or as soon as `QUESTION` was asked."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__({command("hostname", timeout=0.5): printed("fine\n"), QUESTION: printed("mail\n")})
+        self._seconds = seconds
+        self._asked = threading.Event()
+        self.asked_before_the_answer = False
+
+    def ask(self, probe: Probe[A]) -> Reading[A] | Gap:
+        if probe == QUESTION:
+            self._asked.set()
+        else:
+            self.asked_before_the_answer = self._asked.wait(self._seconds)
+        return super().ask(probe)
+
+
+@pytest.mark.parametrize(("seconds", "before"), [(0.05, False), (20.0, True)])
+def test_all_else_waits_for_what_the_slowest_need_but_not_for_long(seconds: float, before: bool) -> None:
+    host = Watched(seconds)
+    report = engine.report(host, registry(said, slowest, other, others, served), Settings())
+    assert host.asked_before_the_answer is before
+    assert {each.status for each in report.findings} <= {Status.OK, Status.UNKNOWN}
+    assert {each.check: each.status for each in report.findings}["dns.other"] is Status.OK
+
+
 def test_a_check_that_raises_is_unknown_and_named_and_the_others_run() -> None:
     @check("dns.crash", step=Step.DNS, asks="Does it crash?")
     def crash() -> Iterator[Verdict]:
