@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from maildiag.facts.postfix_config import PostfixConfig
 from maildiag.facts.postfix_process import PostfixProcess
@@ -112,50 +112,48 @@ def delays(config: PostfixConfig, process: PostfixProcess | None) -> Iterator[Ve
     """Numbers far from what can work: each message counts hops and waits for the one before it. Source: postconf(5)."""
     hops = _number(config, "hopcount_limit")
     if 0 <= hops < 10:
-        yield critical(
-            f"hopcount_limit = {hops}: a message that came through {plural(hops + 1, 'server')} is returned as a loop",
-            subject="hopcount_limit",
-            detail="Each server on the way adds a Received: header; Postfix counts them (default 50).",
-            evidence=shown(config, "hopcount_limit"),
-            fixes=(_default(config, process, "hopcount_limit", "50"),),
-        )
-    header = _number(config, "header_size_limit")
-    if 0 <= header < 1024:
-        yield warning(
-            f"header_size_limit = {header}: longer headers are cut, and messages lose subject, sender or Message-ID",
-            subject="header_size_limit",
-            detail="cleanup(8) cuts each header there (default 102400).",
-            evidence=shown(config, "header_size_limit"),
-            fixes=(_default(config, process, "header_size_limit", "102400"),),
-        )
+        effect = f"a message that came through {plural(hops + 1, 'server')} is returned as a loop"
+        detail = "Each server on the way adds a Received: header; Postfix counts them (default 50)."
+        yield _far(critical, config, process, ("hopcount_limit", "50"), effect, detail)
+    if 0 <= _number(config, "header_size_limit") < 1024:
+        effect = "longer headers are cut, and messages lose subject, sender or Message-ID"
+        detail = "cleanup(8) cuts each header there (default 102400)."
+        yield _far(warning, config, process, ("header_size_limit", "102400"), effect, detail)
     for name in _DELAYS:
         if config.main.entry(name) and (wait := _seconds(config.get(name))) > 60:
-            yield critical(
-                f"{name} = {config.get(name)}: one message in {wait} seconds leaves for a destination, the rest waits",
-                subject=name,
-                detail="qmgr(8) waits that long after each delivery to the same destination.",
-                evidence=shown(config, name),
-                fixes=(_default(config, process, name, "0s"),),
-            )
+            effect = f"one message in {wait} seconds leaves for a destination, the rest waits"
+            detail = "qmgr(8) waits that long after each delivery to the same destination."
+            yield _far(critical, config, process, (name, "0s"), effect, detail)
     for name in ("maximal_queue_lifetime", "bounce_queue_lifetime"):
         if config.main.entry(name) and _seconds(config.get(name)) < 3600:
-            judge = warning if name.startswith("max") else notice
-            yield judge(
-                f"{name} = {config.get(name)}: mail that cannot be delivered at once is "
-                + ("returned" if name.startswith("max") else "lost"),
-                subject=name,
-                detail="An outage of the next server, or its greylisting, is longer than that (default 5 days).",
-                evidence=shown(config, name),
-                fixes=(_default(config, process, name, "5d"),),
-            )
+            ours = name.startswith("max")
+            effect = f"mail that cannot be delivered at once is {'returned' if ours else 'lost'}"
+            detail = "An outage of the next server, or its greylisting, is longer than that (default 5 days)."
+            yield _far(warning if ours else notice, config, process, (name, "5d"), effect, detail)
     for name in ("queue_run_delay", "minimal_backoff_time", "maximal_backoff_time"):
         if config.main.entry(name) and _seconds(config.get(name)) > 86400:
-            yield warning(
-                f"{name} = {config.get(name)}: mail that was put off is not tried again for more than a day",
-                subject=name,
-                evidence=shown(config, name),
-                fixes=(_default(config, process, name, {"maximal_backoff_time": "4000s"}.get(name, "300s")),),
-            )
+            usual = {"maximal_backoff_time": "4000s"}.get(name, "300s")
+            effect = "mail that was put off is not tried again for more than a day"
+            yield _far(warning, config, process, (name, usual), effect)
+
+
+def _far(
+    judge: Callable[..., Verdict],
+    config: PostfixConfig,
+    process: PostfixProcess | None,
+    usual: tuple[str, str],
+    effect: str,
+    detail: str = "",
+) -> Verdict:
+    """A setting that is far from its usual value, with what that does."""
+    name, value = usual
+    return judge(
+        f"{name} = {config.get(name)}: {effect}",
+        subject=name,
+        detail=detail,
+        evidence=shown(config, name),
+        fixes=(_default(config, process, name, value),),
+    )
 
 
 def _default(config: PostfixConfig, process: PostfixProcess | None, name: str, value: str) -> Fix:

@@ -12,9 +12,9 @@ from maildiag.facts.mailboxes import Mailboxes
 from maildiag.facts.postfix import Postfix
 from maildiag.model import Evidence, Fix, Risk, Step, Verdict, critical, ok, skipped, warning
 from maildiag.registry import BOTH, check
-from maildiag_checks import _current
+from maildiag_checks._current import lines
+from maildiag_checks.services import TITLES
 
-_TITLES = {"postfix": "Postfix", "dovecot": "Dovecot"}
 # What the daemon must see; root sees it, and so does maildiag.
 _READ = {"postfix": ("/etc/postfix/main.cf", "/etc/postfix/master.cf"), "dovecot": ("/etc/dovecot/dovecot.conf",)}
 _SIGSYS = "31"
@@ -69,15 +69,15 @@ def _needed(
 def _skipped(fence: Fence) -> Iterator[Verdict]:
     if not fence.skipped:
         return
-    lines = [place for name, some in fence.places.items() if name.startswith(_CONDITIONS) for place in some]
-    why = f": {lines[0].text}" if lines else ""
+    conditions = [place for name, some in fence.places.items() if name.startswith(_CONDITIONS) for place in some]
+    why = f": {conditions[0].text}" if conditions else ""
     yield critical(
-        f"systemd does not start {_TITLES[fence.daemon]}, because a condition of its unit does not hold{why}",
+        f"systemd does not start {TITLES[fence.daemon]}, because a condition of its unit does not hold{why}",
         detail="`systemctl start` succeeds and does nothing; the unit stays inactive.",
         subject=f"{fence.daemon} condition",
-        evidence=_shown(fence, ("ConditionResult", "ConditionTimestamp"), lines),
-        fixes=_without(fence, lines),
-        explained_by=() if lines or fence.daemon != "postfix" else (f"{_MAIN_CF}@main.cf",),
+        evidence=_shown(fence, ("ConditionResult", "ConditionTimestamp"), conditions),
+        fixes=_without(fence, conditions),
+        explained_by=() if conditions or fence.daemon != "postfix" else (f"{_MAIN_CF}@main.cf",),
     )
 
 
@@ -88,7 +88,7 @@ def _failed(fence: Fence) -> Iterator[Verdict]:
         return
     how = f"is killed by signal {failed.status}" if failed.killed else f"ends with exit status {failed.status}"
     yield critical(
-        f"systemd does not start {_TITLES[fence.daemon]}, because a command of its unit {how}: {failed.place.text}",
+        f"systemd does not start {TITLES[fence.daemon]}, because a command of its unit {how}: {failed.place.text}",
         detail=f"{failed.place.path}:{failed.place.number}. Starting the unit again fails at the same command.",
         subject=f"{fence.daemon} command",
         evidence=_shown(fence, (failed.place.text.partition("=")[0].strip(),), [failed.place]),
@@ -118,7 +118,7 @@ def _required(fence: Fence) -> Iterator[Verdict]:
         place = fence.needs[name]
         down = fence.values.get("ActiveState") not in ("active", "activating", "reloading")
         yield (critical if down else warning)(
-            f"systemd does not start {_TITLES[fence.daemon]}{'' if down else ' again'}: "
+            f"systemd does not start {TITLES[fence.daemon]}{'' if down else ' again'}: "
             f"{place.text}, and there is no {name}",
             detail=f"{place.path}:{place.number}. "
             + ("" if down else "It runs until it is stopped, or the host boots."),
@@ -138,7 +138,7 @@ def _offline(fence: Fence) -> Iterator[Verdict]:
     if setting:
         places = fence.places.get(setting, ())
         yield critical(
-            f"systemd leaves {_TITLES[fence.daemon]} without a network: {setting}={_value(fence, setting, places)}",
+            f"systemd leaves {TITLES[fence.daemon]} without a network: {setting}={_value(fence, setting, places)}",
             detail="Everything else on this host has one: other programs reach what this daemon cannot.",
             subject=fence.daemon,
             evidence=_shown(fence, (setting,), places),
@@ -152,7 +152,7 @@ def _crippled(fence: Fence) -> Iterator[Verdict]:
     for setting, why in fence.crippled.items():
         places = fence.places[setting]
         yield (warning if setting in ("TasksMax", "LimitNPROC") else critical)(
-            f"systemd takes from {_TITLES[fence.daemon]} what it needs: {_value_of(setting, places)}: {why}",
+            f"systemd takes from {TITLES[fence.daemon]} what it needs: {_value_of(setting, places)}: {why}",
             detail=f"{places[-1].path}:{places[-1].number}. It starts, or seems to, and fails at what it may not do.",
             subject=f"{fence.daemon} {setting}",
             evidence=tuple(Evidence(each.path, f"{each.number}: {each.text}") for each in places),
@@ -172,11 +172,11 @@ def _forbidden(fence: Fence, log: MailLog | None) -> Iterator[Verdict]:
     if not places or not (fence.killed_by_filter or ended):
         return
     yield critical(
-        f"systemd kills {_TITLES[fence.daemon]} for a system call that its unit forbids: "
+        f"systemd kills {TITLES[fence.daemon]} for a system call that its unit forbids: "
         f"{_value_of('SystemCallFilter', places)}",
         detail=f"{places[-1].path}:{places[-1].number}. It ends by signal {_SIGSYS}, SIGSYS.",
         subject=f"{fence.daemon} SystemCallFilter",
-        evidence=(*_shown(fence, ("ExecStart",), places), *(_current.lines(ended, log) if log else ())),
+        evidence=(*_shown(fence, ("ExecStart",), places), *(lines(ended, log) if log else ())),
         fixes=_without(fence, places),
         explained_by=(),
     )
@@ -197,7 +197,7 @@ def _kept_away(fence: Fence, paths: list[str]) -> Iterator[Verdict]:
         told.add(setting)
         places = fence.places.get(setting, ())
         yield critical(
-            f"systemd keeps {_TITLES[fence.daemon]} from {'seeing' if hidden else 'writing to'} {path}: "
+            f"systemd keeps {TITLES[fence.daemon]} from {'seeing' if hidden else 'writing to'} {path}: "
             f"{setting}={_value(fence, setting, places)}",
             detail="Owner and mode look right to root; the daemon alone lives behind this setting of its unit.",
             subject=fence.daemon,

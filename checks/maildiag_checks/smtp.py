@@ -9,6 +9,7 @@ from maildiag.dialogue_text import evidence, greeting, means
 from maildiag.facts.postfix import Postfix
 from maildiag.facts.smtp import OwnDialogues, Talk, is_encrypted
 from maildiag.facts.sockets import Port
+from maildiag.lint.context import words
 from maildiag.model import Evidence, Fix, Gap, Step, Verdict, critical, ok, skipped, unknown, warning
 from maildiag.probes import Connect, Exchange, Protocol, Transcript
 from maildiag.registry import BOTH, SERVER, check
@@ -254,7 +255,7 @@ def _hidden(talk: Talk, networks: str, shown: tuple[Evidence, ...]) -> Verdict |
     if talk.port.number == 25:
         return None
     name = "smtpd_sasl_exceptions_networks"
-    every = "0.0.0.0/0" in networks.replace(",", " ").split()
+    every = "0.0.0.0/0" in words(networks)
     return (critical if every else warning)(
         f"{name} = {networks} hides AUTH on port {talk.port.number} from "
         + ("every client" if every else "clients there, this host among them"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from maildiag.lint.context import words
 from maildiag.lint.lines import Logical, Physical, logical_lines
 from maildiag.records import dataclass
 
@@ -127,16 +128,8 @@ def _flags(letters: str) -> re.RegexFlag:
 
 def inline_rules(text: str) -> Iterator[str]:
     """The rules of `regexp:{ { /pattern/ value }, { … } }`, each as a line of a file of them (regexp_table(5), since Postfix 3.7)."""
-    depth, start = 0, 0
-    inner = text.strip().removeprefix("{").removesuffix("}")
-    for place, letter in enumerate(inner):
-        if letter == "{":
-            start = start if depth else place + 1
-            depth += 1
-        elif letter == "}" and depth:
-            depth -= 1
-            if not depth:
-                yield inner[start:place].strip()
+    for rule in words(text.strip().removeprefix("{").removesuffix("}")):
+        yield rule.removeprefix("{").removesuffix("}").strip()
 
 
 def inline(text: str) -> Iterator[tuple[str, Row]]:
