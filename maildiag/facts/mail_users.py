@@ -75,10 +75,10 @@ _ITSELF = command("doveadm", "help", timeout=2.0)  # asks no other process
 
 @dataclass(frozen=True, slots=True)
 class ListedUsers:
-    """The users that were looked up without the log's help; `names` is empty where a list of them is not to be had."""
+    """The users that were looked up without the log's help; not `enough` where a list of them is not to be had."""
 
-    names: tuple[str, ...]
     found: MailUsers
+    enough: bool
 
 
 @gatherer
@@ -95,20 +95,19 @@ def listed_users(
     A look-up needs no password and leaves no failed login behind. Without root Dovecot refuses it, and logs an error.
     """
     if daemon is not None and not daemon.running:
-        return ListedUsers((), MailUsers("Dovecot does not run", ()))
+        return ListedUsers(MailUsers("Dovecot does not run", ()), enough=True)
     if identity is not None and not identity.privileged:
         raise Missing(Gap(GapReason.DENIED, "Dovecot lets only root look other users up", "needs root"))
     names, chosen = _choose(ask, settings, config, accounts)
     listed = tuple(each for each in names if not _TORN.search(each))
     found = _look_up(ask, listed, chosen) if listed else MailUsers(chosen, ())
-    return ListedUsers(listed, replace(found, torn=len(names) - len(listed)))
+    return ListedUsers(replace(found, torn=len(names) - len(listed)), enough=bool(listed))
 
 
 @gatherer
 def mail_users(
     ask: Ask,
     listed: ListedUsers,
-    daemon: DovecotDaemon | None,
     accounts: Accounts | None,
     postfix: Postfix | None = None,
     tables: Tables | None = None,
@@ -117,7 +116,7 @@ def mail_users(
     """The users that are listed; where none are, the addresses that Postfix has Dovecot deliver to, or those that the log
     tells of.
     """
-    if listed.names or (daemon is not None and not daemon.running):
+    if listed.enough:
         return listed.found
     if names := _delivered_to(postfix, tables):
         return replace(_look_up(ask, names, "the addresses in virtual_mailbox_maps"), torn=listed.found.torn)

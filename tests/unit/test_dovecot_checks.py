@@ -1254,7 +1254,7 @@ def test_people_to_whom_local_delivers_are_looked_up_where_dovecot_lists_nobody(
     static = config("userdb {\n  driver = static\n  args = uid=vmail gid=vmail home=/var/vmail/%u\n}\n")
     listed = gather(listed_users, {}, settings=Settings(), config=static, daemon=RUNNING, accounts=accounts)
     told = log(DELIVERED, "", datetime(2026, 11, 28, 9, 14, tzinfo=UTC))
-    found = gather(mail_users, answers, listed=listed, daemon=RUNNING, accounts=accounts, log=told)
+    found = gather(mail_users, answers, listed=listed, accounts=accounts, log=told)
     assert isinstance(found, MailUsers)
     assert [(each.name, each.inbox) for each in found.users] == [(name, f"/var/vmail/{name}/Maildir")]
 
